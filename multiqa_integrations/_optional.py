@@ -1,0 +1,39 @@
+"""Import what an extra installs, or say which extra that is."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from multiqa_integrations.errors import MissingDependencyError
+
+_EXTRA_OF = {
+    "torch": "torch",
+    "sentence_transformers": "torch",
+    "qdrant_client": "qdrant",
+    "qdrant_edge": "qdrant",
+    "langchain_core": "langchain",
+    "llama_index": "llama-index",
+    "pyarrow": "etl",
+    "orjson": "etl",
+    "typer": "cli",
+    "rich": "cli",
+}
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether `package` could be imported, without importing it."""
+    return importlib.util.find_spec(package) is not None
+
+
+def require(package: str, *, purpose: str) -> ModuleType:
+    """Import `package`, an optional dependency.
+
+    Raises:
+        MissingDependencyError: It is not installed. A package that is installed but
+            fails to import raises its own error: hiding that would mislead.
+    """
+    if not is_installed(package):
+        raise MissingDependencyError(package, _EXTRA_OF[package], purpose)
+    return importlib.import_module(package)

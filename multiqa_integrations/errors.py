@@ -1,0 +1,196 @@
+"""The errors that this package raises, all of them below one root.
+
+    MultiQAError
+    ├─ ConfigurationError(ValueError)             a setting cannot be honoured
+    ├─ MissingDependencyError(ImportError)        .package .extra
+    ├─ ModelError
+    │   ├─ ModelNotFoundError                     no checkpoint at that name or directory
+    │   ├─ ModelContractError                     a checkpoint of another kind
+    │   └─ ModelIntegrityError                    a damaged file
+    ├─ TextError(ValueError)                      .index
+    │   ├─ TextTypeError(TypeError)               something that is not text
+    │   └─ TruncationError                        .index .tokens .limit
+    ├─ StoreError                                 a vector store refused or failed
+    │   ├─ CollectionMismatchError                .collection .expected .actual
+    │   ├─ StoreUnavailableError
+    │   ├─ StoreLockedError
+    │   └─ WriteRejectedError                     .ids
+    └─ SyncError                                  an ETL job stopped
+        ├─ SourceError                            .source .line
+        ├─ PruneRefusedError
+        └─ SyncIncompleteError                    .report
+
+Every message says what was given, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MultiQAError(Exception):
+    """Root of every error of this package."""
+
+
+class ConfigurationError(MultiQAError, ValueError):
+    """A setting is unknown, out of range, or cannot be honoured on this machine."""
+
+
+class MissingDependencyError(MultiQAError, ImportError):
+    """An optional package is not installed.
+
+    Attributes:
+        package: The missing package.
+        extra: The extra of this package that installs it.
+    """
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}, which is not installed. "
+            f"Install it with: pip install 'multiqa-integrations[{extra}]'"
+        )
+        self.package = package
+        self.extra = extra
+
+
+class ModelError(MultiQAError):
+    """A checkpoint could not be found, read or used."""
+
+
+class ModelNotFoundError(ModelError):
+    """No checkpoint at that name or directory, or the hub could not be reached."""
+
+
+class ModelContractError(ModelError):
+    """The checkpoint is of another kind: other pooling, dimension or architecture."""
+
+
+class ModelIntegrityError(ModelError):
+    """A file of the checkpoint is damaged: truncated, or not the bytes its digest promises."""
+
+
+class TextError(MultiQAError, ValueError):
+    """A text cannot be encoded.
+
+    Attributes:
+        index: Position of the text in the input; None if the input as a whole is wrong.
+    """
+
+    def __init__(self, message: str, *, index: int | None = None) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class TextTypeError(TextError, TypeError):
+    """Something that is not text stands where text is expected."""
+
+
+class TruncationError(TextError):
+    """A text is longer than the limit, and `on_truncation="error"` was asked for.
+
+    Attributes:
+        index: Position of the first such text in the input.
+        tokens: Its length in word pieces, [CLS] and [SEP] included.
+        limit: The limit in word pieces, [CLS] and [SEP] included.
+    """
+
+    index: int
+
+    def __init__(self, *, index: int, tokens: int, limit: int, count: int) -> None:
+        super().__init__(
+            f"text {index} has {tokens:,} word pieces, the limit is {limit} "
+            f"({count:,} of the texts given are longer). Split it with "
+            "multiqa_integrations.chunking.chunk(), or pass on_truncation='warn' or 'ignore'.",
+            index=index,
+        )
+        self.tokens = tokens
+        self.limit = limit
+
+
+class TruncationWarning(UserWarning):
+    """Some texts of a call were longer than the limit and lost their end."""
+
+
+class PerformanceWarning(UserWarning):
+    """A setting works on this machine, but not faster."""
+
+
+class StoreError(MultiQAError):
+    """A vector store refused or failed."""
+
+
+class CollectionMismatchError(StoreError):
+    """A collection does not fit the encoder.
+
+    Attributes:
+        collection: Its name.
+        expected: What the encoder needs, by property.
+        actual: What the collection has, by property.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        collection: str,
+        expected: dict[str, object],
+        actual: dict[str, object],
+    ) -> None:
+        super().__init__(message)
+        self.collection = collection
+        self.expected = expected
+        self.actual = actual
+
+
+class StoreUnavailableError(StoreError):
+    """The store could not be reached, or did not answer in time."""
+
+
+class StoreLockedError(StoreError):
+    """Another process has the store open."""
+
+
+class WriteRejectedError(StoreError):
+    """The store refused some points.
+
+    Attributes:
+        ids: The ids of the refused points.
+    """
+
+    def __init__(self, message: str, *, ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.ids = list(ids)
+
+
+class SyncError(MultiQAError):
+    """An ETL job stopped."""
+
+
+class SourceError(SyncError):
+    """A source cannot be read.
+
+    Attributes:
+        source: The source.
+        line: The line or record, counted from 1, where known.
+    """
+
+    def __init__(self, message: str, *, source: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+        self.line = line
+
+
+class PruneRefusedError(SyncError):
+    """Deleting what left the source was refused as unsafe."""
+
+
+class SyncIncompleteError(SyncError):
+    """A job ended before its source did.
+
+    Attributes:
+        report: What was done.
+    """
+
+    def __init__(self, message: str, *, report: object) -> None:
+        super().__init__(message)
+        self.report = report
