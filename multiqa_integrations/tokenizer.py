@@ -1,0 +1,234 @@
+"""Word pieces: ids and counts, by the model's own tokenizer file.
+
+Three traps are closed here:
+
+- The tokenizer file carries truncation and fixed padding of its own (250 in the model's, 128
+  in its sibling's). Both are reset on loading: cutting is this module's work, in the open.
+- `Tokenizer.encode` holds the interpreter lock for its whole run, and so blocks every thread;
+  `encode_batch` does not. Only the latter is used.
+- A huge text makes the tokenizer slow and heavy (gigabytes for 10 MB). It is tokenised in
+  pieces, cut where the pieces cannot change: the ids are the same, the memory stays flat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from multiqa_integrations.batching import padded_length
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    ModelContractError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+)
+
+SPECIAL_TOKENS = 2
+"""[CLS] and [SEP], which stand around every text."""
+
+_PIECE_CHARACTERS = 16_384  # a text longer than this is tokenised in pieces of about this size
+_CALL_CHARACTERS = 262_144  # handed to the tokenizer at once: enough to keep every core busy
+
+# Where a text can be cut without changing its word pieces: after white space that the
+# normaliser keeps, after punctuation (always a word of its own; not brackets, which may belong
+# to a special token such as [SEP]), and after a CJK ideograph (likewise a word of its own).
+_SAFE_CUT = re.compile("[ \t\n\r,.;:!?\u2010-\u2027\u3000-\u3002\uff0c\uff1f\u4e00-\u9fff]")
+# Over 100 letters or symbols without a break are one unknown word, however many they are.
+_ENDLESS_WORD = re.compile(
+    "[0-9A-Za-z\u00c0-\u024f\u0400-\u0481\u048a-\u052f\u2600-\u2767\uac00-\ud7a3"
+    "\U0001f000-\U0001faff]{1000,}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedTexts:
+    """Word-piece ids of some texts, cut to a limit.
+
+    Attributes:
+        ids: The ids of all texts one after another, [CLS] and [SEP] included, int32.
+        starts: Text i has the ids `ids[starts[i]:starts[i + 1]]`; shape `(n + 1,)`.
+        full_lengths: Word pieces of each text before it was cut; shape `(n,)`.
+    """
+
+    ids: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    full_lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.full_lengths)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Word pieces of each text after it was cut; shape `(n,)`."""
+        return np.diff(self.starts)
+
+    def pad(
+        self, rows: NDArray[np.intp], limit: int = 512
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Lay some texts out as a rectangle.
+
+        Args:
+            rows: Which texts, shape `(b,)`.
+            limit: Most word pieces that the model computes.
+
+        Returns:
+            Ids and attention mask, int64, both `(b, padded length of the longest)`; padding is
+            0 in both.
+        """
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        mask = np.arange(padded_length(int(lengths.max()), limit)) < lengths[:, None]
+        ids = np.zeros(mask.shape, np.int64)
+        ids[mask] = np.concatenate(
+            [self.ids[self.starts[row] : self.starts[row + 1]] for row in rows.tolist()]
+        )
+        return ids, mask.astype(np.int64)
+
+
+class WordPieceTokenizer:
+    """The model's tokenizer, read-only and so safe to share among threads.
+
+    Special tokens in a text ("[SEP]" typed by a user) are parsed as such, exactly as
+    transformers does.
+
+    Example:
+        >>> tokenizer = WordPieceTokenizer(directory / "tokenizer.json")  # doctest: +SKIP
+        >>> tokenizer.count(["How many people live in London?"])  # doctest: +SKIP
+        array([9])
+    """
+
+    def __init__(self, file: Path, *, vocabulary: int | None = None) -> None:
+        """Load a tokenizer file and reset its truncation and padding.
+
+        Args:
+            file: A `tokenizer.json`.
+            vocabulary: Number of word pieces that the model has; checked if given.
+
+        Raises:
+            ModelNotFoundError: The file is missing.
+            ModelIntegrityError: The file cannot be read as a tokenizer.
+            ModelContractError: The vocabulary is not the model's, or the tokenizer puts
+                something else than [CLS] … [SEP] around a text.
+        """
+        if not file.is_file():
+            raise ModelNotFoundError(
+                f"{file} is missing. Fetch the checkpoint again, for example with "
+                "`multiqa download --to DIR`."
+            )
+        try:
+            # From a buffer, since `from_file` takes no path with characters outside UTF-8.
+            self._tokenizer = Tokenizer.from_buffer(file.read_bytes())
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelIntegrityError(
+                f"{file} cannot be read as a tokenizer ({error}). Fetch the checkpoint again."
+            ) from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        if vocabulary is not None and size != vocabulary:
+            raise ModelContractError(
+                f"{file} has {size:,} word pieces, the model has {vocabulary:,}. The two files "
+                "are not of one checkpoint; fetch it again."
+            )
+        empty: list[int] = self._tokenizer.encode_batch_fast([""])[0].ids
+        if len(empty) != SPECIAL_TOKENS:
+            raise ModelContractError(
+                f"{file} encodes an empty text as {empty}; needed is [CLS] [SEP], as "
+                "BERT tokenizers do."
+            )
+        self._cls, self._sep = empty
+
+    def encode(self, texts: Sequence[str], *, max_length: int) -> TokenizedTexts:
+        """Tokenise texts and cut them to `max_length` word pieces.
+
+        Args:
+            texts: Valid Unicode (see `texts.check_texts`).
+            max_length: The limit, [CLS] and [SEP] included. The cut keeps the first
+                `max_length - 1` word pieces and closes them with [SEP], as transformers does.
+        """
+        if max_length <= SPECIAL_TOKENS:
+            raise ConfigurationError(
+                f"max_length is {max_length}, expected more than {SPECIAL_TOKENS}: [CLS] and "
+                "[SEP] stand around every text."
+            )
+        full_lengths = np.zeros(len(texts), np.int64)
+        heads: list[list[int]] = [[] for _ in texts]
+        for index, encoding in self._pieces(texts):
+            ids = encoding.ids
+            full_lengths[index] += len(ids)
+            heads[index] += ids[: max_length - 1 - len(heads[index])]
+        full_lengths += SPECIAL_TOKENS
+        starts = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.minimum(full_lengths, max_length), out=starts[1:])
+        flat = np.empty(starts[-1], np.int32)
+        for index, head in enumerate(heads):
+            start, end = starts[index], starts[index + 1]
+            flat[start] = self._cls
+            flat[start + 1 : end - 1] = head[: end - start - 2]
+            flat[end - 1] = self._sep
+        return TokenizedTexts(flat, starts, full_lengths)
+
+    def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Count word pieces, [CLS] and [SEP] included, before any cut; shape `(n,)`."""
+        counts = np.full(len(texts), SPECIAL_TOKENS, np.int64)
+        for index, encoding in self._pieces(texts):
+            counts[index] += len(encoding)
+        return counts
+
+    def _pieces(self, texts: Sequence[str]) -> Iterator[tuple[int, Encoding]]:
+        """Tokenise all texts, huge ones in several pieces; yields the text's index with each."""
+        owners: list[int] = []
+
+        def cut_all() -> Iterator[str]:
+            for index, text in enumerate(texts):
+                if len(text) <= _PIECE_CHARACTERS:
+                    owners.append(index)
+                    yield text
+                    continue
+                text = _ENDLESS_WORD.sub(lambda word: word[0][:101], text)
+                for piece in _cut(text):
+                    owners.append(index)
+                    yield piece
+
+        done = 0
+        for group in _groups(cut_all()):
+            yield from zip(owners[done : done + len(group)], self._encode(group), strict=True)
+            done += len(group)
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
+        # The fast variant leaves out character offsets, which nothing here needs.
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
+            texts, add_special_tokens=False
+        )
+        return encodings
+
+
+def _cut(text: str) -> Iterator[str]:
+    """Cut a text into pieces whose word pieces, one after another, are those of the whole."""
+    begin = 0
+    while len(text) - begin > _PIECE_CHARACTERS:
+        cut = _SAFE_CUT.search(text, begin + _PIECE_CHARACTERS)
+        if cut is None:
+            break
+        yield text[begin : cut.end()]
+        begin = cut.end()
+    yield text[begin:]
+
+
+def _groups(texts: Iterator[str]) -> Iterator[list[str]]:
+    """Gather texts into lists of a bounded number of characters."""
+    group: list[str] = []
+    characters = 0
+    for text in texts:
+        group.append(text)
+        characters += len(text) + 16  # so that a million empty texts are bounded too
+        if characters >= _CALL_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
