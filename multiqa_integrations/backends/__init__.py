@@ -1,0 +1,215 @@
+"""Where the computing is done, and how that is chosen."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from multiqa_integrations._optional import is_installed, require
+from multiqa_integrations.backends.base import Backend, BackendName, DType
+from multiqa_integrations.backends.cpu import has_native_bfloat16, has_native_int8
+from multiqa_integrations.checkpoint import Checkpoint
+from multiqa_integrations.errors import ConfigurationError, PerformanceWarning
+
+__all__ = [
+    "Backend",
+    "BackendName",
+    "Compute",
+    "DType",
+    "check",
+    "choose",
+    "load",
+    "note_fork",
+]
+
+_DTYPES: dict[str, tuple[str, ...]] = {
+    "openvino": ("float32", "bfloat16", "int8"),
+    "sentence-transformers": ("float32", "bfloat16", "float16"),
+}
+
+
+_torch_is_inherited = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """What computes the vectors.
+
+    Attributes:
+        backend: "openvino" or "sentence-transformers".
+        dtype: "float32", "bfloat16", "float16" or "int8".
+        device: "cpu", or a torch device.
+        reason: Why, in words for a person.
+    """
+
+    backend: BackendName
+    dtype: DType
+    device: str
+    reason: str
+
+
+def check(backend: BackendName, dtype: DType, device: str) -> None:
+    """Refuse settings that can be honoured nowhere, without looking at this machine.
+
+    Raises:
+        ConfigurationError: An unknown name, or settings that exclude each other.
+    """
+    if backend not in ("auto", *_DTYPES):
+        raise ConfigurationError(
+            f"backend is {backend!r}, expected 'auto', 'openvino' or 'sentence-transformers'."
+        )
+    known = ("auto", "float32", "bfloat16", "float16", "int8")
+    if dtype not in known:
+        raise ConfigurationError(f"dtype is {dtype!r}, expected one of {', '.join(known)}.")
+    if not isinstance(device, str) or not device:
+        raise ConfigurationError(
+            f"device is {device!r}, expected 'auto', 'cpu', or a torch device such as 'cuda:0'."
+        )
+    if backend == "openvino" and device not in ("auto", "cpu"):
+        raise ConfigurationError(
+            f"backend='openvino' computes on the CPU, device is {device!r}. "
+            "Use backend='sentence-transformers' for accelerators."
+        )
+    if dtype != "auto" and backend != "auto" and dtype not in _DTYPES[backend]:
+        raise ConfigurationError(
+            f"backend={backend!r} does not compute in {dtype}; it offers "
+            f"{', '.join(_DTYPES[backend])}."
+        )
+    if dtype == "int8" and device not in ("auto", "cpu"):
+        raise ConfigurationError(f"int8 is computed on the CPU only, device is {device!r}.")
+    if dtype == "float16" and device == "cpu":
+        raise ConfigurationError(
+            "float16 is computed on accelerators only; use dtype='auto' on the CPU."
+        )
+
+
+def choose(backend: BackendName = "auto", dtype: DType = "auto", device: str = "auto") -> Compute:
+    """Choose what computes the vectors on this machine.
+
+    torch is imported only where the driver of an accelerator answers, or where an accelerator
+    was asked for.
+
+    Raises:
+        ConfigurationError: The settings cannot be honoured here.
+        MissingDependencyError: They need the extra `torch`.
+    """
+    check(backend, dtype, device)
+    reason = f"backend={backend!r} was asked for"
+    if backend == "auto":
+        backend, device, reason = _choose_backend(dtype, device)
+    elif device == "auto":
+        accelerator = _accelerator() if backend == "sentence-transformers" else None
+        device = accelerator or "cpu"
+    on_cpu = device.partition(":")[0] == "cpu"
+    if backend == "sentence-transformers":
+        require("sentence_transformers", purpose="backend='sentence-transformers'")
+        if dtype == "float16" and on_cpu:
+            raise ConfigurationError(
+                "float16 is computed on accelerators only, and none can be used here. "
+                "Use dtype='auto'."
+            )
+        # bfloat16 keeps float32's range, so that no activation overflows.
+        half = not on_cpu and device.partition(":")[0] == "cuda"
+        return Compute(
+            backend,
+            ("bfloat16" if half else "float32") if dtype == "auto" else dtype,
+            device,
+            reason,
+        )
+    if dtype == "auto":
+        dtype = "bfloat16" if has_native_bfloat16() else "float32"
+    elif dtype == "bfloat16" and not has_native_bfloat16():
+        raise ConfigurationError(
+            "dtype is 'bfloat16', which this processor does not compute natively (it has "
+            "neither avx512_bf16 nor amx_bf16). Use dtype='auto'."
+        )
+    return Compute(backend, dtype, "cpu", reason)
+
+
+def load(checkpoint: Checkpoint, compute: Compute, *, threads: int | None) -> Backend:
+    """Load a checkpoint where `compute` says."""
+    if compute.backend == "sentence-transformers":
+        require("sentence_transformers", purpose="backend='sentence-transformers'")
+        from multiqa_integrations.backends.sentence_transformers import SentenceTransformersBackend
+
+        return SentenceTransformersBackend(
+            checkpoint,
+            compute.dtype,
+            device=compute.device,
+            threads=threads,
+            forked=_torch_is_inherited,
+        )
+    from multiqa_integrations.backends.openvino import OpenVINOBackend
+
+    if compute.dtype == "int8" and not has_native_int8():
+        warnings.warn(
+            "dtype='int8' on a processor without 8-bit dot products (VNNI): the weights are "
+            "8-bit, the activations stay float32. It saves memory, not time.",
+            PerformanceWarning,
+            stacklevel=2,
+        )
+    return OpenVINOBackend(checkpoint, compute.dtype, threads=threads)
+
+
+def note_fork() -> None:
+    """Remember, in a forked child, whether torch came along, whoever loaded it."""
+    global _torch_is_inherited
+    _torch_is_inherited = "torch" in sys.modules
+
+
+def _choose_backend(dtype: DType, device: str) -> tuple[BackendName, str, str]:
+    if dtype == "int8":
+        return "openvino", "cpu", "int8 was asked for, which OpenVINO computes"
+    if device == "cpu":
+        return "openvino", "cpu", "device='cpu' was asked for"
+    if device != "auto":
+        return "sentence-transformers", device, f"device={device!r} was asked for"
+    if accelerator := _accelerator():
+        return "sentence-transformers", accelerator, f"torch can use {accelerator}"
+    if dtype == "float16":
+        raise ConfigurationError(
+            "float16 is computed on accelerators only, and none can be used here. Use dtype='auto'."
+        )
+    return "openvino", "cpu", "no accelerator that torch can use"
+
+
+def _accelerator() -> str | None:
+    """Name an accelerator that torch can really use; None if there is none."""
+    if not is_installed("torch") or not is_installed("sentence_transformers"):
+        return None
+    if not (_has_nvidia_gpu() or _has_amd_gpu() or _is_apple_silicon()):
+        return None
+    torch = require("torch", purpose="an accelerator")
+    if torch.cuda.is_available():  # ROCm answers here too
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return None
+
+
+def _has_nvidia_gpu() -> bool:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return (
+        driver.cuInit(0) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        and count.value > 0
+    )
+
+
+def _has_amd_gpu() -> bool:
+    return Path("/dev/kfd").exists()
+
+
+def _is_apple_silicon() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"

@@ -1,0 +1,79 @@
+"""The backend for plain processors: OpenVINO, without torch."""
+
+from __future__ import annotations
+
+import ctypes
+import queue
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from multiqa_integrations.backends.base import DType
+from multiqa_integrations.backends.cpu import available_cpus
+from multiqa_integrations.backends.openvino_graph import build_graph
+from multiqa_integrations.checkpoint import Checkpoint
+from multiqa_integrations.types import Vectors
+
+# How many neighbouring activations share a scale when int8 quantises them at run time.
+# Coarser is faster and less exact; docs/benchmarks.md has the measurements behind the choice.
+_INT8_GROUP = 128
+
+
+class OpenVINOBackend:
+    """The model compiled for the processor. See `base.Backend`."""
+
+    device = "cpu"
+    batch_tokens = 2048
+    max_texts = 64
+
+    def __init__(self, checkpoint: Checkpoint, dtype: DType, *, threads: int | None = None) -> None:
+        """Compile the model (about 0.3 s).
+
+        Args:
+            checkpoint: Where the weights are.
+            dtype: "float32", "bfloat16" or "int8".
+            threads: Processors to use; all that this process may use by default.
+        """
+        threads = threads or available_cpus()
+        # A stream computes one batch. One thread each is fastest for bulk work; on large
+        # machines that many batches would take much memory, so streams get more threads.
+        self.parallelism = threads if threads <= 8 else max(8, threads // 4)
+        config: dict[str, Any] = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": self.parallelism,
+            # Run-time quantisation of activations works on float32 ones only.
+            "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if dtype == "int8" else 0,
+        }
+        graph = build_graph(checkpoint.weights, checkpoint.spec, int8=dtype == "int8")
+        self._compiled = ov.Core().compile_model(graph, "CPU", config)
+        # A request serves one thread at a time: whoever takes one from the queue owns it.
+        self._requests: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
+        self._all_requests = [
+            self._compiled.create_infer_request() for _ in range(self.parallelism)
+        ]
+        for request in self._all_requests:
+            self._requests.put(request)
+
+    def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+        """Compute unit vectors, float32 `(b, 384)`."""
+        request = self._requests.get()
+        try:
+            request.set_input_tensor(0, ov.Tensor(ids, shared_memory=True))
+            request.set_input_tensor(1, ov.Tensor(mask, shared_memory=True))
+            request.infer()  # releases the interpreter lock
+            return np.array(request.get_output_tensor(0).data)
+        finally:
+            self._requests.put(request)
+
+    def abandon(self) -> None:
+        """Make sure that no destructor of OpenVINO ever runs in this process.
+
+        For a forked child: the library's threads are gone there, and whatever waits for them
+        hangs, destructors at exit included. The memory is the parent's anyway.
+        """
+        for leaked in (self._compiled, *self._all_requests):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(leaked))

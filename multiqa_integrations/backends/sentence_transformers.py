@@ -1,0 +1,128 @@
+"""The backend for accelerators, and the reference: sentence-transformers on torch."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from multiqa_integrations.backends.base import DType
+from multiqa_integrations.backends.tensors import check_tensors
+from multiqa_integrations.checkpoint import Checkpoint
+from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
+from multiqa_integrations.types import Vectors
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class SentenceTransformersBackend:
+    """The model on any device that torch knows. See `base.Backend`."""
+
+    parallelism = 1
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dtype: DType,
+        *,
+        device: str,
+        threads: int | None = None,
+        forked: bool = False,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            checkpoint: Where the weights are.
+            dtype: "float32", "bfloat16" or "float16".
+            device: A torch device, such as "cpu", "cuda:1" or "mps".
+            threads: Processors to use on "cpu"; torch keeps this for the whole process.
+            forked: This process was forked from one that had torch loaded.
+
+        Raises:
+            ConfigurationError: torch cannot use that device here.
+            ModelContractError: A tensor is missing or of another shape than the contract says.
+            ModelIntegrityError: The checkpoint is damaged.
+        """
+        try:
+            parsed = torch.device(device)
+            torch.zeros(1, device=parsed).cpu()
+        except (RuntimeError, AssertionError) as error:
+            # torch raises AssertionError where it was built without CUDA.
+            raise ConfigurationError(
+                f"torch {torch.__version__} cannot use the device {device!r} here: "
+                f"{str(error).splitlines()[0]} Use device='cpu' or 'auto'."
+            ) from error
+        check_tensors(checkpoint.weights, checkpoint.spec)
+        on_cpu = parsed.type == "cpu"
+        if forked:
+            if not on_cpu:
+                raise ConfigurationError(
+                    f"the device {device!r} cannot be used in a forked process once torch is "
+                    "loaded. Start workers with multiprocessing's 'spawn' method."
+                )
+            # torch's thread pool did not survive the fork; waiting for it would hang.
+            torch.set_num_threads(1)
+        elif threads and on_cpu:
+            torch.set_num_threads(threads)
+        self.device = device
+        self.batch_tokens = 2048 if on_cpu else 65_536
+        self.max_texts = 64 if on_cpu else 1024
+        self._device = parsed
+        self._lock = threading.Lock()
+        try:
+            with _quiet():
+                self._model = SentenceTransformer(
+                    str(checkpoint.directory),
+                    device=device,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    model_kwargs={"torch_dtype": _DTYPES[dtype], "use_safetensors": True},
+                ).eval()
+        except Exception as error:
+            raise ModelIntegrityError(
+                f"sentence-transformers cannot load {checkpoint.directory}: {error} "
+                "Fetch the checkpoint again."
+            ) from error
+
+    def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
+        """Compute unit vectors, float32 `(b, 384)`."""
+        with self._lock, torch.inference_mode():
+            input_ids = torch.from_numpy(ids).to(self._device)
+            features = {
+                "input_ids": input_ids,
+                "attention_mask": torch.from_numpy(mask).to(self._device),
+                "token_type_ids": torch.zeros_like(input_ids),
+            }
+            vectors = self._model(features)["sentence_embedding"]
+            # Half-precision normalisation is off by up to 1e-3: once more, in float32.
+            unit = torch.nn.functional.normalize(vectors.float(), dim=1)
+            return np.array(unit.cpu().numpy())
+
+    def abandon(self) -> None:
+        """Keep torch's objects of the parent process from ever being freed in this one."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._model))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' own progress bars and notes on loading to themselves."""
+    logger = logging.getLogger("sentence_transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging
+
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

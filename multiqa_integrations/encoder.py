@@ -1,0 +1,408 @@
+"""The encoder: texts in, unit vectors out."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from multiqa_integrations import backends
+from multiqa_integrations.backends import BackendName, Compute, DType
+from multiqa_integrations.batching import plan_batches
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    TextTypeError,
+    TruncationError,
+    TruncationWarning,
+)
+from multiqa_integrations.model import MULTI_QA, ModelSpec
+from multiqa_integrations.runtime import LoadSettings, Runtime, runtime_for
+from multiqa_integrations.similarity import similarity
+from multiqa_integrations.texts import check_text, check_texts
+from multiqa_integrations.tokenizer import TokenizedTexts, WordPieceTokenizer
+from multiqa_integrations.types import OnTruncation, SimilarityScore, Vectors
+
+_WINDOW_TEXTS = 2048  # encode_stream looks this far ahead to put like lengths together
+_WINDOW_CHARACTERS = 4_000_000
+
+
+class MultiQAEncoder:
+    """Encode texts with `multi-qa-MiniLM-L6-cos-v1`, or a checkpoint fine-tuned from it.
+
+    Any number of threads may use one encoder. The model is loaded at the first use, at most
+    once a process for the same settings, however many encoders there are. Pickling keeps the
+    settings only; forked and spawned processes load their own model.
+
+    Vectors are float32 of length 1, so that the dot product is the cosine. Texts longer than
+    `max_seq_length` word pieces lose their end, and you are told (`on_truncation`); split them
+    with `multiqa_integrations.chunking.chunk`. Empty and whitespace-only texts are encoded as
+    [CLS] [SEP], all to the same vector. Lone surrogates are replaced by U+FFFD.
+
+    Source: the model card, https://huggingface.co/sentence-transformers/multi-qa-MiniLM-L6-cos-v1
+
+    Example:
+        >>> from multiqa_integrations import MultiQAEncoder
+        >>> encoder = MultiQAEncoder()  # doctest: +SKIP
+        >>> query = encoder.encode_query(["How many people live in London?"])  # doctest: +SKIP
+        >>> passages = encoder.encode_document(  # doctest: +SKIP
+        ...     ["Around 9 million people live in London", "London is known for its theatres"]
+        ... )
+        >>> encoder.similarity(query, passages)  # doctest: +SKIP
+        array([[0.9156, 0.4948]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = MULTI_QA.name,
+        *,
+        revision: str | None = None,
+        backend: BackendName = "auto",
+        dtype: DType = "auto",
+        device: str = "auto",
+        max_seq_length: int | None = None,
+        batch_tokens: int | None = None,
+        on_truncation: OnTruncation = "warn",
+        cache_folder: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        """Check the settings; nothing is loaded yet.
+
+        Args:
+            model: A hub name, or a directory.
+            revision: Commit, tag or branch of the hub repository; for the model itself the one
+                that this package is tested with, for others "main".
+            backend: "openvino" (CPU, no torch), "sentence-transformers" (extra `torch`:
+                CUDA, MPS, …), or "auto": the latter where torch can use an accelerator.
+            dtype: "auto" is bfloat16 where the processor computes it natively, else float32;
+                on CUDA bfloat16. "int8" is faster still and a little less exact.
+            device: "auto", "cpu", or a torch device such as "cuda:1".
+            max_seq_length: Limit in word pieces, [CLS] and [SEP] included, 3 to 512; by
+                default the checkpoint's own.
+            batch_tokens: Size of a batch in word pieces; by default the backend's.
+            on_truncation: What to do about longer texts: "warn" once a call, raise an "error"
+                before anything is computed, or "ignore".
+            cache_folder: The hub cache; by default the hub library's own.
+            local_files_only: Never use the network.
+            threads: Processors to use; by default all that the process may use, container
+                quotas respected.
+
+        Raises:
+            ConfigurationError: A setting is unknown or out of range, or two exclude each other.
+        """
+        self._settings: dict[str, Any] = {
+            "model": _text("model", _path(model)),
+            "revision": revision if revision is None else _text("revision", revision),
+            "backend": backend,
+            "dtype": dtype,
+            "device": device,
+            "max_seq_length": _number("max_seq_length", max_seq_length, 3, MULTI_QA.max_positions),
+            "batch_tokens": _number("batch_tokens", batch_tokens, 1),
+            "on_truncation": on_truncation,
+            "cache_folder": None
+            if cache_folder is None
+            else _text("cache_folder", _path(cache_folder)),
+            "local_files_only": local_files_only,
+            "threads": _number("threads", threads, 1),
+        }
+        backends.check(backend, dtype, device)
+        if on_truncation not in ("warn", "error", "ignore"):
+            raise ConfigurationError(
+                f"on_truncation is {on_truncation!r}, expected 'warn', 'error' or 'ignore'."
+            )
+        if not isinstance(local_files_only, bool):
+            raise ConfigurationError(
+                f"local_files_only is {local_files_only!r}, expected True or False."
+            )
+        load = {name: self._settings[name] for name in LoadSettings.__slots__}
+        load["model"] = _absolute(load["model"])
+        self._runtime: Runtime = runtime_for(LoadSettings(**load))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_from_settings, (type(self), self._settings))
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}={value!r}"
+            for name, value in self._settings.items()
+            if name != "model" and value not in (None, "auto", False)
+        ]
+        return f"{type(self).__name__}({', '.join([repr(self._settings['model']), *shown])})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that it was made with: `MultiQAEncoder(**encoder.settings)` is its twin."""
+        return dict(self._settings)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector: 384."""
+        return MULTI_QA.dimension
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The contract, read from the checkpoint's own files."""
+        return self._runtime.checkpoint.spec
+
+    @property
+    def max_seq_length(self) -> int:
+        """Longest text in word pieces, [CLS] and [SEP] included; longer ones are cut."""
+        limit: int | None = self._settings["max_seq_length"]
+        if limit is not None and limit > self.spec.max_positions:
+            raise ConfigurationError(
+                f"max_seq_length is {limit}, the checkpoint {self.spec.name} computes at most "
+                f"{self.spec.max_positions} word pieces."
+            )
+        return limit or self.spec.max_seq_length
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the weights, the pooling and the normalisation.
+
+        Vectors are comparable where it is equal, whatever the backend and dtype, and wherever
+        the checkpoint was found.
+        """
+        return self._runtime.checkpoint.fingerprint
+
+    @property
+    def compute(self) -> Compute:
+        """Backend, dtype and device in use on this machine, and why."""
+        return self._runtime.compute
+
+    @property
+    def tokenizer(self) -> WordPieceTokenizer:
+        """The model's tokenizer, for chunking and counting."""
+        return self._runtime.tokenizer
+
+    def load(self) -> MultiQAEncoder:
+        """Load the model now instead of at the first call; returns the encoder."""
+        _ = self._runtime.tokenizer, self._runtime.backend
+        return self
+
+    def encode(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
+        """Encode texts.
+
+        Args:
+            texts: A list of strings, or an array or column of strings.
+            show_progress: Show a progress bar.
+
+        Returns:
+            Unit vectors, float32 `(n, 384)`; row i is `texts[i]`. `(0, 384)` for an empty list.
+
+        Raises:
+            TextError: `texts` is no list of strings; `.index` tells where.
+            TruncationError: A text is too long and `on_truncation="error"`.
+            ModelError: The model cannot be found, or is damaged or of another kind.
+        """
+        return self._encode(texts, None, show_progress)
+
+    def encode_query(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
+        """Encode search queries: `encode`, with the checkpoint's query prompt if it has one."""
+        return self._encode(texts, "query", show_progress)
+
+    def encode_document(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
+        """Encode texts to be found: `encode`, with the document prompt if there is one."""
+        return self._encode(texts, "document", show_progress)
+
+    def encode_stream(
+        self, texts: Iterable[str], *, show_progress: bool = False
+    ) -> Iterator[Vectors]:
+        """Encode documents as they come, in bounded memory.
+
+        Args:
+            texts: Any iterable of strings, endless ones included.
+            show_progress: Show a progress bar.
+
+        Returns:
+            An iterator of float32 `(n_k, 384)`, in input order. It reads a window of about 2,000
+            texts ahead.
+
+        Raises:
+            TextError: As `encode`; what came before that text's window has been yielded.
+
+        Example:
+            >>> lines = open("corpus.txt", encoding="utf-8")  # doctest: +SKIP
+            >>> for vectors in MultiQAEncoder().encode_stream(lines):  # doctest: +SKIP
+            ...     print(vectors.shape)
+        """
+        if isinstance(texts, str | bytes | bytearray) or not isinstance(texts, Iterable):
+            raise TextTypeError(
+                f"expected an iterable of texts, got {type(texts).__name__}. Pass [text]."
+            )
+        return self._stream(texts, show_progress)
+
+    def similarity(self, a: ArrayLike, b: ArrayLike, score: SimilarityScore = "dot") -> Vectors:
+        """Score vectors against each other; greater is closer. See `similarity.similarity`."""
+        return similarity(a, b, score)
+
+    def count_tokens(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Count word pieces, [CLS] and [SEP] included, before any cut; shape `(n,)`."""
+        return self.tokenizer.count(check_texts(texts))
+
+    def _encode(
+        self, texts: Sequence[str], role: Literal["query", "document"] | None, show_progress: bool
+    ) -> Vectors:
+        checked = check_texts(texts)
+        if not checked:
+            return np.empty((0, self.dimension), np.float32)
+        tokenized = self._tokenize(checked, role)
+        too_long = np.flatnonzero(tokenized.full_lengths > self.max_seq_length)
+        if len(too_long):
+            self._on_truncation(tokenized, too_long, seen=0)
+            self._warn_of_truncation(
+                len(too_long),
+                len(checked),
+                int(tokenized.full_lengths.max()),
+                stacklevel=4,  # the caller of encode()
+            )
+        with _progress(len(checked), show_progress) as bar:
+            return self._embed(tokenized, bar)
+
+    def _stream(self, texts: Iterable[str], show_progress: bool) -> Iterator[Vectors]:
+        seen = cut = longest = 0
+        try:
+            total = len(texts) if isinstance(texts, Sized) else None
+            with _progress(total, show_progress) as bar:
+                for window in _windows(texts):
+                    tokenized = self._tokenize(window, "document")
+                    too_long = np.flatnonzero(tokenized.full_lengths > self.max_seq_length)
+                    if len(too_long):
+                        self._on_truncation(tokenized, too_long, seen)
+                        cut += len(too_long)
+                        longest = max(longest, int(tokenized.full_lengths.max()))
+                    seen += len(window)
+                    yield self._embed(tokenized, bar)
+        finally:
+            if cut:  # once a call, also where the reader stops early
+                self._warn_of_truncation(cut, seen, longest, stacklevel=3)
+
+    def _tokenize(
+        self, texts: list[str], role: Literal["query", "document"] | None
+    ) -> TokenizedTexts:
+        spec = self.spec
+        # As sentence-transformers: a role without a prompt of its own has none.
+        prompt = spec.prompts.get(role or spec.default_prompt_name or "")
+        if prompt:
+            texts = [prompt + text for text in texts]
+        return self.tokenizer.encode(texts, max_length=self.max_seq_length)
+
+    def _embed(self, tokenized: TokenizedTexts, bar: Any) -> Vectors:
+        backend = self._runtime.backend
+        limit = self.spec.max_positions
+        batches = plan_batches(
+            tokenized.lengths,
+            batch_tokens=self._settings["batch_tokens"] or backend.batch_tokens,
+            max_texts=backend.max_texts,
+            limit=limit,
+        )
+        vectors = np.empty((len(tokenized), self.dimension), np.float32)
+
+        def embed(rows: NDArray[np.intp]) -> int:
+            vectors[rows] = backend.embed(*tokenized.pad(rows, limit))
+            return len(rows)
+
+        if len(batches) == 1:  # a query: no pool, no switch of threads
+            bar.update(embed(batches[0]))
+            return vectors
+        with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:
+            futures = [pool.submit(embed, rows) for rows in batches]
+            try:
+                for future in as_completed(futures):
+                    bar.update(future.result())
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+        return vectors
+
+    def _on_truncation(
+        self, tokenized: TokenizedTexts, too_long: NDArray[np.intp], seen: int
+    ) -> None:
+        if self._settings["on_truncation"] == "error":
+            first = int(too_long[0])
+            raise TruncationError(
+                index=seen + first,
+                tokens=int(tokenized.full_lengths[first]),
+                limit=self.max_seq_length,
+                count=len(too_long),
+            )
+
+    def _warn_of_truncation(self, cut: int, texts: int, longest: int, *, stacklevel: int) -> None:
+        if self._settings["on_truncation"] == "warn":
+            warnings.warn(
+                f"{cut:,} of {texts:,} texts are longer than {self.max_seq_length} word pieces "
+                f"(the longest has {longest:,}) and lost their end. Split them with "
+                "multiqa_integrations.chunking.chunk(), or pass on_truncation='error' or 'ignore'.",
+                TruncationWarning,
+                stacklevel=stacklevel,
+            )
+
+
+def _from_settings(kind: type[MultiQAEncoder], settings: dict[str, Any]) -> MultiQAEncoder:
+    return kind(**settings)
+
+
+def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
+    window: list[str] = []
+    characters = 0
+    for index, text in enumerate(texts):
+        window.append(check_text(text, index))
+        characters += len(text)
+        if len(window) >= _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
+
+
+def _progress(total: int | None, show: bool) -> Any:
+    if not show:
+        return nullcontext(_NoBar())
+    from tqdm.auto import tqdm  # 30 ms that most calls need not pay
+
+    return tqdm(total=total, desc="Encoding", unit="text")
+
+
+class _NoBar:
+    def update(self, n: int) -> None:
+        """Show nothing."""
+
+
+def _path(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _absolute(model: str) -> str:
+    """Fix a relative directory before the process changes its working directory."""
+    try:
+        directory = Path(model).expanduser()
+        return str(directory.absolute()) if directory.is_dir() else model
+    except (OSError, ValueError, RuntimeError):  # too long; a NUL; no such user's home
+        return model
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{name} is {value!r}, expected a non-empty string.")
+    return value
+
+
+def _number(name: str, value: object, low: int, high: float = math.inf) -> int | None:
+    if value is None:
+        return None
+    if (
+        not isinstance(value, int | np.integer)
+        or isinstance(value, bool)
+        or not low <= value <= high
+    ):
+        expected = f"{low} to {high}" if high < math.inf else f"{low} or more"
+        raise ConfigurationError(f"{name} is {value!r}, expected a whole number, {expected}.")
+    return int(value)

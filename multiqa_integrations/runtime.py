@@ -1,0 +1,150 @@
+"""Loaded models: at most one a process for the same settings, shared by all encoders.
+
+A forked child must not touch the parent's models: what waits for the library's threads hangs
+there, since threads do not survive a fork. So the child forgets them, lets nothing be freed,
+and loads its own at its first call. A fork waits for a model that is just being loaded: half of
+a library, imported by a thread that is gone, could never be imported again in the child.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from dataclasses import dataclass
+
+from multiqa_integrations import backends
+from multiqa_integrations.backends import Backend, BackendName, Compute, DType
+from multiqa_integrations.checkpoint import Checkpoint, resolve
+from multiqa_integrations.tokenizer import WordPieceTokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """What decides which model is loaded, and how. See `encoder.MultiQAEncoder`."""
+
+    model: str
+    revision: str | None
+    backend: BackendName
+    dtype: DType
+    device: str
+    cache_folder: str | None
+    local_files_only: bool
+    threads: int | None
+
+
+class Runtime:
+    """One model: its files, tokenizer and backend, each loaded at its first use.
+
+    What fails to load is tried again at the next use.
+    """
+
+    def __init__(self, settings: LoadSettings) -> None:
+        self.settings = settings
+        self._lock = threading.RLock()
+        self._checkpoint: Checkpoint | None = None
+        self._tokenizer: WordPieceTokenizer | None = None
+        self._compute: Compute | None = None
+        self._backend: Backend | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The model's files; found, and fetched if need be, at the first use."""
+        # Read once without the lock: attributes are set only when they are complete.
+        if self._checkpoint is None:
+            with self._lock:
+                if self._checkpoint is None:
+                    self._checkpoint = resolve(
+                        self.settings.model,
+                        revision=self.settings.revision,
+                        cache_folder=self.settings.cache_folder,
+                        local_files_only=self.settings.local_files_only,
+                    )
+        return self._checkpoint
+
+    @property
+    def tokenizer(self) -> WordPieceTokenizer:
+        """The model's tokenizer."""
+        if self._tokenizer is None:
+            with self._lock:
+                if self._tokenizer is None:
+                    checkpoint = self.checkpoint
+                    self._tokenizer = WordPieceTokenizer(
+                        checkpoint.tokenizer_file, vocabulary=checkpoint.spec.vocabulary
+                    )
+        return self._tokenizer
+
+    @property
+    def compute(self) -> Compute:
+        """What computes the vectors on this machine."""
+        if self._compute is None:
+            with self._lock:
+                if self._compute is None:
+                    with _loading:
+                        self._compute = backends.choose(
+                            self.settings.backend, self.settings.dtype, self.settings.device
+                        )
+        return self._compute
+
+    @property
+    def backend(self) -> Backend:
+        """The loaded model."""
+        backend = self._backend
+        if backend is None:
+            with self._lock:
+                backend = self._backend
+                if backend is None:
+                    checkpoint, compute = self.checkpoint, self.compute
+                    with _loading:
+                        backend = self._backend = backends.load(
+                            checkpoint, compute, threads=self.settings.threads
+                        )
+        return backend
+
+    def forget(self) -> None:
+        """Give up what a forked child cannot use; it is loaded anew at the next use."""
+        self._lock = threading.RLock()
+        if self._backend is not None:
+            self._backend.abandon()
+            self._backend = None
+
+
+_loading = threading.RLock()  # held while a native library is imported or set up
+_lock = threading.Lock()
+_runtimes: weakref.WeakValueDictionary[LoadSettings, Runtime] = weakref.WeakValueDictionary()
+
+
+def runtime_for(settings: LoadSettings) -> Runtime:
+    """Return the process's runtime for these settings, which loads nothing yet.
+
+    It lives as long as an encoder holds it.
+    """
+    with _lock:
+        runtime = _runtimes.get(settings)
+        if runtime is None:
+            runtime = _runtimes[settings] = Runtime(settings)
+        return runtime
+
+
+def _wait_for_loads() -> None:
+    _loading.acquire()
+
+
+def _go_on_in_parent() -> None:
+    _loading.release()
+
+
+def _forget_in_child() -> None:
+    global _loading, _lock
+    _loading, _lock = threading.RLock(), threading.Lock()
+    backends.note_fork()
+    for runtime in list(_runtimes.values()):
+        runtime.forget()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(
+        before=_wait_for_loads,
+        after_in_parent=_go_on_in_parent,
+        after_in_child=_forget_in_child,
+    )

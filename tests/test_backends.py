@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from multiqa_integrations import MultiQAEncoder, backends
+from multiqa_integrations.backends import cpu
+from multiqa_integrations.backends.base import Backend
+from multiqa_integrations.backends.tensors import TOKEN_TYPES, check_tensors, tensor_shapes
+from multiqa_integrations.checkpoint import resolve
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.model import MULTI_QA
+
+BACKENDS = ["openvino", "sentence-transformers"]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request: pytest.FixtureRequest, sibling: Path) -> Backend:
+    compute = backends.choose(request.param, "float32", "cpu")
+    return backends.load(resolve(sibling), compute, threads=None)
+
+
+def test_vectors_are_the_callers_own(backend: Backend) -> None:
+    ids = np.array([[101, 2129, 102], [101, 102, 0]], np.int64)
+    mask = np.array([[1, 1, 1], [1, 1, 0]], np.int64)
+    first = backend.embed(ids, mask)
+    kept = first.copy()
+    assert first.shape == (2, 384)
+    assert first.dtype == np.float32
+    second = backend.embed(ids[:1] * 0 + 101, mask[:1])
+    np.testing.assert_array_equal(first, kept)  # no buffer is used again
+    assert np.abs(second - first[:1]).max() > 1e-3
+    first[:] = 0
+    np.testing.assert_allclose(backend.embed(ids, mask), kept, atol=1e-6)
+
+
+def test_padding_changes_nothing(backend: Backend) -> None:
+    ids = np.array([[101, 2129, 2116, 102]], np.int64)
+    alone = backend.embed(ids, np.ones_like(ids))
+    padded = np.concatenate([ids, np.zeros((1, 60), np.int64)], axis=1)
+    mask = (padded != 0).astype(np.int64)
+    np.testing.assert_allclose(backend.embed(padded, mask), alone, atol=1e-5)
+    # What stands under the padding does not matter either.
+    padded[:, 4:] = 2000
+    np.testing.assert_allclose(backend.embed(padded, mask), alone, atol=1e-5)
+
+
+def test_a_backend_says_how_it_wants_its_batches(backend: Backend) -> None:
+    assert backend.parallelism >= 1
+    assert backend.batch_tokens >= MULTI_QA.max_positions
+    assert backend.max_texts >= 1
+    assert backend.device == "cpu"
+
+
+# --- choosing -------------------------------------------------------------------------------
+
+
+def test_auto_is_openvino_without_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_accelerator", lambda: None)
+    chosen = backends.choose()
+    assert (chosen.backend, chosen.device) == ("openvino", "cpu")
+    assert chosen.dtype == ("bfloat16" if cpu.has_native_bfloat16() else "float32")
+    assert "no accelerator" in chosen.reason
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cuda", "bfloat16"), ("mps", "float32")])
+def test_auto_is_torch_with_an_accelerator(
+    monkeypatch: pytest.MonkeyPatch, device: str, dtype: str
+) -> None:
+    monkeypatch.setattr(backends, "_accelerator", lambda: device)
+    chosen = backends.choose()
+    assert (chosen.backend, chosen.device) == ("sentence-transformers", device)
+    assert chosen.dtype == dtype
+    assert device in chosen.reason
+    # What was asked for goes first.
+    assert backends.choose(dtype="int8").backend == "openvino"
+    assert backends.choose(device="cpu").backend == "openvino"
+    assert backends.choose("openvino").device == "cpu"
+    assert backends.choose("sentence-transformers").device == device
+    assert backends.choose("sentence-transformers", device="cpu").dtype == "float32"
+    assert backends.choose(dtype="float16").dtype == "float16"
+
+
+@pytest.mark.parametrize("visible", ["", "-1"])
+def test_hidden_gpus_are_not_looked_for(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert not backends._has_nvidia_gpu()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_only_where_it_is_native(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr(backends, "has_native_bfloat16", lambda: native)
+    assert backends.choose("openvino").dtype == ("bfloat16" if native else "float32")
+    if native:
+        assert backends.choose("openvino", "bfloat16").dtype == "bfloat16"
+    else:
+        with pytest.raises(ConfigurationError, match="does not compute natively"):
+            backends.choose("openvino", "bfloat16")
+
+
+def test_the_precision_is_the_one_that_was_chosen(sibling: Path) -> None:
+    # OpenVINO takes bfloat16 by itself where the processor has it: float32 must mean float32.
+    encoder = MultiQAEncoder(sibling, backend="openvino", dtype="float32")
+    compiled: Any = encoder.load()._runtime.backend
+    precision = compiled._compiled.get_property("INFERENCE_PRECISION_HINT")
+    assert "f32" in str(precision) or "float32" in str(precision)
+
+
+# --- the processor --------------------------------------------------------------------------
+
+
+def test_available_cpus_counts_some() -> None:
+    assert cpu.available_cpus() >= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "quota"),
+    [("max 100000\n", None), ("200000 100000\n", 2.0), ("50000 100000\n", 0.5)],
+)
+def test_a_containers_quota_is_respected(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, quota: float | None
+) -> None:
+    (tmp_path / "cpu.max").write_text(content, encoding="ascii")
+    files = {"/sys/fs/cgroup/cpu.max": tmp_path / "cpu.max"}
+    monkeypatch.setattr(cpu, "Path", lambda name: files.get(name, tmp_path / "missing"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)), raising=False)
+    assert cpu._cgroup_quota() == quota
+    assert cpu.available_cpus() == (16 if quota is None else max(1, round(quota)))
+
+
+# --- the tensors ----------------------------------------------------------------------------
+
+
+def test_the_tensors_are_those_of_the_file(sibling: Path) -> None:
+    from safetensors import safe_open
+
+    spec = resolve(sibling).spec
+    assert check_tensors(sibling / "model.safetensors", spec) == ""
+    with safe_open(sibling / "model.safetensors", framework="np") as tensors:
+        unused = {"pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"}
+        assert set(tensors.keys()) - unused == {*tensor_shapes(spec), TOKEN_TYPES}
+
+
+def test_specs_of_equal_checkpoints_are_equal(sibling: Path) -> None:
+    spec = resolve(sibling).spec
+    assert copy.deepcopy(spec) == spec

@@ -1,0 +1,99 @@
+"""The public surface. A change here is a change for users: put it in the change log."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import multiqa_integrations
+from multiqa_integrations import MultiQAEncoder, backends, errors
+
+
+def test_the_package() -> None:
+    assert multiqa_integrations.__all__ == [
+        "MULTI_QA",
+        "Chunk",
+        "Document",
+        "Encoder",
+        "Hit",
+        "ModelSpec",
+        "MultiQAEncoder",
+        "__version__",
+        "chunk",
+    ]
+
+
+def test_the_encoder() -> None:
+    members = [name for name in dir(MultiQAEncoder) if not name.startswith("_")]
+    assert members == [
+        "compute",
+        "count_tokens",
+        "dimension",
+        "encode",
+        "encode_document",
+        "encode_query",
+        "encode_stream",
+        "fingerprint",
+        "load",
+        "max_seq_length",
+        "settings",
+        "similarity",
+        "spec",
+        "tokenizer",
+    ]
+
+
+def test_the_settings() -> None:
+    parameters = inspect.signature(MultiQAEncoder).parameters
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    assert defaults == {
+        "model": "sentence-transformers/multi-qa-MiniLM-L6-cos-v1",
+        "revision": None,
+        "backend": "auto",
+        "dtype": "auto",
+        "device": "auto",
+        "max_seq_length": None,
+        "batch_tokens": None,
+        "on_truncation": "warn",
+        "cache_folder": None,
+        "local_files_only": False,
+        "threads": None,
+    }
+    kinds = {name: parameter.kind for name, parameter in parameters.items() if name != "model"}
+    assert set(kinds.values()) == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_the_choice_of_a_backend() -> None:
+    assert {"Backend", "Compute", "check", "choose", "load"} <= set(backends.__all__)
+
+
+def test_the_error_tree() -> None:
+    def tree(kind: type[Exception]) -> dict[str, Any]:
+        kinds = [k for k in kind.__subclasses__() if k.__module__ == errors.__name__]
+        return {k.__name__: tree(k) for k in kinds}
+
+    assert tree(errors.MultiQAError) == {
+        "ConfigurationError": {},
+        "MissingDependencyError": {},
+        "ModelError": {
+            "ModelContractError": {},
+            "ModelIntegrityError": {},
+            "ModelNotFoundError": {},
+        },
+        "StoreError": {
+            "CollectionMismatchError": {},
+            "StoreLockedError": {},
+            "StoreUnavailableError": {},
+            "WriteRejectedError": {},
+        },
+        "SyncError": {"PruneRefusedError": {}, "SourceError": {}, "SyncIncompleteError": {}},
+        "TextError": {"TextTypeError": {}, "TruncationError": {}},
+    }
+
+
+def test_errors_are_what_python_would_raise() -> None:
+    assert issubclass(errors.ConfigurationError, ValueError)
+    assert issubclass(errors.MissingDependencyError, ImportError)
+    assert issubclass(errors.TextError, ValueError)
+    assert issubclass(errors.TextTypeError, TypeError)
+    assert issubclass(errors.TruncationWarning, UserWarning)

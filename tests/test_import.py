@@ -1,0 +1,89 @@
+"""What an import costs, and which library is loaded by what. Each in a process of its own."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import multiqa_integrations
+
+HEAVY = {
+    "huggingface_hub",
+    "langchain_core",
+    "llama_index",
+    "numpy",
+    "openvino",
+    "qdrant_client",
+    "qdrant_edge",
+    "safetensors",
+    "sentence_transformers",
+    "tokenizers",
+    "torch",
+    "tqdm",
+    "transformers",
+}
+
+
+def loaded_by(script: str, **values: str) -> set[str]:
+    """Run a script, and return the packages of `HEAVY` that it has loaded."""
+    lines = [
+        "import os, sys",
+        "environment = dict(os.environ)",
+        *(f"{name} = {value!r}" for name, value in values.items()),
+        script,
+        "assert environment == dict(os.environ), 'the environment was changed'",
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return HEAVY & set(ast.literal_eval(done.stdout.splitlines()[-1]))
+
+
+def test_the_package_alone_loads_nothing() -> None:
+    assert loaded_by("import multiqa_integrations, multiqa_integrations.errors") == set()
+
+
+def test_making_an_encoder_loads_no_model_library() -> None:
+    loaded = loaded_by("from multiqa_integrations import MultiQAEncoder; MultiQAEncoder()")
+    assert loaded <= {"numpy", "tokenizers"}
+
+
+def test_openvino_needs_no_torch_and_a_directory_no_hub(sibling: Path) -> None:
+    loaded = loaded_by(
+        "from multiqa_integrations import MultiQAEncoder\n"
+        "encoder = MultiQAEncoder(directory, backend='openvino')\n"
+        "assert encoder.encode(['a']).shape == (1, 384)\n"
+        "assert encoder.fingerprint",
+        directory=str(sibling),
+    )
+    assert loaded == {"numpy", "openvino", "safetensors", "tokenizers"}
+
+
+def test_auto_loads_no_torch_where_there_is_no_accelerator(sibling: Path) -> None:
+    loaded = loaded_by(
+        "os.environ['CUDA_VISIBLE_DEVICES'] = environment['CUDA_VISIBLE_DEVICES'] = ''\n"
+        "from multiqa_integrations import MultiQAEncoder, backends\n"
+        "backends._has_amd_gpu = backends._is_apple_silicon = lambda: False\n"
+        "encoder = MultiQAEncoder(directory).load()\n"
+        "assert encoder.compute.backend == 'openvino'",
+        directory=str(sibling),
+    )
+    assert "openvino" in loaded
+    assert not loaded & {"torch", "sentence_transformers", "transformers"}
+
+
+def test_every_public_name_resolves() -> None:
+    for name in multiqa_integrations.__all__:
+        assert getattr(multiqa_integrations, name) is not None
+        assert name in dir(multiqa_integrations)
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'MultiQAEncodr'"):
+        getattr(multiqa_integrations, "MultiQAEncodr")  # noqa: B009 (mypy knows it is none)
