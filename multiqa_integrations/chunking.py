@@ -1,0 +1,336 @@
+"""Cut long texts into passages that the model reads well, on sentence boundaries.
+
+The model was trained on texts of up to 250 word pieces and reads 512 at most. A longer text is
+cut into chunks of at most 250, each of them a text of its own.
+
+How it works: BERT reads word by word, so a text has the word pieces of its words, and a cut
+after white space changes none. Each different word is therefore counted once, and the counts
+are added up. Regular expressions rank the places between words: paragraph, sentence, line,
+clause, word. A chunk ends at the best place among those that fill it to at least a half, and of
+equally good ones at the furthest. Where white space does not separate the words, as in Chinese,
+the sum is an estimate, and the chunk is counted again as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.texts import check_text, check_texts
+from multiqa_integrations.tokenizer import SPECIAL_TOKENS
+from multiqa_integrations.types import Encoder
+
+MIN_MAX_TOKENS = 8
+"""Smallest limit of a chunk, in word pieces: any single character fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a longer text.
+
+    Attributes:
+        text: The passage; equal to `source[start:end]`.
+        start: Its first character in the source, counted from 0.
+        end: The character after its last one.
+        tokens: Its word pieces when it is encoded alone, [CLS] and [SEP] included.
+    """
+
+    text: str
+    start: int
+    end: int
+    tokens: int
+
+
+class TokenCounter(Protocol):
+    """What chunking needs of a tokenizer; `WordPieceTokenizer` has it."""
+
+    def count(self, texts: Sequence[str]) -> _Ints:
+        """Count word pieces, [CLS] and [SEP] included."""
+
+
+def chunk(
+    text: str, tokenizer: TokenCounter | Encoder, *, max_tokens: int = 250, overlap: int = 0
+) -> list[Chunk]:
+    """Cut one text into chunks; see `chunk_many`, which is faster for many texts.
+
+    Example:
+        >>> story = "It rained. We stayed at home. " * 3
+        >>> for piece in chunk(story, encoder, max_tokens=20):  # doctest: +SKIP
+        ...     print(piece.start, piece.end, piece.tokens, repr(piece.text[-7:]))
+        0 60 18 ' home. '
+        60 90 10 ' home. '
+    """
+    return chunk_many([check_text(text, 0)], tokenizer, max_tokens=max_tokens, overlap=overlap)[0]
+
+
+def chunk_many(
+    texts: Sequence[str],
+    tokenizer: TokenCounter | Encoder,
+    *,
+    max_tokens: int = 250,
+    overlap: int = 0,
+) -> list[list[Chunk]]:
+    """Cut texts into chunks at paragraph, sentence, line, clause or word boundaries.
+
+    Without overlap the chunks of a text, put together, are the text: nothing is stripped, and
+    white space belongs to the chunk before it. A text within the limit is one chunk, and costs
+    no more than counting; `""` has no chunk. Lone surrogates are repaired first (see
+    `texts.repair_surrogates`); `start` and `end` then refer to the repaired text.
+
+    Args:
+        texts: The texts.
+        tokenizer: An encoder, or its `WordPieceTokenizer`.
+        max_tokens: Most word pieces of a chunk, [CLS] and [SEP] included; at least 8.
+        overlap: Most word pieces that a chunk repeats of the one before; under half of
+            `max_tokens`. It then starts at the first sentence among them, else at a word.
+
+    Returns:
+        The chunks of each text, in the order of the texts and within them.
+
+    Raises:
+        ConfigurationError: A limit is out of range, or `tokenizer` is none.
+        TextTypeError: An item of `texts` is no `str`.
+
+    Example:
+        >>> pages = ["A short text.", ""]
+        >>> [len(chunks) for chunks in chunk_many(pages, encoder)]  # doctest: +SKIP
+        [1, 0]
+    """
+    cutter = _Cutter(_counter_of(tokenizer), *_checked_limits(max_tokens, overlap))
+    texts = check_texts(texts)
+    chunks: list[list[Chunk]] = [[] for _ in texts]
+    # English has four to five characters a word piece: longer texts are hardly within the limit.
+    maybe_short = [i for i, text in enumerate(texts) if 0 < len(text) <= 4 * max_tokens]
+    counts = cutter.count([texts[i] for i in maybe_short])
+    for index, count in zip(maybe_short, counts, strict=True):
+        if count <= max_tokens:
+            chunks[index] = [Chunk(texts[index], 0, len(texts[index]), count)]
+    group: list[int] = []
+    characters = 0
+    for index, text in enumerate(texts):
+        if text and not chunks[index]:
+            group.append(index)
+            characters += len(text)
+        if group and (characters >= _CALL_CHARACTERS or index == len(texts) - 1):
+            for owner, found in zip(group, cutter.cut([texts[i] for i in group]), strict=True):
+                chunks[owner] = found
+            group, characters = [], 0
+    return chunks
+
+
+def _counter_of(tokenizer: object) -> Callable[[Sequence[str]], _Ints]:
+    for name in ("count_tokens", "count"):  # a list has `count` too, but counts otherwise
+        count = getattr(tokenizer, name, None)
+        if callable(count) and not isinstance(tokenizer, Sequence | type):
+            return count  # type: ignore[no-any-return]
+    raise ConfigurationError(
+        f"tokenizer is {type(tokenizer).__name__}, expected an encoder or a WordPieceTokenizer. "
+        "Pass MultiQAEncoder(), or the encoder that the chunks are meant for."
+    )
+
+
+def _checked_limits(max_tokens: object, overlap: object) -> tuple[int, int]:
+    limits = []
+    for name, value in (("max_tokens", max_tokens), ("overlap", overlap)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ConfigurationError(f"{name} is {value!r}, expected an int: word pieces.")
+        limits.append(int(value))
+    limit, repeated = limits
+    if limit < MIN_MAX_TOKENS:
+        raise ConfigurationError(
+            f"max_tokens is {limit}, expected at least {MIN_MAX_TOKENS} word pieces, [CLS] and "
+            "[SEP] included. The model was trained on 250."
+        )
+    if not 0 <= 2 * repeated < limit:
+        raise ConfigurationError(
+            f"overlap is {repeated}, expected 0 or more and under half of max_tokens ({limit})."
+        )
+    return limit, repeated
+
+
+_SPACE = "\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what BERT keeps as " "
+_CJK = "\u3001-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff5b-\uff65"
+_PUNCTUATION = r"!-/:-@\[-`{-~\u2010-\u2027"
+# A word is what stands between white space, but CJK ideographs and punctuation are words of
+# their own, and a very long word (a URL, a line of JSON) is cut at its punctuation.
+_WORDS = re.compile(
+    f"[^{_SPACE}{_CJK}]{{1,64}}(?![^{_SPACE}{_CJK}])|[{_CJK}]"
+    f"|[^{_SPACE}{_CJK}{_PUNCTUATION}]+|[{_PUNCTUATION}]"
+)
+
+# The ranks of a boundary, the best last. Before a _JOINED word stands no white space.
+_JOINED, _WORD, _CLAUSE, _LINE, _SENTENCE, _PARAGRAPH = range(6)
+
+_CLOSERS = "\"'”’»)\\]*_`"
+_ABBREVIATIONS = (
+    r"[A-Z] e\.g i\.e cf vs etc al ca approx resp vol pp Vol Fig fig Eq Sec Ref Tab "
+    "Mr Mrs Ms Dr Prof St Gen Gov Sen Rep Lt Col Capt Jr Sr Inc Ltd Corp"
+)
+_NO_SENTENCE_END = "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATIONS.split())
+_BOUNDARIES = (  # each match ends where a word starts
+    (_CLAUSE, re.compile(f"[,;:–—][{_SPACE}]+|[，、；：][{_SPACE}]*")),
+    (_LINE, re.compile(f"[\n\r\u2028][{_SPACE}]*")),
+    (
+        _SENTENCE,
+        # One mark and no `+`: a row of a million dots must not be read again from each of them.
+        re.compile(
+            rf"[.!?…؟۔।॥]{_NO_SENTENCE_END}(?<!^[0-9]\.)(?<!^[0-9][0-9]\.)[{_CLOSERS}]*"
+            rf"[{_SPACE}]+(?![{_SPACE}a-zß-öø-ÿα-ώа-џ])|[。！？．｡][」』）】》]*[{_SPACE}]*",
+            re.MULTILINE,
+        ),
+    ),
+    (_PARAGRAPH, re.compile(f"([\n\r])[{_SPACE}]*\\1[{_SPACE}]*|\u2029[{_SPACE}]*")),
+)
+_CALL_CHARACTERS = 262_144  # of long texts, cut at once
+_CALL_WORDS = 65_536  # looked up at once
+_CACHED_WORDS = 200_000
+
+_Ints: TypeAlias = NDArray[np.int64]
+_Range: TypeAlias = tuple[int, int, int | None]  # start, end, word pieces where they are certain
+
+
+@dataclass(frozen=True, slots=True)
+class _Cutter:
+    """Cuts texts that are over the limit."""
+
+    counter: Callable[[Sequence[str]], _Ints]
+    max_tokens: int
+    overlap: int
+    pieces_of: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def room(self) -> int:
+        return self.max_tokens - SPECIAL_TOKENS
+
+    def count(self, texts: list[str]) -> list[int]:
+        return [int(count) for count in self.counter(texts)] if texts else []
+
+    def cut(self, texts: list[str]) -> list[list[Chunk]]:
+        """Cut each text into its chunks."""
+        done: list[tuple[int, Chunk]] = []
+        todo = [(index, 0, text) for index, text in enumerate(texts)]
+        while todo:
+            plans = zip(todo, self._plan([text for _, _, text in todo]), strict=True)
+            parts = [
+                (index, offset + start, text[start:end], tokens)
+                for (index, offset, text), plan in plans
+                for start, end, tokens in plan
+            ]
+            counts = iter(self.count([part for _, _, part, tokens in parts if tokens is None]))
+            todo = []
+            for index, start, part, tokens in parts:
+                exact = next(counts) if tokens is None else tokens
+                if exact <= self.max_tokens or len(part) == 1:
+                    done.append((index, Chunk(part, start, start + len(part), exact)))
+                else:  # a word of more pieces than fit is halved until its parts do
+                    middle = _middle(part)
+                    todo.append((index, start, part[:middle]))
+                    todo.append((index, start + middle, part[middle:]))
+        done.sort(key=lambda item: (item[0], item[1].start))
+        chunks: list[list[Chunk]] = [[] for _ in texts]
+        for index, found in done:
+            chunks[index].append(found)
+        return chunks
+
+    def _plan(self, texts: list[str]) -> list[list[_Range]]:
+        """Choose the chunks of each text."""
+        # Read as one, many texts cost fewer calls; the line break keeps their words apart.
+        joined = "\n".join(texts)
+        starts, ends, pieces = self._words(joined)
+        at = np.append(starts, len(joined))
+        # White space stands before the word; true of the first one and of the end.
+        spaced = np.ones(len(at), np.bool_)
+        spaced[1:-1] = starts[1:] > ends[:-1]
+        rank = _rank(joined, at, spaced)
+        before = np.append(0, np.cumsum(pieces))  # word pieces before each word
+        joints = np.append(0, np.cumsum(~spaced))
+        plans = []
+        first = text_start = 0
+        for text in texts:
+            text_end = text_start + len(text)
+            last = int(at.searchsorted(text_end))
+            plan: list[_Range] = []
+            for begin, end in self._pack(first, last, before, rank):
+                start = 0 if begin == first else int(at[begin]) - text_start
+                stop = len(text) if end == last else int(at[end]) - text_start
+                sure = joints[end + 1] == joints[begin]
+                tokens = int(before[end] - before[begin]) + SPECIAL_TOKENS if sure else None
+                plan.append((start, stop, tokens))
+            plans.append(plan)
+            first, text_start = last, text_end + 1
+        return plans
+
+    def _words(self, text: str) -> tuple[_Ints, _Ints, _Ints]:
+        """Find the words: first character, end, word pieces; all of shape `(words,)`."""
+        found: list[tuple[_Ints, ...]] = [(np.empty(0, np.int64),) * 3]
+        matches = _WORDS.finditer(text)
+        while window := list(islice(matches, _CALL_WORDS)):
+            words = [match[0] for match in window]
+            unknown = [word for word in set(words) if word not in self.pieces_of]
+            for word, tokens in zip(unknown, self.count(unknown), strict=True):
+                self.pieces_of[word] = tokens - SPECIAL_TOKENS
+            starts = np.array([match.start() for match in window], np.int64)
+            lengths = np.array([*map(len, words)], np.int64)
+            pieces = np.array([*map(self.pieces_of.__getitem__, words)], np.int64)
+            found.append((starts, starts + lengths, pieces))
+            if len(self.pieces_of) > _CACHED_WORDS:
+                self.pieces_of.clear()
+        starts, ends, pieces = map(np.concatenate, zip(*found, strict=True))
+        return starts, ends, pieces
+
+    def _pack(
+        self, first: int, last: int, before: _Ints, rank: NDArray[np.int8]
+    ) -> Iterator[tuple[int, int]]:
+        """Pack the words from `first` to before `last`; yields first word and end of each chunk."""
+        total = before[last]
+        begin = fresh = first  # first word of the chunk; first of it that no chunk has yet
+        while total > (full := before[begin] + self.room) and fresh + 1 < last:
+            # The last chunk should be no scrap: leave it a quarter.
+            furthest = min(full, total - self.room // 4)
+            end = max(int(before.searchsorted(furthest, "right")) - 1, fresh + 1)
+            half = int(before.searchsorted((before[fresh] + full + 1) // 2))
+            window = rank[min(max(half, fresh + 1), end) : end + 1]
+            end -= int(np.argmax(window[::-1]))  # the furthest of the best
+            yield begin, end
+            begin, fresh = self._next_begin(begin, end, before, rank), end
+        yield begin, last
+
+    def _next_begin(self, begin: int, end: int, before: _Ints, rank: NDArray[np.int8]) -> int:
+        """Find the first word of the next chunk: `end`, or earlier if chunks overlap."""
+        if not self.overlap:  # else words without a piece, such as U+200B, would be repeated
+            return end
+        # Go back by the overlap at most, and leave room for the word at `end`.
+        earliest = max(before[end] - self.overlap, before[end + 1] - self.room)
+        back = max(int(before.searchsorted(earliest)), begin + 1)
+        for least in (_SENTENCE, _WORD, _JOINED):
+            found = np.flatnonzero(rank[back:end] >= least)
+            if found.size:
+                return back + int(found[0])
+        return end
+
+
+def _rank(text: str, at: _Ints, spaced: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """Rank the boundary before each word, and after the last; `at` is where they stand."""
+    rank = np.where(spaced, _WORD, _JOINED).astype(np.int8)
+    for level, pattern in _BOUNDARIES:
+        ends = np.array([match.end() for match in pattern.finditer(text)], np.int64)
+        words = at.searchsorted(ends)
+        rank[words[at[words] == ends]] = level
+    return rank
+
+
+def _middle(word: str) -> int:
+    """Find the middle of a word, such that no accent is parted from its letter."""
+    half = len(word) // 2
+    for position in range(half, len(word)):
+        if unicodedata.category(word[position]) not in ("Mn", "Mc", "Me", "Cf"):
+            return position
+    return half
