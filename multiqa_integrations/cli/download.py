@@ -1,0 +1,43 @@
+"""`multiqa download`: fetch the model ahead of time, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from multiqa_integrations.checkpoint import resolve
+from multiqa_integrations.download import download as fetch
+from multiqa_integrations.model import MULTI_QA
+
+
+def download(
+    model: Annotated[str, typer.Argument(help="Hub name of the model.")] = MULTI_QA.name,
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Commit, branch or tag; the pinned commit by default."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write into this new directory, to carry to another machine."
+        ),
+    ] = None,
+    cache_folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The hub cache; the usual one by default."),
+    ] = None,
+) -> None:
+    """Fetch the model and verify every file.
+
+    Without --to it goes into the hub cache, where every program on this machine finds it. With
+    --to it becomes a directory that works on a machine without network.
+    """
+    directory = fetch(model, revision=revision, to=to, cache_folder=cache_folder)
+    checkpoint = resolve(directory)
+    typer.echo(f"{model} is complete and verified in")
+    typer.echo(f"  {directory}")
+    typer.echo(f"  {checkpoint.weights.name}  {checkpoint.fingerprint.split('/')[0]}")
+    typer.echo("Use it:")
+    typer.echo(f"  MultiQAEncoder({str(directory)!r})")
