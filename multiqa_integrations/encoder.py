@@ -183,8 +183,8 @@ class MultiQAEncoder:
         return self._runtime.tokenizer
 
     def load(self) -> MultiQAEncoder:
-        """Load the model now instead of at the first call; returns the encoder."""
-        _ = self._runtime.tokenizer, self._runtime.backend
+        """Load the model for queries now instead of at the first one; returns the encoder."""
+        _ = self._runtime.tokenizer, self._runtime.query_backend
         return self
 
     def encode(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
@@ -295,21 +295,22 @@ class MultiQAEncoder:
         return self.tokenizer.encode(texts, max_length=self.max_seq_length)
 
     def _embed(self, tokenized: TokenizedTexts, bar: Any) -> Vectors:
-        backend = self._runtime.backend
         limit = self.spec.max_positions
         batches = plan_batches(
             tokenized.lengths,
-            batch_tokens=self._settings["batch_tokens"] or backend.batch_tokens,
-            max_texts=backend.max_texts,
+            batch_tokens=self._settings["batch_tokens"] or self.compute.batch_tokens,
+            max_texts=self.compute.batch_texts,
             limit=limit,
         )
+        lone = len(batches) == 1  # a query
+        backend = self._runtime.query_backend if lone else self._runtime.backend
         vectors = np.empty((len(tokenized), self.dimension), np.float32)
 
         def embed(rows: NDArray[np.intp]) -> int:
             vectors[rows] = backend.embed(*tokenized.pad(rows, limit))
             return len(rows)
 
-        if len(batches) == 1:  # a query: no pool, no switch of threads
+        if lone:  # no pool, no switch of threads
             bar.update(embed(batches[0]))
             return vectors
         with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:

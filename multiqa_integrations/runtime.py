@@ -45,7 +45,7 @@ class Runtime:
         self._checkpoint: Checkpoint | None = None
         self._tokenizer: WordPieceTokenizer | None = None
         self._compute: Compute | None = None
-        self._backend: Backend | None = None
+        self._backends: dict[bool, Backend] = {}  # by `one_batch`
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -88,25 +88,43 @@ class Runtime:
 
     @property
     def backend(self) -> Backend:
-        """The loaded model."""
-        backend = self._backend
+        """The loaded model, for many batches."""
+        return self._backend(one_batch=False)
+
+    @property
+    def query_backend(self) -> Backend:
+        """The loaded model, for one batch that is wanted soon.
+
+        OpenVINO keeps two compiled models, since one that computes several batches at the same
+        time takes twice as long for a single one. Where the first is busy, the other serves.
+        """
+        if self.compute.backend != "openvino":
+            return self.backend
+        first = self._backend(one_batch=True)
+        return self.backend if first.busy else first
+
+    def _backend(self, *, one_batch: bool) -> Backend:
+        backend = self._backends.get(one_batch)
         if backend is None:
             with self._lock:
-                backend = self._backend
+                backend = self._backends.get(one_batch)
                 if backend is None:
                     checkpoint, compute = self.checkpoint, self.compute
                     with _loading:
-                        backend = self._backend = backends.load(
-                            checkpoint, compute, threads=self.settings.threads
+                        backend = self._backends[one_batch] = backends.load(
+                            checkpoint,
+                            compute,
+                            threads=self.settings.threads,
+                            one_batch=one_batch,
                         )
         return backend
 
     def forget(self) -> None:
         """Give up what a forked child cannot use; it is loaded anew at the next use."""
         self._lock = threading.RLock()
-        if self._backend is not None:
-            self._backend.abandon()
-            self._backend = None
+        for backend in self._backends.values():
+            backend.abandon()
+        self._backends = {}
 
 
 _loading = threading.RLock()  # held while a native library is imported or set up

@@ -39,10 +39,11 @@ _CALL_CHARACTERS = 262_144  # handed to the tokenizer at once: enough to keep ev
 # normaliser keeps, after punctuation (always a word of its own; not brackets, which may belong
 # to a special token such as [SEP]), and after a CJK ideograph (likewise a word of its own).
 _SAFE_CUT = re.compile("[ \t\n\r,.;:!?\u2010-\u2027\u3000-\u3002\uff0c\uff1f\u4e00-\u9fff]")
-# Over 100 letters or symbols without a break are one unknown word, however many they are.
-_ENDLESS_WORD = re.compile(
+# Runs whose end changes nothing: over 100 letters or symbols without a break are one unknown
+# word, however many they are, and control characters are removed.
+_ENDLESS_RUN = re.compile(
     "[0-9A-Za-z\u00c0-\u024f\u0400-\u0481\u048a-\u052f\u2600-\u2767\uac00-\ud7a3"
-    "\U0001f000-\U0001faff]{1000,}"
+    "\U0001f000-\U0001faff]{1000,}|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]{1000,}"
 )
 
 
@@ -159,9 +160,10 @@ class WordPieceTokenizer:
         full_lengths = np.zeros(len(texts), np.int64)
         heads: list[list[int]] = [[] for _ in texts]
         for index, encoding in self._pieces(texts):
-            ids = encoding.ids
-            full_lengths[index] += len(ids)
-            heads[index] += ids[: max_length - 1 - len(heads[index])]
+            full_lengths[index] += len(encoding)
+            room = max_length - 1 - len(heads[index])
+            if room > 0:  # most pieces of a huge text only count
+                heads[index] += encoding.ids[:room]
         full_lengths += SPECIAL_TOKENS
         starts = np.zeros(len(texts) + 1, np.int64)
         np.cumsum(np.minimum(full_lengths, max_length), out=starts[1:])
@@ -190,10 +192,9 @@ class WordPieceTokenizer:
                     owners.append(index)
                     yield text
                     continue
-                text = _ENDLESS_WORD.sub(lambda word: word[0][:101], text)
-                for piece in _cut(text):
+                for piece in _cut(text):  # never the whole at once: `re` holds the lock
                     owners.append(index)
-                    yield piece
+                    yield _ENDLESS_RUN.sub(lambda run: run[0][:101], piece)
 
         done = 0
         for group in _groups(cut_all()):

@@ -50,11 +50,28 @@ def test_padding_changes_nothing(backend: Backend) -> None:
     np.testing.assert_allclose(backend.embed(padded, mask), alone, atol=1e-5)
 
 
-def test_a_backend_says_how_it_wants_its_batches(backend: Backend) -> None:
+def test_a_backend_that_is_idle_says_so(backend: Backend) -> None:
     assert backend.parallelism >= 1
-    assert backend.batch_tokens >= MULTI_QA.max_positions
-    assert backend.max_texts >= 1
     assert backend.device == "cpu"
+    assert not backend.busy
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_longest_text_fits_in_a_batch(name: Any) -> None:
+    compute = backends.choose(name, "float32", "cpu")
+    assert compute.batch_tokens >= MULTI_QA.max_positions
+    assert compute.batch_texts >= 1
+
+
+def test_one_batch_gets_all_threads(sibling: Path) -> None:
+    compute = backends.choose("openvino", "float32", "cpu")
+    backend = backends.load(resolve(sibling), compute, threads=2, one_batch=True)
+    many = backends.load(resolve(sibling), compute, threads=2)
+    assert (backend.parallelism, many.parallelism) == (1, 2)
+    ids = np.array([[101, 2129, 2116, 102]], np.int64)
+    np.testing.assert_allclose(
+        backend.embed(ids, np.ones_like(ids)), many.embed(ids, np.ones_like(ids)), atol=1e-6
+    )
 
 
 # --- choosing -------------------------------------------------------------------------------

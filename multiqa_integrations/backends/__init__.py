@@ -52,6 +52,16 @@ class Compute:
     device: str
     reason: str
 
+    @property
+    def batch_tokens(self) -> int:
+        """A good size of a batch, in word pieces with padding."""
+        return 2048 if self.device == "cpu" else 65_536
+
+    @property
+    def batch_texts(self) -> int:
+        """Most texts in a batch."""
+        return 64 if self.device == "cpu" else 1024
+
 
 def check(backend: BackendName, dtype: DType, device: str) -> None:
     """Refuse settings that can be honoured nowhere, without looking at this machine.
@@ -131,8 +141,17 @@ def choose(backend: BackendName = "auto", dtype: DType = "auto", device: str = "
     return Compute(backend, dtype, "cpu", reason)
 
 
-def load(checkpoint: Checkpoint, compute: Compute, *, threads: int | None) -> Backend:
-    """Load a checkpoint where `compute` says."""
+def load(
+    checkpoint: Checkpoint, compute: Compute, *, threads: int | None, one_batch: bool = False
+) -> Backend:
+    """Load a checkpoint where `compute` says.
+
+    Args:
+        checkpoint: The checkpoint.
+        compute: What computes.
+        threads: Processors to use on the CPU.
+        one_batch: For one batch at a time, as soon as possible; OpenVINO only.
+    """
     if compute.backend == "sentence-transformers":
         require("sentence_transformers", purpose="backend='sentence-transformers'")
         from multiqa_integrations.backends.sentence_transformers import SentenceTransformersBackend
@@ -153,7 +172,7 @@ def load(checkpoint: Checkpoint, compute: Compute, *, threads: int | None) -> Ba
             PerformanceWarning,
             stacklevel=2,
         )
-    return OpenVINOBackend(checkpoint, compute.dtype, threads=threads)
+    return OpenVINOBackend(checkpoint, compute.dtype, threads=threads, one_batch=one_batch)
 
 
 def note_fork() -> None:

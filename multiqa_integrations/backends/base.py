@@ -20,14 +20,14 @@ class Backend(Protocol):
         device: Where it computes, as the backend's library names it.
         parallelism: How many calls of `embed` are computed at the same time; further ones
             wait for their turn.
-        batch_tokens: A good size of a batch, in word pieces with padding.
-        max_texts: Most texts in a batch.
     """
 
     device: str
     parallelism: int
-    batch_tokens: int
-    max_texts: int
+
+    @property
+    def busy(self) -> bool:
+        """Whether another call of `embed` would have to wait."""
 
     def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         """Compute unit vectors.

@@ -25,25 +25,35 @@ class OpenVINOBackend:
     """The model compiled for the processor. See `base.Backend`."""
 
     device = "cpu"
-    batch_tokens = 2048
-    max_texts = 64
 
-    def __init__(self, checkpoint: Checkpoint, dtype: DType, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        dtype: DType,
+        *,
+        threads: int | None = None,
+        one_batch: bool = False,
+    ) -> None:
         """Compile the model (about 0.3 s).
 
         Args:
             checkpoint: Where the weights are.
             dtype: "float32", "bfloat16" or "int8".
             threads: Processors to use; all that this process may use by default.
+            one_batch: Put all threads on one batch, which is soonest done; by default several
+                batches are computed at the same time, which does most in the long run.
         """
         threads = threads or available_cpus()
         # A stream computes one batch. One thread each is fastest for bulk work; on large
         # machines that many batches would take much memory, so streams get more threads.
-        self.parallelism = threads if threads <= 8 else max(8, threads // 4)
+        streams = threads if threads <= 8 else max(8, threads // 4)
+        self.parallelism = 1 if one_batch else streams
         config: dict[str, Any] = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
+            "PERFORMANCE_HINT": "LATENCY" if one_batch else "THROUGHPUT",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": self.parallelism,
+            # Pinned threads of two compiled models would fight for the same processors.
+            "ENABLE_CPU_PINNING": False,
             # Run-time quantisation of activations works on float32 ones only.
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if dtype == "int8" else 0,
@@ -57,6 +67,11 @@ class OpenVINOBackend:
         ]
         for request in self._all_requests:
             self._requests.put(request)
+
+    @property
+    def busy(self) -> bool:
+        """Whether another call would have to wait."""
+        return self._requests.empty()
 
     def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         """Compute unit vectors, float32 `(b, 384)`."""

@@ -72,8 +72,6 @@ class SentenceTransformersBackend:
         elif threads and on_cpu:
             torch.set_num_threads(threads)
         self.device = device
-        self.batch_tokens = 2048 if on_cpu else 65_536
-        self.max_texts = 64 if on_cpu else 1024
         self._device = parsed
         self._lock = threading.Lock()
         try:
@@ -90,6 +88,11 @@ class SentenceTransformersBackend:
                 f"sentence-transformers cannot load {checkpoint.directory}: {error} "
                 "Fetch the checkpoint again."
             ) from error
+
+    @property
+    def busy(self) -> bool:
+        """Whether another call would have to wait."""
+        return self._lock.locked()
 
     def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         """Compute unit vectors, float32 `(b, 384)`."""
