@@ -1,0 +1,139 @@
+"""Measures of one encoder under load: threads, streams, huge texts, chunking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
+from multiqa_integrations.benchmark.session import Session
+from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths, questions
+
+_PEAK = Column("peak MB")
+
+
+def threads(session: Session) -> list[Table]:
+    """Measure many threads that share one encoder against one query after another."""
+    settings = session.settings
+    file = session.write("threads", questions())
+    runs = _rounds(
+        session, "threads", texts=file, threads=settings.threads, queries=settings.queries
+    )
+    alone = [run["sequential_s"] for run in runs]
+    together = [run["threads_s"] for run in runs]
+    total = settings.threads * settings.queries
+    faster = Column("× one after another", 2)
+    difference = Column("largest difference", 8)
+    rows = [
+        Row("one after another", {"s": alone, "queries/s": [total / s for s in alone]}),
+        Row(
+            f"{settings.threads} threads",
+            {
+                "s": together,
+                "queries/s": [total / s for s in together],
+                faster.name: speed_ratios(together, alone),
+                "wrong": [run["wrong"] for run in runs],
+                difference.name: [max(run["largest_difference"] for run in runs)],
+            },
+        ),
+    ]
+    columns = [Column("s", 2), Column("queries/s"), faster, Column("wrong"), difference]
+    title = f"{settings.threads} threads × {settings.queries} queries on one encoder"
+    remark = "Wrong: vectors that differ by more than 1e-5 from those of one query after another."
+    return [Table("threads", title, columns, rows, [remark])]
+
+
+def stream(session: Session) -> list[Table]:
+    """Encode the whole file as a stream, and see whether memory grows."""
+    settings = session.settings
+    session.report("stream: all texts of the file, once")
+    run = session.run(
+        "stream",
+        file=str(settings.texts) if settings.texts else None,
+        field=settings.text_field,
+    )
+    first, middle, last = run["thirds_mb"] or (None, None, None)
+    figures = present(
+        {
+            "texts/s": [run["texts"] / run["seconds"]],
+            "loaded MB": [run["loaded_mb"]],
+            "1st third MB": [first],
+            "2nd third MB": [middle],
+            "3rd third MB": [last],
+            "growth MB": [None if first is None else last - first],
+            _PEAK.name: [run["peak_mb"]],
+        }
+    )
+    columns = [Column("texts/s", 1), *(Column(name) for name in figures if name != "texts/s")]
+    title = f"encode_stream over {run['texts']:,} texts, {run['seconds']:,.0f} s"
+    remark = "Thirds of the time: the median of the resident size; growth: first to last."
+    return [Table("stream", title, columns, [Row("multiqa auto", figures)], [remark])]
+
+
+def huge(session: Session) -> list[Table]:
+    """Encode one huge text, and see what it does to memory and to other threads."""
+    settings = session.settings
+    texts = first_texts(settings.texts, settings.text_field, settings.samples)
+    runs = _rounds(session, "huge", texts=session.write("huge", texts), size=settings.huge_bytes)
+    figures = present(
+        {
+            "s": [run["seconds"] for run in runs],
+            "longest pause ms": [run["pause_ms"] for run in runs],
+            "idle pause ms": [run["idle_pause_ms"] for run in runs],
+            "MB before": [run["before_mb"] for run in runs],
+            _PEAK.name: [run["peak_mb"] for run in runs],
+            "largest difference": [max(run["difference"] for run in runs)],
+        }
+    )
+    columns = [Column("s", 2), Column("longest pause ms", 1), Column("idle pause ms", 1)]
+    columns += [Column("MB before"), _PEAK, Column("largest difference", 8)]
+    return [
+        Table(
+            "huge",
+            f"One text of {runs[0]['bytes'] / 1e6:,.1f} MB",
+            columns,
+            [Row("multiqa auto", figures)],
+            [
+                f"Difference: to the vector of its first {settings.limit_tokens} word pieces.",
+                "Pause: the longest gap of a thread that wakes up every millisecond; idle: the "
+                "same while nothing is encoded.",
+            ],
+        )
+    ]
+
+
+def chunk(session: Session) -> list[Table]:
+    """Measure chunking by itself, and what it takes away from the speed of encoding."""
+    settings = session.settings
+    # Chunking is so much faster than encoding that it needs more text to be measured.
+    texts = mixed_lengths(settings.texts, settings.text_field, 5 * settings.samples)
+    file = session.write("chunk", texts)
+    runs = _rounds(session, "chunk", texts=file, samples=settings.samples)
+    encode_s = [run["encode_s"] for run in runs]
+    both_s = [run["both_s"] for run in runs]
+    chunks = runs[0]["chunks"]
+    share = Column("share of encode alone", 3)
+    rows = [
+        Row("chunk, texts over 250 word pieces", {"MB/s": [run["long_mb_per_s"] for run in runs]}),
+        Row("chunk, all texts", {"MB/s": [run["all_mb_per_s"] for run in runs]}),
+        Row("encode chunks made before", {"chunks/s": [chunks / s for s in encode_s]}),
+        Row(
+            "chunk and encode",
+            {
+                "chunks/s": [chunks / s for s in both_s],
+                share.name: speed_ratios(both_s, encode_s),
+            },
+        ),
+    ]
+    title = (
+        f"Chunking {len(texts):,} texts, {runs[0]['long_share']:.0%} of them over 250 word "
+        f"pieces; encoding the first {min(len(texts), settings.samples):,} ({chunks:,} chunks)"
+    )
+    return [Table("chunk", title, [Column("MB/s", 2), Column("chunks/s", 1), share], rows)]
+
+
+def _rounds(session: Session, job: str, **arguments: Any) -> list[dict[str, Any]]:
+    runs = []
+    for number in range(1, session.settings.rounds + 1):
+        session.report(f"{job}: round {number} of {session.settings.rounds}")
+        runs.append(session.run(job, **arguments))
+    return runs

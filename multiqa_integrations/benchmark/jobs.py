@@ -1,0 +1,237 @@
+"""What a worker process does: each job loads one contestant and measures one thing.
+
+Only the standard library and numpy are imported here: what else is loaded, the contestant pays.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from multiqa_integrations.benchmark import contestants
+
+Result: TypeAlias = dict[str, Any]
+
+
+def encode(*, contestant: str, model: str, limit_tokens: int, texts: str, folder: str) -> Result:
+    """Encode the texts of a JSON file, and leave the vectors in a folder, as CONTESTANT.npy."""
+    from multiqa_integrations.benchmark.machine import peak_memory
+
+    inputs = _read(texts)
+    run, remark = contestants.load(contestant, model, limit_tokens)
+    run(inputs[:32])  # libraries prepare themselves at their first calls
+    begin = time.perf_counter()
+    encoded = run(inputs)
+    seconds = time.perf_counter() - begin
+    np.save(Path(folder) / f"{contestant}.npy", encoded)
+    return {"seconds": seconds, "peak_mb": peak_memory(), "remark": remark}
+
+
+def first_vector(*, contestant: str, model: str, limit_tokens: int, text: str) -> Result:
+    """Encode one text and end; the parent measures how long the process lives."""
+    run, remark = contestants.load(contestant, model, limit_tokens)
+    run([text])
+    return {"remark": remark}
+
+
+def query(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Result:
+    """Encode texts one at a time, each only once."""
+    from multiqa_integrations.benchmark.machine import peak_memory
+
+    run, remark = contestants.load(contestant, model, limit_tokens)
+    for text in ("warm up", "and once more", "with another length, a little longer"):
+        run([text])
+    latencies = []
+    for text in _read(texts):
+        begin = time.perf_counter()
+        run([text])
+        latencies.append(time.perf_counter() - begin)
+    return {"latencies": latencies, "peak_mb": peak_memory(), "remark": remark}
+
+
+def threads(*, model: str, limit_tokens: int, texts: str, threads: int, queries: int) -> Result:
+    """Let threads share one encoder, and compare with one query after another."""
+    pool = _read(texts)
+    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
+    # Every thread asks in another order, so that different queries meet.
+    orders = [[(17 * t + q) % len(pool) for q in range(queries)] for t in range(threads)]
+    encoder.encode(pool[:2])
+    begin = time.perf_counter()
+    alone = [[encoder.encode([pool[i]])[0] for i in order] for order in orders]
+    sequential_s = time.perf_counter() - begin
+    start = threading.Barrier(threads + 1)
+
+    def ask(order: list[int]) -> list[Any]:
+        start.wait()
+        return [encoder.encode([pool[i]])[0] for i in order]
+
+    with ThreadPoolExecutor(threads) as executor:
+        futures = [executor.submit(ask, order) for order in orders]
+        start.wait()
+        begin = time.perf_counter()
+        together = [future.result() for future in futures]
+        threads_s = time.perf_counter() - begin
+    differences = np.abs(np.array(together) - np.array(alone)).max(axis=2)
+    return {
+        "sequential_s": sequential_s,
+        "threads_s": threads_s,
+        "wrong": int((differences > 1e-5).sum()),
+        "largest_difference": float(differences.max()),
+    }
+
+
+def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Result:
+    """Encode all texts of a file as a stream, and watch the memory."""
+    from multiqa_integrations.benchmark.machine import memory, peak_memory
+    from multiqa_integrations.benchmark.texts import read_texts
+
+    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
+    encoder.encode(["warm up"])
+    samples: list[float] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            if (resident := memory()) is not None:
+                samples.append(resident)
+
+    watcher = threading.Thread(target=watch)
+    loaded_mb = memory()
+    begin = time.perf_counter()
+    watcher.start()
+    try:
+        texts = read_texts(Path(file) if file else None, field)
+        count = sum(len(vectors) for vectors in encoder.encode_stream(texts))
+    finally:
+        seconds = time.perf_counter() - begin
+        done.set()
+        watcher.join()
+    thirds = [float(np.median(part)) for part in np.array_split(samples, 3) if len(part)]
+    return {
+        "texts": count,
+        "seconds": seconds,
+        "loaded_mb": loaded_mb,
+        "thirds_mb": thirds if len(thirds) == 3 else None,
+        "peak_mb": peak_memory(),
+    }
+
+
+def huge(*, model: str, limit_tokens: int, texts: str, size: int) -> Result:
+    """Encode one huge text, and see how far another thread gets meanwhile."""
+    from multiqa_integrations.benchmark.machine import memory, peak_memory
+
+    parts = "\n\n".join(_read(texts))
+    text = (parts + "\n\n") * (size // len(parts.encode()) + 1)
+    text = text.encode()[:size].decode(errors="ignore")
+    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
+    # So much text has far more than 512 word pieces, and is tokenised whole.
+    expected = encoder.encode([text[:16_000]])
+    before_mb = memory()
+    idle_ms, _ = _longest_pause(lambda: time.sleep(1))
+    begin = time.perf_counter()
+    pause_ms, vectors = _longest_pause(lambda: encoder.encode([text]))
+    return {
+        "bytes": len(text.encode()),
+        "seconds": time.perf_counter() - begin,
+        "difference": float(np.abs(vectors - expected).max()),
+        "before_mb": before_mb,
+        "peak_mb": peak_memory(),
+        "idle_pause_ms": idle_ms,
+        "pause_ms": pause_ms,
+    }
+
+
+def neighbours(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Result:
+    """Compare vectors of texts alone with those among neighbours, and among longer ones."""
+    from multiqa_integrations.benchmark.cosine import cosine
+
+    encoder = contestants.our_encoder(contestants.OURS[contestant], model, limit_tokens).load()
+    inputs = _read(texts)
+    lengths = encoder.count_tokens(inputs)
+    by_length: dict[int, list[str]] = {}
+    for text, length in zip(inputs, lengths.tolist(), strict=True):
+        if length < limit_tokens:
+            by_length.setdefault(length, []).append(text)
+    longest = inputs[int(np.argmax(lengths))]
+    same, padded = [], []
+    for group in islice((group[:8] for group in by_length.values() if len(group) > 1), 32):
+        alone = np.concatenate([encoder.encode([text]) for text in group])
+        same.append(cosine(alone, encoder.encode(group)))
+        # The longest of all makes one batch of two, padded to its own length.
+        beside = np.stack([encoder.encode([text, longest])[0] for text in group[:2]])
+        padded.append(cosine(alone[:2], beside))
+    if not same:
+        return {"texts": 0}
+    return {
+        "texts": sum(map(len, same)),
+        "same_length_min": float(np.concatenate(same).min()),
+        "any_padding_min": float(np.concatenate(padded).min()),
+    }
+
+
+def chunk(*, model: str, limit_tokens: int, texts: str, samples: int) -> Result:
+    """Measure chunking by itself, and what it adds to encoding."""
+    from multiqa_integrations.chunking import chunk_many
+
+    inputs = _read(texts)
+    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
+    is_long = encoder.count_tokens(inputs) > 250
+    result: Result = {"texts": len(inputs), "long_share": float(is_long.mean())}
+    long = [text for text, over in zip(inputs, is_long, strict=True) if over]
+    for name, group in (("all", inputs), ("long", long)):
+        begin = time.perf_counter()
+        chunk_many(group, encoder)
+        size = sum(len(text.encode(errors="replace")) for text in group)
+        result[f"{name}_mb_per_s"] = size / 1e6 / (time.perf_counter() - begin)
+    some = inputs[:samples]
+    ready = [piece.text for chunks in chunk_many(some, encoder) for piece in chunks]
+    encoder.encode(ready[:64])
+    begin = time.perf_counter()
+    encoder.encode(ready)
+    encode_s = time.perf_counter() - begin
+    begin = time.perf_counter()
+    encoder.encode([piece.text for chunks in chunk_many(some, encoder) for piece in chunks])
+    both_s = time.perf_counter() - begin
+    return result | {"chunks": len(ready), "encode_s": encode_s, "both_s": both_s}
+
+
+def _read(file: str) -> list[str]:
+    texts: list[str] = json.loads(Path(file).read_text(encoding="utf-8"))
+    return texts
+
+
+def _longest_pause(call: Callable[[], Any]) -> tuple[float, Any]:
+    """Call, while another thread wakes up every millisecond; returns its longest gap in ms."""
+    done = threading.Event()
+    gaps = [0.0]
+
+    def tick() -> None:
+        last = time.perf_counter()
+        while not done.is_set():
+            time.sleep(0.001)
+            now = time.perf_counter()
+            gaps.append(now - last)
+            last = now
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    try:
+        value = call()
+    finally:
+        done.set()
+        ticker.join()
+    return 1000 * max(gaps), value
+
+
+JOBS: dict[str, Callable[..., Result]] = {
+    job.__name__: job
+    for job in (encode, first_vector, query, threads, stream, huge, neighbours, chunk)
+}

@@ -1,0 +1,88 @@
+"""What the figures were measured on, and how much memory this process takes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from multiqa_integrations import __version__
+from multiqa_integrations.backends.cpu import available_cpus, cpu_features
+
+_INSTRUCTION_SETS = (
+    "avx2",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_bf16",
+    "amx_int8",
+)
+_PACKAGES = (
+    *("openvino", "tokenizers", "numpy", "torch", "sentence-transformers", "transformers"),
+)
+
+
+def describe_machine() -> dict[str, object]:
+    """Describe processor, system and package versions; a missing package is "not installed"."""
+    present = cpu_features()
+    return {
+        "processor": _processor(),
+        "cpus": available_cpus(),
+        "instruction_sets": {name: name in present for name in _INSTRUCTION_SETS},
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {"multiqa-integrations": __version__}
+        | {package: _version(package) for package in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    fields: dict[str, str] = {}
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            fields.setdefault(name.strip(), value.strip())
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = fields.get("model name") or platform.machine()
+    # Virtual machines often hide the model's name; family and model number still tell it.
+    if "cpu family" in fields:
+        name += f" (family {fields['cpu family']}, model {fields.get('model', '?')})"
+    return name
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def peak_memory() -> float | None:
+    """Return the largest resident size of this process so far, in MB; None where unknown."""
+    # Not `ru_maxrss` on Linux: a process started from a larger one inherits its peak.
+    high_water = _status("VmHWM")
+    if high_water is not None or os.name == "nt":
+        return high_water
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def memory() -> float | None:
+    """Return the resident size of this process, in MB; None where the system does not say."""
+    return _status("VmRSS")
+
+
+def _status(field: str) -> float | None:
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except (OSError, ValueError):
+        pass
+    return None
