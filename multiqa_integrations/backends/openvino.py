@@ -53,7 +53,7 @@ class OpenVINOBackend:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": self.parallelism,
             # Pinned threads of two compiled models would fight for the same processors.
-            "ENABLE_CPU_PINNING": False,
+            "ENABLE_CPU_PINNING": not one_batch,
             # Run-time quantisation of activations works on float32 ones only.
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if dtype == "int8" else 0,

@@ -57,7 +57,7 @@ def load(name: str, model: str, limit_tokens: int) -> tuple[Encode, str]:
         from multiqa_integrations.benchmark import peers
 
         return peers.LOADERS[name](model, limit_tokens), "float32"
-    encoder = our_encoder(OURS[name], model, limit_tokens).load()
+    encoder = our_encoder(OURS[name], model, limit_tokens)
     return encoder.encode, _remark(encoder.compute.dtype)
 
 
