@@ -115,6 +115,14 @@ class PerformanceWarning(UserWarning):
     """A setting works on this machine, but not faster."""
 
 
+class CollectionWarning(UserWarning):
+    """A collection can be used, but not everything about it could be checked."""
+
+
+class InsecureConnectionWarning(UserWarning):
+    """A secret travels unencrypted over a network."""
+
+
 class StoreError(MultiQAError):
     """A vector store refused or failed."""
 

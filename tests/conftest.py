@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from qdrant_client import QdrantClient
 
 from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.qdrant import EdgeStore, ServerStore, Store, open_store
 
 # How long an example takes says nothing on a machine that does other work too.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -56,3 +60,45 @@ def copy_of(source: Path, target: Path) -> Path:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("model.safetensors"))
     (target / "model.safetensors").symlink_to(source / "model.safetensors")
     return target
+
+
+# --- every engine that there is ---------------------------------------------------------------
+
+ENGINES = ["edge", "memory", "local", pytest.param("server", marks=pytest.mark.server)]
+
+
+def open_engine(engine: str, path: Path) -> Store:
+    """Open an empty store of an engine: the embedded one, the client's local modes, a server."""
+    if engine == "edge":
+        return EdgeStore(path)
+    if engine == "memory":
+        return ServerStore(QdrantClient(":memory:"))
+    if engine == "local":
+        return ServerStore(QdrantClient(path=str(path)))
+    url = os.environ.get("MULTIQA_TEST_QDRANT_URL")
+    if not url:
+        pytest.skip("no Qdrant server: set MULTIQA_TEST_QDRANT_URL (and _API_KEY)")
+    return open_store(url=url, api_key=os.environ.get("MULTIQA_TEST_QDRANT_API_KEY"))
+
+
+def close_engine(store: Store) -> None:
+    store.close()
+    if isinstance(store, ServerStore):
+        store._given.close()
+
+
+@pytest.fixture(params=ENGINES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store of each engine in turn; `name` is a collection that it does not have."""
+    opened = open_engine(request.param, tmp_path / "store")
+    yield opened
+    for collection in opened.collections():
+        if collection.startswith("test-"):
+            opened.drop(collection)
+    close_engine(opened)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no collection has, on a server that others use too."""
+    return f"test-{uuid.uuid4().hex[:12]}"

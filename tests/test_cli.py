@@ -147,11 +147,3 @@ def test_demo_answers_and_keeps_its_index(sibling: Path, tmp_path: Path) -> None
     assert "from the last time" in again.stdout
     assert "Not the true model" not in again.stdout
     assert "garbage-collected" in again.stdout
-
-
-def test_demo_refuses_a_directory_of_others(sibling: Path, tmp_path: Path) -> None:
-    (tmp_path / "letter.txt").write_text("mine", encoding="utf-8")
-    result = multiqa("demo", "--path", tmp_path, "-m", sibling)
-    assert result.returncode == 1
-    assert "holds other files" in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

@@ -10,11 +10,13 @@ import typer
 from rich.console import Console
 
 from multiqa_integrations import __version__
+from multiqa_integrations.cli import collection
 from multiqa_integrations.cli.bench import bench
 from multiqa_integrations.cli.demo import demo
 from multiqa_integrations.cli.doctor import doctor
 from multiqa_integrations.cli.download import download
 from multiqa_integrations.cli.encode import encode
+from multiqa_integrations.cli.search import search
 from multiqa_integrations.errors import MultiQAError
 
 __all__ = ["app", "run"]
@@ -26,8 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback of a bug is for a bug report: keep it plain
 )
-for command in (demo, encode, download, doctor, bench):
+for command in (demo, search, encode, download, doctor, bench):
     app.command()(command)
+app.add_typer(collection.app)
 
 
 def _show_version(asked: bool) -> None:

@@ -11,12 +11,13 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.panel import Panel
 
+from multiqa_integrations.cli.hits import print_hits
 from multiqa_integrations.cli.options import DType, Model
-from multiqa_integrations.demo import QUESTIONS, DemoIndex, choose_model, python_passages
+from multiqa_integrations.demo import COLLECTION, QUESTIONS, choose_model, python_passages
 from multiqa_integrations.encoder import MultiQAEncoder
+from multiqa_integrations.qdrant import Collection
 from multiqa_integrations.types import Hit
 
 
@@ -27,7 +28,7 @@ def demo(
     ] = None,
     path: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Keep the index in this directory and use it again next time."),
+        typer.Option(help="Keep the collection in this directory and use it again next time."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=50, help="Answers to a question.")] = 3,
     model: Model = None,
@@ -58,46 +59,40 @@ def demo(
     )
     with (
         tempfile.TemporaryDirectory(prefix="multiqa-demo-") as temporary,
-        DemoIndex(path or Path(temporary), encoder) as index,
+        Collection.open(COLLECTION, encoder=encoder, path=path or temporary) as collection,
     ):
-        _fill(index, encoder, console)
+        _fill(collection, encoder, console)
         for question in ask or QUESTIONS:
-            _answer(index, question, limit, console)
+            _answer(collection, question, limit, console)
         if not ask and sys.stdin.isatty() and sys.stdout.isatty():
-            _converse(index, limit, console)
+            _converse(collection, limit, console)
 
 
-def _fill(index: DemoIndex, encoder: MultiQAEncoder, console: Console) -> None:
+def _fill(collection: Collection, encoder: MultiQAEncoder, console: Console) -> None:
     passages = python_passages(encoder)
-    if index.passages == len(passages):
-        console.print(f"Index    {index.passages:,} passages, from the last time")
+    if collection.count() == len(passages):
+        console.print(f"Index    {len(passages):,} passages, from the last time")
         return
     encoder.load()
     start = time.perf_counter()
-    documents = [document for document, _ in passages]
-    vectors = encoder.encode_document([d.text for d in documents], show_progress=True)
-    encoded = time.perf_counter()
-    index.add(documents, vectors)
-    stored = time.perf_counter()
+    collection.add([document for document, _ in passages], show_progress=True)
+    seconds = time.perf_counter() - start
     tokens = sum(tokens for _, tokens in passages)
     console.print(
-        f"Encoded  {len(documents):,} passages, {tokens:,} word pieces in "
-        f"{encoded - start:.1f} s: {tokens / (encoded - start):,.0f} word pieces/s\n"
-        f"Stored   {index.passages:,} points in Qdrant Edge in {stored - encoded:.2f} s"
+        f"Indexed  {collection.count():,} passages, {tokens:,} word pieces, into Qdrant Edge in "
+        f"{seconds:.1f} s: {tokens / seconds:,.0f} word pieces/s"
     )
 
 
-def _answer(index: DemoIndex, question: str, limit: int, console: Console) -> None:
+def _answer(collection: Collection, question: str, limit: int, console: Console) -> None:
     start = time.perf_counter()
-    hits = index.search(question, limit=limit)
+    hits = collection.search(question, limit=limit)
     milliseconds = (time.perf_counter() - start) * 1000
     console.print(f"\n[bold]{escape(question)}[/bold]  [dim]{milliseconds:.0f} ms[/dim]")
-    for hit in hits:
-        console.print(f"  [green]{hit.score:.3f}[/green]  [cyan]{_source(hit)}[/cyan]")
-        console.print(Padding(escape(_excerpt(hit.text)), (0, 0, 0, 9)))
+    print_hits(hits, console, source=_source)
 
 
-def _converse(index: DemoIndex, limit: int, console: Console) -> None:
+def _converse(collection: Collection, limit: int, console: Console) -> None:
     console.print("\nNow you. An empty line ends.")
     while True:
         try:
@@ -106,14 +101,9 @@ def _converse(index: DemoIndex, limit: int, console: Console) -> None:
             return
         if not question:
             return
-        _answer(index, question, limit, console)
+        _answer(collection, question, limit, console)
 
 
 def _source(hit: Hit) -> str:
     topic, start, end = (hit.metadata[key] for key in ("topic", "start", "end"))
     return f"help('{topic}'), characters {start:,}–{end:,}"
-
-
-def _excerpt(text: str, width: int = 240) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[:width].rsplit(" ", 1)[0] + " …"

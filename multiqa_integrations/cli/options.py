@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant import Store, open_store
 
 Model = Annotated[
     Optional[str],  # noqa: UP045  (typer evaluates this on Python 3.10 too)
@@ -14,3 +18,26 @@ Backend = Annotated[str, typer.Option(help="auto, openvino or sentence-transform
 DType = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or int8.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
+
+Url = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="URL",
+        help="A Qdrant server. Its API key is read from the environment variable QDRANT_API_KEY.",
+    ),
+]
+Directory = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--path", metavar="DIR", help="A directory of embedded collections."),
+]
+CollectionName = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
+
+
+def open_at(url: str | None, path: Path | None) -> Store:
+    """Open the store that --url or --path names."""
+    if (url is None) == (path is None):
+        raise ConfigurationError(
+            "give --url (a Qdrant server) or --path (a directory of embedded collections)"
+            f"{', not both' if url is not None else ''}."
+        )
+    return open_store(url=url, path=path)

@@ -1,0 +1,60 @@
+"""Qdrant collections for the vectors of one model: created right, checked on every opening.
+
+from multiqa_integrations.qdrant import Collection
+
+with Collection.open("manual", path="./collections") as manual:
+    manual.add(["The red button stops the machine."])
+    manual.search("How do I stop it?")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from multiqa_integrations.qdrant.collection import Collection
+from multiqa_integrations.qdrant.ensure import check_collection, ensure_collection
+from multiqa_integrations.qdrant.points import Point, PointQuery, ScoredPoint, SparseVector
+from multiqa_integrations.qdrant.schema import (
+    CollectionReport,
+    CollectionSchema,
+    CollectionState,
+    Difference,
+    VectorState,
+)
+from multiqa_integrations.qdrant.store import Store, open_store
+
+if TYPE_CHECKING:
+    from multiqa_integrations.qdrant.edge import EdgeStore
+    from multiqa_integrations.qdrant.server import ServerStore
+
+__all__ = [
+    "Collection",
+    "CollectionReport",
+    "CollectionSchema",
+    "CollectionState",
+    "Difference",
+    "EdgeStore",
+    "Point",
+    "PointQuery",
+    "ScoredPoint",
+    "ServerStore",
+    "SparseVector",
+    "Store",
+    "VectorState",
+    "check_collection",
+    "ensure_collection",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Each brings its engine's library along; that of servers takes seconds to import.
+    if name == "EdgeStore":
+        from multiqa_integrations.qdrant.edge import EdgeStore
+
+        return EdgeStore
+    if name == "ServerStore":
+        from multiqa_integrations.qdrant.server import ServerStore
+
+        return ServerStore
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,151 @@
+"""Speak to qdrant-client: one way for its synchronous, asynchronous and local clients.
+
+What is asked of a server is written once, as a generator that yields calls and is sent their
+results; `run` and `arun` carry them out. Errors arrive in the generator as this package's own.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import grpc
+import httpx
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from multiqa_integrations.errors import StoreError, StoreUnavailableError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a client's method, with its named arguments."""
+
+    method: str
+    arguments: dict[str, Any]
+
+
+Steps: TypeAlias = Generator[Call, Any, T]
+
+
+class AlreadyExistsError(StoreError):
+    """Somebody else has just created the collection."""
+
+
+class NotFoundError(StoreError):
+    """There is no such collection."""
+
+
+def call(method: str, /, **arguments: Any) -> Call:
+    """Write a call as one would make it."""
+    return Call(method, arguments)
+
+
+def run(client: Any, steps: Steps[T]) -> T:
+    """Carry out the calls on a synchronous client."""
+    try:
+        wanted = next(steps)
+        while True:
+            try:
+                result = getattr(client, wanted.method)(**wanted.arguments)
+            except _FAILURES as error:  # noqa: PERF203  (one call is one trip to a server)
+                wanted = steps.throw(_translated(error, wanted))
+            else:
+                wanted = steps.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def arun(client: Any, steps: Steps[T]) -> T:
+    """Carry out the calls on an asynchronous client."""
+    try:
+        wanted = next(steps)
+        while True:
+            try:
+                result = await getattr(client, wanted.method)(**wanted.arguments)
+            except _FAILURES as error:  # noqa: PERF203  (one call is one trip to a server)
+                wanted = steps.throw(_translated(error, wanted))
+            else:
+                wanted = steps.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+# What the clients raise. Local mode has no errors of its own: it raises Python's.
+_FAILURES = (
+    UnexpectedResponse,
+    ResponseHandlingException,
+    ResourceExhaustedResponse,
+    grpc.RpcError,
+    httpx.HTTPError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    AssertionError,
+    sqlite3.Error,
+    OSError,
+)
+
+_STATUS_OF_CODE = {
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 408,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}
+
+
+def _translated(error: Exception, wanted: Call) -> StoreError:
+    translated = _translate(error, f"Qdrant's {wanted.method}")
+    translated.__cause__ = error
+    return translated
+
+
+def _translate(error: Exception, what: str) -> StoreError:
+    status, reason = _status_and_reason(error)
+    if status == 404 or (status is None and reason.endswith("not found")):
+        return NotFoundError(f"{what}: {reason}")
+    if "already exists" in reason:
+        return AlreadyExistsError(f"{what}: {reason}")
+    if status in (401, 403):
+        return StoreError(
+            f"{what} was refused ({status}: {reason}). Give the API key as api_key= or in "
+            "QDRANT_API_KEY; a read-only key cannot write."
+        )
+    if status in (408, 429) or (status or 0) >= 500:
+        return StoreUnavailableError(f"{what} failed ({status}: {reason}). Try again later.")
+    if status is not None:
+        return StoreError(f"{what} was refused ({status}: {reason}).")
+    if isinstance(error, ResponseHandlingException | httpx.HTTPError | OSError):
+        return StoreUnavailableError(
+            f"{what} failed: {reason}. Is the server up, the URL right, the time limit long enough?"
+        )
+    return StoreError(f"{what} failed: {reason}.")
+
+
+def _status_and_reason(error: Exception) -> tuple[int | None, str]:
+    """Tell the HTTP status, as near as there is one, and the reason in the server's words."""
+    if isinstance(error, UnexpectedResponse):
+        text = error.content.decode("utf-8", "replace")
+        try:
+            answer = json.loads(text)
+            text = answer["status"]["error"]
+        except (ValueError, KeyError, TypeError):
+            pass  # a proxy's page or some other server's words: show them as they are
+        return error.status_code, text[:1000] or error.reason_phrase
+    if isinstance(error, ResourceExhaustedResponse):
+        return 429, f"{error.message}; retry after {error.retry_after_s} s"
+    if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)):
+        return _STATUS_OF_CODE.get(error.code(), 500), str(error.details())[:1000]
+    if isinstance(error, ResponseHandlingException):
+        error = error.source
+    words = str(error).strip()
+    return None, words if words else type(error).__name__

@@ -1,0 +1,598 @@
+"""The store over Qdrant Edge: the real engine inside this process, files in a directory."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from multiqa_integrations._optional import require
+from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.qdrant import shard as shards
+from multiqa_integrations.qdrant.filters import check_selection, to_edge
+from multiqa_integrations.qdrant.points import (
+    Point,
+    PointId,
+    PointQuery,
+    ScoredPoint,
+    SparseVector,
+    Vector,
+    check_points,
+)
+from multiqa_integrations.qdrant.schema import (
+    CollectionReport,
+    CollectionSchema,
+    CollectionState,
+    VectorState,
+    check_name,
+    differences,
+    index_kind,
+    missing,
+    missing_indexes,
+    no_fingerprint,
+    refuse,
+)
+from multiqa_integrations.qdrant.shard import Shard, engine_errors
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_RRF_K = 2  # as servers fuse by default
+_THREADS = 4  # of the asynchronous twins
+
+
+class EdgeStore:
+    """A store over Qdrant Edge. See `Store` for what its methods do.
+
+    Each collection is a subdirectory. Any number of threads, and of stores of one process, may
+    use it; other processes are kept out while it is open. Every write is logged before it is
+    acknowledged, so that a killed process loses none; `flush` survives a power cut too. The
+    asynchronous twins go through a few threads.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open a directory; it is created at the first collection.
+
+        Raises:
+            MissingDependencyError: qdrant-edge-py is not installed.
+            ConfigurationError: The path is a file, or a directory of something else.
+        """
+        self._edge = require("qdrant_edge", purpose="an embedded collection")
+        self.path = Path(path).expanduser().resolve()
+        _check_directory(self.path)
+        self._lock = threading.Lock()
+        self._shards: dict[str, Shard] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._closed = False
+        self._finalizer = weakref.finalize(self, _release_all, self._shards)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path,)
+
+    def __repr__(self) -> str:
+        return f"EdgeStore({str(self.path)!r})"
+
+    # --- collections ----------------------------------------------------------------------
+
+    def ensure(
+        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+    ) -> CollectionReport:
+        check_name(collection)
+        created = False
+        if not shards.exists(self.path / collection):
+            self._check_open()
+            created = shards.create(
+                self.path / collection, _description(schema), self._config(schema, options)
+            )
+        found = self._state(collection)
+        refuse(collection, differences(schema, found, indexes=False))
+        shard = self._shard(collection)
+        absent = not found.fingerprints
+        if absent and adopt:
+            with shard.writing:
+                shard.description.update(schema.stamp, format=1)
+                shard.save_description()
+        created_indexes = missing_indexes(schema, found)
+        for key in created_indexes:
+            operation = self._edge.UpdateOperation.create_field_index(
+                key, self._index(schema.payload_indexes[key], key)
+            )
+            with shard.writing, engine_errors("indexing", shard.directory):
+                shard.engine.update(operation)
+        return CollectionReport(
+            state=self._state(collection),
+            created=created,
+            fingerprint="stamped"
+            if created
+            else ("adopted" if adopt else "absent")
+            if absent
+            else "matches",
+            created_indexes=tuple(created_indexes),
+            notes=(no_fingerprint(collection),) if absent and not adopt else (),
+        )
+
+    def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
+        found = self.state(collection)
+        if found is None:
+            refuse(collection, [missing()])
+            raise AssertionError  # refuse() raises
+        refuse(collection, differences(schema, found, indexes=True))
+        absent = not found.fingerprints
+        return CollectionReport(
+            state=found,
+            fingerprint="absent" if absent else "matches",
+            notes=(no_fingerprint(collection),) if absent else (),
+        )
+
+    def collections(self) -> list[str]:
+        return shards.names(self.path)
+
+    def state(self, collection: str) -> CollectionState | None:
+        check_name(collection)
+        return self._state(collection) if shards.exists(self.path / collection) else None
+
+    def drop(self, collection: str) -> bool:
+        check_name(collection)
+        self._check_open()
+        if not shards.exists(self.path / collection):
+            return False
+        with self._lock:
+            self._shards.pop(collection, None)
+        shards.drop(self.path / collection)
+        return True
+
+    # --- points ---------------------------------------------------------------------------
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        shard = self._shard(collection)
+        vectors, sparse = shard.description["vectors"], shard.description["sparse"]
+        check_points(points, {name: one["size"] for name, one in vectors.items()}, sparse)
+        if not points:
+            return
+        with engine_errors("upsert", shard.directory):
+            operation = self._edge.UpdateOperation.upsert_points(
+                [
+                    self._edge.Point(
+                        id=point.id,
+                        vector={name: self._vector(one) for name, one in point.vectors.items()},
+                        payload=dict(point.payload),
+                    )
+                    for point in points
+                ]
+            )
+            with shard.writing:
+                shard.engine.update(operation)
+                shard.wrote(len(points))
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> list[Point]:
+        if not ids:
+            return []
+        shard = self._shard(collection)
+        with engine_errors("retrieve", shard.directory):
+            records = shard.engine.retrieve(list(ids), with_payload, with_vectors)
+        found = {_id(record.id): _point(record) for record in records}
+        return [found[one] for one in dict.fromkeys(map(_id, ids)) if one in found]
+
+    def delete(
+        self,
+        collection: str,
+        *,
+        ids: Sequence[PointId] | None = None,
+        filter: models.Filter | None = None,
+    ) -> None:
+        check_selection(ids, filter)
+        operations = self._edge.UpdateOperation
+        shard = self._shard(collection)
+        with engine_errors("delete", shard.directory):
+            operation = (
+                operations.delete_points(list(ids))
+                if ids is not None
+                else operations.delete_points_by_filter(to_edge(filter))
+            )
+            with shard.writing:
+                shard.engine.update(operation)
+
+    def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
+        request = self._request(query)
+        shard = self._shard(collection)
+        with engine_errors("query", shard.directory):
+            return [_scored(point) for point in shard.engine.query(request)]
+
+    def query_batch(
+        self, collection: str, queries: Sequence[PointQuery]
+    ) -> list[list[ScoredPoint]]:
+        if not queries:
+            return []
+        request = self._edge.QueryBatchRequest([self._request(one) for one in queries])
+        shard = self._shard(collection)
+        with engine_errors("query", shard.directory):
+            answers = shard.engine.query_batch(request)
+            return [[_scored(point) for point in points] for points in answers]
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        limit: int = 256,
+        offset: PointId | None = None,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> tuple[list[Point], PointId | None]:
+        request = self._edge.ScrollRequest(
+            limit=limit,
+            offset=offset,
+            filter=to_edge(filter),
+            with_payload=with_payload,
+            with_vector=with_vectors,
+        )
+        shard = self._shard(collection)
+        with engine_errors("scroll", shard.directory):
+            records, following = shard.engine.scroll(request)
+        return [_point(record) for record in records], None if following is None else _id(following)
+
+    def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
+        request = self._edge.CountRequest(exact=True, filter=to_edge(filter))
+        shard = self._shard(collection)
+        with engine_errors("count", shard.directory):
+            return int(shard.engine.count(request))
+
+    def facet(
+        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
+    ) -> dict[str | int | bool, int]:
+        request = self._edge.FacetRequest(key, limit=limit, exact=True, filter=to_edge(filter))
+        shard = self._shard(collection)
+        with engine_errors("facet", shard.directory):
+            return {hit.value: hit.count for hit in shard.engine.facet(request).hits}
+
+    # --- the store itself -------------------------------------------------------------------
+
+    def optimize(self, collection: str) -> None:
+        self._shard(collection).optimize()
+
+    def unindexed(self, collection: str) -> int:
+        """Tell about how many points were written since the last `optimize`."""
+        return self._shard(collection).unindexed
+
+    def flush(self, collection: str | None = None) -> None:
+        with self._lock:
+            wanted = [
+                shard
+                for name, shard in self._shards.items()
+                if collection in (None, name) and not shard.closed
+            ]
+        for shard in wanted:
+            with engine_errors("flush", shard.directory):
+                shard.engine.flush()
+
+    def close(self) -> None:
+        self._closed = True
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
+        with self._lock:
+            _release_all(self._shards)
+
+    def __enter__(self) -> EdgeStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> EdgeStore:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # --- asynchronous twins: the engine never awaits, so they go through threads ------------
+
+    async def aensure(
+        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+    ) -> CollectionReport:
+        return await self._in_thread(self.ensure, collection, schema, adopt=adopt, **options)
+
+    async def acheck(self, collection: str, schema: CollectionSchema) -> CollectionReport:
+        return await self._in_thread(self.check, collection, schema)
+
+    async def acollections(self) -> list[str]:
+        return await self._in_thread(self.collections)
+
+    async def astate(self, collection: str) -> CollectionState | None:
+        return await self._in_thread(self.state, collection)
+
+    async def adrop(self, collection: str) -> bool:
+        return await self._in_thread(self.drop, collection)
+
+    async def aupsert(self, collection: str, points: Sequence[Point]) -> None:
+        await self._in_thread(self.upsert, collection, points)
+
+    async def aretrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> list[Point]:
+        return await self._in_thread(
+            self.retrieve, collection, ids, with_payload=with_payload, with_vectors=with_vectors
+        )
+
+    async def adelete(
+        self,
+        collection: str,
+        *,
+        ids: Sequence[PointId] | None = None,
+        filter: models.Filter | None = None,
+    ) -> None:
+        await self._in_thread(self.delete, collection, ids=ids, filter=filter)
+
+    async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
+        return await self._in_thread(self.query, collection, query)
+
+    async def aquery_batch(
+        self, collection: str, queries: Sequence[PointQuery]
+    ) -> list[list[ScoredPoint]]:
+        return await self._in_thread(self.query_batch, collection, queries)
+
+    async def ascroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        limit: int = 256,
+        offset: PointId | None = None,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> tuple[list[Point], PointId | None]:
+        return await self._in_thread(
+            self.scroll,
+            collection,
+            filter=filter,
+            limit=limit,
+            offset=offset,
+            with_payload=with_payload,
+            with_vectors=with_vectors,
+        )
+
+    async def acount(self, collection: str, *, filter: models.Filter | None = None) -> int:
+        return await self._in_thread(self.count, collection, filter=filter)
+
+    async def afacet(
+        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
+    ) -> dict[str | int | bool, int]:
+        return await self._in_thread(self.facet, collection, key, filter=filter, limit=limit)
+
+    async def aoptimize(self, collection: str) -> None:
+        await self._in_thread(self.optimize, collection)
+
+    async def aflush(self, collection: str | None = None) -> None:
+        await self._in_thread(self.flush, collection)
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self.close)
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._check_open()
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="multiqa-store")
+            threads = self._threads
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(threads, functools.partial(work, *args, **kwargs))
+
+    # --- to and from the engine -------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store in {self.path} is closed. Open it again.")
+
+    def _shard(self, collection: str) -> Shard:
+        self._check_open()
+        with self._lock:
+            shard = self._shards.get(collection)
+            if shard is None or shard.closed:
+                check_name(collection)
+                shard = self._shards[collection] = shards.acquire(self.path / collection)
+            return shard
+
+    def _state(self, collection: str) -> CollectionState:
+        shard = self._shard(collection)
+        with engine_errors("reading the state", shard.directory):
+            info = shard.engine.info()
+        description = shard.description
+        return CollectionState(
+            name=collection,
+            points=info.points_count,
+            vectors={name: VectorState(**one) for name, one in description["vectors"].items()},
+            sparse=dict.fromkeys(description["sparse"], True),
+            payload_indexes={
+                key: repr(one.data_type).rsplit(".", 1)[-1].lower()
+                for key, one in info.payload_schema.items()
+            },
+            fingerprints=[description["fingerprint"]] if description["fingerprint"] else [],
+            model=description["model"],
+            indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
+            details={"path": str(shard.directory), "segments": info.segments_count},
+        )
+
+    def _config(self, schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
+        """Make the engine's configuration; options go to it as they are."""
+        edge = self._edge
+        for name, value in options.items():
+            if name in ("vectors", "sparse_vectors", "wal_enabled"):
+                raise ConfigurationError(f"{name} is made from the schema.")
+            if type(value).__module__.startswith("qdrant_client"):
+                raise ConfigurationError(
+                    f"{name} is {type(value).__name__} of qdrant-client, expected the class of "
+                    "that sort of qdrant_edge."
+                )
+        metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
+        vector = edge.EdgeVectorParams(size=schema.size, distance=metrics[schema.distance])
+        sparse = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)
+        try:
+            return edge.EdgeConfig(
+                vectors={schema.vector_name: vector},
+                sparse_vectors={schema.sparse_name: sparse} if schema.sparse_name else None,
+                wal_enabled=True,
+                **options,
+            )
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(
+                f"the embedded engine does not take {', '.join(options)} ({error}). See "
+                "qdrant_edge.EdgeConfig."
+            ) from error
+
+    def _index(self, kind: Any, key: str) -> Any:
+        edge = self._edge
+        name = index_kind(kind, key)
+        settings: dict[str, Any] = {}
+        if hasattr(kind, "model_dump"):  # of qdrant_client.models
+            settings = kind.model_dump(exclude_none=True, exclude={"type"})
+            if "tokenizer" in settings:
+                tokenizer = settings["tokenizer"].value.capitalize()
+                settings["tokenizer"] = getattr(edge.TokenizerType, tokenizer)
+        elif not isinstance(kind, str):  # the engine's own
+            if name == "text" and not kind.phrase_matching:
+                raise ConfigurationError(
+                    f"the text index of {key!r} needs phrase_matching=True: without it a phrase "
+                    "matches nothing, without a word."
+                )
+            return kind
+        if name == "text":
+            settings["phrase_matching"] = True
+        try:
+            return getattr(edge, f"{name.capitalize()}IndexParams")(**settings)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"the embedded engine does not take these parameters for the index of {key!r} "
+                f"({error}). Give qdrant_edge.{name.capitalize()}IndexParams(...)."
+            ) from error
+
+    def _request(self, query: PointQuery) -> Any:
+        edge = self._edge
+        filter = to_edge(query.filter)
+        params = edge.SearchParams(
+            exact=query.exact,
+            hnsw_ef=query.hnsw_ef,
+            quantization=None
+            if query.rescore is None and query.oversampling is None
+            else edge.QuantizationSearchParams(
+                rescore=query.rescore, oversampling=query.oversampling
+            ),
+        )
+        dense = None if query.vector is None else query.vector.tolist()
+        name = query.vector_name or None
+        prefetches = None
+        if query.fused:
+            wanted: Any = edge.Fusion.Rrf(_RRF_K)
+            prefetches = [
+                edge.Prefetch(
+                    query.candidate_limit,
+                    query=edge.Query.Nearest(one, using=using),
+                    filter=filter,
+                    params=params,
+                )
+                for one, using in ((dense, name), (self._vector(query.sparse), query.sparse_name))
+            ]
+        elif query.sparse is not None:
+            wanted = edge.Query.Nearest(self._vector(query.sparse), using=query.sparse_name)
+        elif query.diversity is None:
+            wanted = edge.Query.Nearest(dense, using=name)
+        else:
+            wanted = edge.Mmr(dense, 1.0 - query.diversity, query.candidate_limit, using=name)
+        return edge.QueryRequest(
+            query.limit,
+            offset=query.offset,
+            query=wanted,
+            prefetches=prefetches,
+            filter=filter,
+            score_threshold=query.score_threshold,
+            params=params,
+            with_payload=query.with_payload,
+            with_vector=query.with_vectors,
+        )
+
+    def _vector(self, vector: Vector | None) -> Any:
+        if isinstance(vector, SparseVector):
+            return self._edge.SparseVector(vector.indices.tolist(), vector.values.tolist())
+        return None if vector is None else vector.tolist()
+
+
+def _check_directory(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ConfigurationError(f"{path} is a file, expected a directory of collections.")
+    if (path / "meta.json").exists() and (path / ".lock").exists():
+        raise ConfigurationError(
+            f"{path} was written by the local mode of qdrant-client. Open it with "
+            "client=QdrantClient(path=...), or give another path."
+        )
+
+
+def _description(schema: CollectionSchema) -> dict[str, Any]:
+    return {
+        **schema.stamp,
+        "vectors": {schema.vector_name: {"size": schema.size, "distance": schema.distance}},
+        "sparse": [schema.sparse_name] if schema.sparse_name else [],
+    }
+
+
+def _release_all(open_shards: dict[str, Shard]) -> None:
+    while open_shards:
+        _, shard = open_shards.popitem()
+        shards.release(shard)
+
+
+def _id(value: Any) -> PointId:
+    return value if isinstance(value, int) else str(value)
+
+
+def _vectors(vector: Any) -> dict[str, Vector]:
+    if vector is None:
+        return {}
+    named = vector if isinstance(vector, dict) else {"": vector}
+    return {
+        name: np.asarray(one, np.float32)
+        if isinstance(one, list)
+        else SparseVector(np.asarray(one.indices, np.uint32), np.asarray(one.values, np.float32))
+        for name, one in named.items()
+    }
+
+
+def _point(record: Any) -> Point:
+    return Point(_id(record.id), _vectors(record.vector), record.payload or {})
+
+
+def _scored(point: Any) -> ScoredPoint:
+    return ScoredPoint(
+        _id(point.id), _vectors(point.vector), point.payload or {}, score=float(point.score)
+    )

@@ -1,0 +1,239 @@
+"""Create a collection that fits an encoder, or make sure that one does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any, overload
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.model import MULTI_QA, ModelSpec
+from multiqa_integrations.qdrant.schema import (
+    SPARSE_NAME,
+    CollectionReport,
+    CollectionSchema,
+    Distance,
+    announce,
+)
+from multiqa_integrations.qdrant.store import Store, open_store
+
+if TYPE_CHECKING:
+    from qdrant_client import AsyncQdrantClient, QdrantClient
+
+    from multiqa_integrations.qdrant.server import ServerStore
+
+
+@overload
+def ensure_collection(
+    client: AsyncQdrantClient,
+    name: str,
+    *,
+    fingerprint: str,
+    spec: ModelSpec = ...,
+    distance: Distance = ...,
+    vector_name: str = ...,
+    payload_indexes: Mapping[str, Any] | None = ...,
+    sparse: bool | str = ...,
+    adopt: bool = ...,
+    **create_options: Any,
+) -> Awaitable[CollectionReport]: ...
+
+
+@overload
+def ensure_collection(
+    client: QdrantClient | Store,
+    name: str,
+    *,
+    fingerprint: str,
+    spec: ModelSpec = ...,
+    distance: Distance = ...,
+    vector_name: str = ...,
+    payload_indexes: Mapping[str, Any] | None = ...,
+    sparse: bool | str = ...,
+    adopt: bool = ...,
+    **create_options: Any,
+) -> CollectionReport: ...
+
+
+def ensure_collection(
+    client: QdrantClient | AsyncQdrantClient | Store,
+    name: str,
+    *,
+    fingerprint: str,
+    spec: ModelSpec = MULTI_QA,
+    distance: Distance = "cosine",
+    vector_name: str = "",
+    payload_indexes: Mapping[str, Any] | None = None,
+    sparse: bool | str = False,
+    adopt: bool = False,
+    **create_options: Any,
+) -> CollectionReport | Awaitable[CollectionReport]:
+    """Create a collection for an encoder's vectors, or make sure that an existing one fits.
+
+    Nothing is ever deleted or made anew. Any number of programs may call it at the same time.
+
+    Args:
+        client: A client of qdrant-client, or a `Store`. With an `AsyncQdrantClient` the answer
+            is to be awaited.
+        name: The collection.
+        fingerprint: `encoder.fingerprint`, which is kept in the collection's metadata.
+        spec: The model's contract: dimension and name.
+        distance: How a new collection compares, "cosine" or "dot". Unit vectors have the same
+            scores by both, so that an existing one may have either.
+        vector_name: "" is the unnamed vector.
+        payload_indexes: Payload fields to index, each with its kind: "keyword", "integer",
+            "float", "bool", "datetime", "text", "uuid", "geo", or an object such as
+            `models.KeywordIndexParams(is_tenant=True)`. Missing ones are created.
+        sparse: Whether a new collection gets the sparse vector of hybrid search; or its name.
+        adopt: Write the fingerprint into a collection that has none, because you know that this
+            model filled it.
+        create_options: For a new collection, passed on as they are: quantization_config,
+            hnsw_config, shard_number, replication_factor, on_disk_payload… and, for its vector,
+            on_disk, memory and datatype. On a `Store` of a directory: what
+            `qdrant_edge.EdgeConfig` takes.
+
+    Returns:
+        What was found and done.
+
+    Raises:
+        CollectionMismatchError: An existing collection differs; every difference is named.
+        ConfigurationError: An argument is wrong.
+        StoreError: The server refused or failed.
+
+    Example:
+        >>> from qdrant_client import QdrantClient
+        >>> from multiqa_integrations.testing import FakeEncoder
+        >>> encoder = FakeEncoder()
+        >>> client = QdrantClient(":memory:")
+        >>> ensure_collection(client, "docs", fingerprint=encoder.fingerprint).created
+        True
+        >>> ensure_collection(client, "docs", fingerprint=encoder.fingerprint).fingerprint
+        'matches'
+    """
+    schema = _schema(fingerprint, spec, distance, vector_name, payload_indexes, sparse)
+    if _is_async(client):
+
+        async def ensure() -> CollectionReport:
+            async with _server_store(client) as store:
+                report = await store.aensure(name, schema, adopt=adopt, **create_options)
+            announce(report)
+            return report
+
+        return ensure()
+    report = _store(client).ensure(name, schema, adopt=adopt, **create_options)
+    announce(report)
+    return report
+
+
+@overload
+def check_collection(
+    client: AsyncQdrantClient,
+    name: str,
+    *,
+    fingerprint: str,
+    spec: ModelSpec = ...,
+    vector_name: str = ...,
+    payload_indexes: Mapping[str, Any] | None = ...,
+    sparse: bool | str = ...,
+) -> Awaitable[CollectionReport]: ...
+
+
+@overload
+def check_collection(
+    client: QdrantClient | Store,
+    name: str,
+    *,
+    fingerprint: str,
+    spec: ModelSpec = ...,
+    vector_name: str = ...,
+    payload_indexes: Mapping[str, Any] | None = ...,
+    sparse: bool | str = ...,
+) -> CollectionReport: ...
+
+
+def check_collection(
+    client: QdrantClient | AsyncQdrantClient | Store,
+    name: str,
+    *,
+    fingerprint: str,
+    spec: ModelSpec = MULTI_QA,
+    vector_name: str = "",
+    payload_indexes: Mapping[str, Any] | None = None,
+    sparse: bool | str = False,
+) -> CollectionReport | Awaitable[CollectionReport]:
+    """Look whether a collection fits an encoder; nothing is changed.
+
+    The arguments are those of `ensure_collection`; a missing payload index is a difference here.
+
+    Returns:
+        What was found.
+
+    Raises:
+        CollectionMismatchError: It differs, or there is none; every difference is named, in the
+            message and in `.expected` and `.actual`.
+        StoreError: The server refused or failed.
+
+    Example:
+        >>> from qdrant_client import QdrantClient
+        >>> from multiqa_integrations.testing import FakeEncoder
+        >>> client = QdrantClient(":memory:")
+        >>> _ = ensure_collection(client, "docs", fingerprint=FakeEncoder(seed=1).fingerprint)
+        >>> check_collection(client, "docs", fingerprint=FakeEncoder(seed=2).fingerprint)
+        Traceback (most recent call last):
+        multiqa_integrations.errors.CollectionMismatchError: the collection 'docs' does not fit...
+    """
+    schema = _schema(fingerprint, spec, "cosine", vector_name, payload_indexes, sparse)
+    if _is_async(client):
+
+        async def check() -> CollectionReport:
+            async with _server_store(client) as store:
+                report = await store.acheck(name, schema)
+            announce(report)
+            return report
+
+        return check()
+    report = _store(client).check(name, schema)
+    announce(report)
+    return report
+
+
+def _schema(
+    fingerprint: str,
+    spec: ModelSpec,
+    distance: Distance,
+    vector_name: str,
+    payload_indexes: Mapping[str, Any] | None,
+    sparse: bool | str,
+) -> CollectionSchema:
+    return CollectionSchema(
+        fingerprint=fingerprint,
+        model=spec.name,
+        size=spec.dimension,
+        distance=distance,
+        vector_name=vector_name,
+        sparse_name=sparse_name(sparse),
+        payload_indexes=payload_indexes or {},
+    )
+
+
+def sparse_name(sparse: bool | str) -> str | None:
+    """Give the name of the sparse vector of hybrid search; None where there is none."""
+    if isinstance(sparse, bool):
+        return SPARSE_NAME if sparse else None
+    if not isinstance(sparse, str) or not sparse:
+        raise ConfigurationError(f"sparse is {sparse!r}, expected True, False or a name.")
+    return sparse
+
+
+def _is_async(client: object) -> bool:
+    # By name: whoever has such a client has imported it; nobody else should have to.
+    return any(kind.__name__ == "AsyncQdrantClient" for kind in type(client).__mro__)
+
+
+def _server_store(client: Any) -> ServerStore:
+    from multiqa_integrations.qdrant.server import ServerStore
+
+    return ServerStore(client)
+
+
+def _store(client: Any) -> Store:
+    return client if isinstance(client, Store) else open_store(client=client)

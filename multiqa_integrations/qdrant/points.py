@@ -1,0 +1,311 @@
+"""Points: what a collection holds, what is asked of it, and the rule of ids."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
+from multiqa_integrations.texts import repair_surrogates
+from multiqa_integrations.types import Vectors
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+PointId: TypeAlias = int | str
+"""What Qdrant takes: an unsigned integer, or a UUID in its usual form of 36 characters."""
+
+# Never change it: the points of every collection are found by it.
+_NAMESPACE = uuid.UUID("2f7a1f9e-5c0c-5b53-9d0a-6f1c5d9a7b21")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseVector:
+    """A vector that is zero but for some places.
+
+    Attributes:
+        indices: uint32 `(n,)`.
+        values: float32 `(n,)`.
+    """
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+Vector: TypeAlias = Vectors | SparseVector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A point of a collection.
+
+    Attributes:
+        id: An unsigned integer or a UUID.
+        vectors: By name; the unnamed vector has the name "". Empty where a point was read
+            without its vectors.
+        payload: JSON values.
+    """
+
+    id: PointId
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredPoint(Point):
+    """A point that a query found.
+
+    Attributes:
+        score: The greater, the closer.
+    """
+
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PointQuery:
+    """What is asked of a collection.
+
+    With `vector` alone the nearest points by it, with `sparse` alone those by it, with both the
+    two lists fused by reciprocal ranks. `diversity` asks for maximal marginal relevance.
+
+    Attributes:
+        vector: Unit vector `(384,)`.
+        vector_name: Which vector it is compared with; "" is the unnamed one.
+        sparse: Sparse vector of the query.
+        sparse_name: Which sparse vector it is compared with.
+        limit: How many points are wanted.
+        offset: How many of the best are skipped.
+        filter: A condition on the payload.
+        score_threshold: The least score; not with fused lists, whose scores are of ranks.
+        candidates: How many points each list brings to fusion, or MMR chooses from.
+        diversity: 0 is relevance only, 1 is diversity only; None is no MMR.
+        exact: Compare with every point instead of following the HNSW graph.
+        hnsw_ef: How widely the graph is followed; by default the engine's choice.
+        rescore: Whether the hits of quantized vectors are scored again by the originals; by
+            default the engine's choice.
+        oversampling: How many times `limit` are taken from quantized vectors for that.
+        with_payload: Whether the payload is wanted.
+        with_vectors: Whether the vectors are wanted.
+    """
+
+    vector: Vectors | None = None
+    vector_name: str = ""
+    sparse: SparseVector | None = None
+    sparse_name: str = ""
+    limit: int = 10
+    offset: int = 0
+    filter: models.Filter | None = None
+    score_threshold: float | None = None
+    candidates: int | None = None
+    diversity: float | None = None
+    exact: bool = False
+    hnsw_ef: int | None = None
+    rescore: bool | None = None
+    oversampling: float | None = None
+    with_payload: bool = True
+    with_vectors: bool = False
+
+    def __post_init__(self) -> None:
+        if self.vector is None and self.sparse is None:
+            raise ConfigurationError("the query has neither a vector nor a sparse vector.")
+        if self.vector is not None and not np.isfinite(self.vector).all():
+            raise ConfigurationError("the query's vector has NaN or infinite numbers.")
+        for name, least in (("limit", 1), ("offset", 0), ("candidates", 1), ("hnsw_ef", 1)):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or value < least
+            ):
+                raise ConfigurationError(
+                    f"{name} is {value!r}, expected a whole number from {least}."
+                )
+        if self.diversity is not None and not 0.0 <= self.diversity <= 1.0:
+            raise ConfigurationError(f"diversity is {self.diversity!r}, expected 0 to 1.")
+        if self.diversity is not None and (self.vector is None or self.sparse is not None):
+            raise ConfigurationError("diversity goes with a dense vector alone.")
+        if self.score_threshold is not None:
+            if not math.isfinite(self.score_threshold):
+                raise ConfigurationError(f"score_threshold is {self.score_threshold!r}.")
+            if self.fused:
+                raise ConfigurationError(
+                    "score_threshold is a similarity; the scores of a hybrid search come from "
+                    "ranks. Leave it out, or search without hybrid."
+                )
+
+    @property
+    def fused(self) -> bool:
+        """Whether two lists are fused."""
+        return self.vector is not None and self.sparse is not None
+
+    @property
+    def candidate_limit(self) -> int:
+        """How many points each list brings to fusion, or MMR chooses from."""
+        wanted = self.limit + self.offset
+        return max(self.candidates or max(50, 5 * wanted), wanted)
+
+
+def point_id(document_id: str | None) -> PointId:
+    """Give the point id of a document.
+
+    An id that parses as a UUID is it; any other string maps to a UUID of version 5; None, a
+    document without an id, gets a random one.
+
+    Example:
+        >>> point_id("5C1C6D8E-2F7A-4B7E-9C53-0D1A2B3C4D5E")
+        '5c1c6d8e-2f7a-4b7e-9c53-0d1a2b3c4d5e'
+        >>> point_id("manual.pdf#3") == point_id("manual.pdf#3")
+        True
+    """
+    if document_id is None:
+        return str(uuid.uuid4())
+    if not isinstance(document_id, str):
+        raise ConfigurationError(
+            f"a document's id is {document_id!r}, expected a string. Pass str(id)."
+        )
+    try:
+        return str(uuid.UUID(document_id))
+    except ValueError:
+        return str(uuid.uuid5(_NAMESPACE, repair_surrogates(document_id)))
+
+
+def lookup_ids(document_ids: Iterable[str]) -> list[PointId]:
+    """Give the ids under which documents may be found.
+
+    One each; two where the id is a whole number, because points of other programs have
+    numbers as ids, and their hits show them as strings.
+    """
+    if isinstance(document_ids, str):
+        raise ConfigurationError(
+            f"expected a list of ids, got the single string {document_ids!r}. Pass [id]."
+        )
+    ids: list[PointId] = []
+    for document_id in document_ids:
+        ids.append(point_id(_given(document_id)))
+        if document_id.isascii() and document_id.isdigit() and int(document_id) < 1 << 64:
+            ids.append(int(document_id))
+    return ids
+
+
+def _given(document_id: str | None) -> str:
+    if document_id is None:
+        raise ConfigurationError("an id is None, expected a string.")
+    return document_id
+
+
+def json_payload(value: Any, where: str) -> Any:
+    """Copy a JSON value, lone surrogates repaired as in texts.
+
+    Raises:
+        ConfigurationError: It holds something that JSON or Qdrant cannot keep; the message
+            says where.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return repair_surrogates(value)
+    if isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 64:
+            raise ConfigurationError(f"{where} is {value}, beyond 64 bits. Pass it as a string.")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ConfigurationError(f"{where} is {value}, which JSON cannot hold. Pass None.")
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ConfigurationError(f"{where} has the key {key!r}, expected a string.")
+        return {
+            repair_surrogates(key): json_payload(item, f"{where}[{key!r}]")
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [json_payload(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    hint = (
+        " Pass .isoformat()."
+        if hasattr(value, "isoformat")
+        else " Pass .item()."
+        if isinstance(value, np.generic)
+        else " Pass str(...)."
+    )
+    raise ConfigurationError(
+        f"{where} is {type(value).__name__}, expected a JSON value "
+        f"(string, number, true, false, null, list or object).{hint}"
+    )
+
+
+def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iterable[str]) -> None:
+    """Check points before any of them is written: the embedded engine applies half a batch.
+
+    Args:
+        points: What is to be written.
+        sizes: The collection's dense vectors: names and lengths.
+        sparse: The names of its sparse vectors.
+
+    Raises:
+        WriteRejectedError: Some do not fit; `.ids` names them. Nothing was written.
+    """
+    sparse = frozenset(sparse)
+    faults: dict[PointId, str] = {}
+    rows: dict[str, list[tuple[PointId, Vectors]]] = {name: [] for name in sizes}
+    for point in points:
+        if not _is_point_id(point.id):
+            faults[point.id] = "the id is neither an unsigned integer nor a UUID"
+        if not point.vectors:
+            faults[point.id] = "it has no vector"
+        for name, vector in point.vectors.items():
+            if isinstance(vector, SparseVector):
+                if name not in sparse:
+                    faults[point.id] = f"the collection has no sparse vector {name!r}"
+                elif fault := _sparse_fault(vector):
+                    faults[point.id] = fault
+            elif name not in sizes:
+                faults[point.id] = f"the collection has no vector {name!r}, but {list(sizes)}"
+            elif np.shape(vector) != (sizes[name],):
+                faults[point.id] = f"shape {np.shape(vector)}, expected ({sizes[name]},)"
+            else:
+                rows[name].append((point.id, vector))
+    for named in rows.values():
+        if named:
+            with np.errstate(over="ignore", invalid="ignore"):
+                norms = np.linalg.norm(np.stack([vector for _, vector in named]), axis=1)
+            for row in np.flatnonzero(~(np.abs(norms - 1.0) <= 1e-2)):
+                faults[named[row][0]] = f"a vector of length {norms[row]:.4g}, expected 1"
+    if faults:
+        first = next(iter(faults))
+        raise WriteRejectedError(
+            f"{len(faults):,} of {len(points):,} points do not fit the collection; none was "
+            f"written. The first is {first!r}: {faults[first]}. Vectors come from "
+            "encode_document(), with an encoder of the collection's model.",
+            ids=[str(one) for one in faults],
+        )
+
+
+def _is_point_id(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return 0 <= value < 1 << 64
+    if not isinstance(value, str):
+        return False
+    try:
+        uuid.UUID(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _sparse_fault(vector: SparseVector) -> str | None:
+    if vector.indices.shape != vector.values.shape:
+        return "the sparse vector has another number of indices than of values"
+    if len(np.unique(vector.indices)) != len(vector.indices):
+        return "the sparse vector names a place twice"
+    if not np.isfinite(vector.values).all():
+        return "the sparse vector has NaN or infinite numbers"
+    return None

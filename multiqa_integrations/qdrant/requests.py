@@ -1,0 +1,440 @@
+"""What is asked of a server: one generator of calls for each of the store's methods."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from typing import Any
+
+import numpy as np
+from qdrant_client import models
+
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    StoreError,
+)
+from multiqa_integrations.qdrant.calls import (
+    AlreadyExistsError,
+    NotFoundError,
+    Steps,
+    call,
+)
+from multiqa_integrations.qdrant.filters import check_filter, check_selection
+from multiqa_integrations.qdrant.points import (
+    Point,
+    PointId,
+    PointQuery,
+    ScoredPoint,
+    SparseVector,
+    Vector,
+    check_points,
+)
+from multiqa_integrations.qdrant.schema import (
+    METADATA_KEY,
+    RESERVED_KEY,
+    CollectionReport,
+    CollectionSchema,
+    CollectionState,
+    VectorState,
+    check_name,
+    differences,
+    index_kind,
+    missing,
+    missing_indexes,
+    no_fingerprint,
+    refuse,
+)
+
+_SAMPLE = 64  # points that are asked who wrote them where the collection does not say
+
+# These belong to the vector, not to the collection.
+_VECTOR_OPTIONS = ("on_disk", "memory", "datatype")
+
+
+def ensure(
+    name: str, schema: CollectionSchema, adopt: bool, options: dict[str, Any], local: bool
+) -> Steps[CollectionReport]:
+    """Create the collection, or make sure that it fits."""
+    check_name(name)
+    created = False
+    if not (yield call("collection_exists", collection_name=name)):
+        try:
+            yield _create(name, schema, options)
+            created = True
+        except AlreadyExistsError:
+            pass  # somebody was faster: theirs is checked like any other
+    found = yield from _state(name, local)
+    refuse(name, differences(schema, found, indexes=False))
+    fingerprint = "stamped" if created else "matches"
+    notes: list[str] = []
+    if not found.fingerprints and not created:
+        if adopt:
+            yield call(
+                "update_collection", collection_name=name, metadata={METADATA_KEY: schema.stamp}
+            )
+            fingerprint = "adopted"
+        else:
+            fingerprint = "absent"
+            notes.append(no_fingerprint(name))
+    created_indexes = missing_indexes(schema, found)
+    for key in created_indexes:
+        yield call(
+            "create_payload_index",
+            collection_name=name,
+            field_name=key,
+            field_schema=_index(schema.payload_indexes[key], key),
+            wait=True,
+        )
+    if created or created_indexes or fingerprint == "adopted":
+        found = yield from _state(name, local)
+    return CollectionReport(
+        state=found,
+        created=created,
+        fingerprint=fingerprint,  # type: ignore[arg-type]
+        created_indexes=tuple(created_indexes),
+        notes=tuple(notes),
+    )
+
+
+def check(name: str, schema: CollectionSchema, local: bool) -> Steps[CollectionReport]:
+    """Look whether the collection fits."""
+    check_name(name)
+    found = yield from state(name, local)
+    if found is None:
+        refuse(name, [missing()])
+        raise AssertionError  # refuse() raises
+    refuse(name, differences(schema, found, indexes=True))
+    absent = not found.fingerprints
+    return CollectionReport(
+        state=found,
+        fingerprint="absent" if absent else "matches",
+        notes=(no_fingerprint(name),) if absent else (),
+    )
+
+
+def state(name: str, local: bool) -> Steps[CollectionState | None]:
+    """Describe a collection; None if there is none."""
+    check_name(name)
+    if not (yield call("collection_exists", collection_name=name)):
+        return None
+    return (yield from _state(name, local))
+
+
+def collections() -> Steps[list[str]]:
+    """Name the collections."""
+    answer = yield call("get_collections")
+    return sorted(one.name for one in answer.collections)
+
+
+def drop(name: str) -> Steps[bool]:
+    """Delete a collection; tells whether there was one."""
+    check_name(name)
+    if not (yield call("collection_exists", collection_name=name)):
+        return False
+    yield call("delete_collection", collection_name=name)
+    return True
+
+
+def upsert(
+    name: str,
+    points: Sequence[Point],
+    known: MutableMapping[str, CollectionState],
+    local: bool,
+) -> Steps[None]:
+    """Write points; all are checked before the first is sent."""
+    if not points:
+        return
+    if name not in known:
+        known[name] = yield from _state(name, local, sample=False)
+    check_points(points, known[name].sizes, known[name].sparse)
+    answer = yield call(
+        "upsert", collection_name=name, points=[_point_struct(one) for one in points], wait=True
+    )
+    _completed(answer, "upsert", name)
+
+
+def retrieve(
+    name: str, ids: Sequence[PointId], with_payload: bool, with_vectors: bool
+) -> Steps[list[Point]]:
+    """Read points by their ids, in the order of the ids; missing ones are left out."""
+    if not ids:
+        return []
+    records = yield call(
+        "retrieve",
+        collection_name=name,
+        ids=list(ids),
+        with_payload=with_payload,
+        with_vectors=with_vectors,
+    )
+    found = {record.id: _point(record) for record in records}
+    return [found[one] for one in dict.fromkeys(ids) if one in found]
+
+
+def delete(name: str, ids: Sequence[PointId] | None, filter: models.Filter | None) -> Steps[None]:
+    """Delete points by their ids or by a filter that is not empty."""
+    check_selection(ids, filter)
+    if ids is not None and not ids:
+        return
+    selector = (
+        models.FilterSelector(filter=filter)
+        if filter is not None
+        else models.PointIdsList(points=list(ids or ()))
+    )
+    answer = yield call("delete", collection_name=name, points_selector=selector, wait=True)
+    _completed(answer, "delete", name)
+
+
+def query(name: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
+    """Find points."""
+    check_filter(query.filter)
+    answer = yield call("query_points", collection_name=name, **_query(query))
+    return [_scored(point) for point in answer.points]
+
+
+def query_batch(name: str, queries: Sequence[PointQuery]) -> Steps[list[list[ScoredPoint]]]:
+    """Find points for several queries in one request."""
+    if not queries:
+        return []
+    wanted = []
+    for one in queries:
+        check_filter(one.filter)
+        arguments = _query(one)
+        wanted.append(
+            models.QueryRequest(
+                filter=arguments.pop("query_filter"),
+                params=arguments.pop("search_params"),
+                with_vector=arguments.pop("with_vectors"),
+                **arguments,
+            )
+        )
+    answers = yield call("query_batch_points", collection_name=name, requests=wanted)
+    return [[_scored(point) for point in answer.points] for answer in answers]
+
+
+def scroll(
+    name: str,
+    filter: models.Filter | None,
+    limit: int,
+    offset: PointId | None,
+    with_payload: bool,
+    with_vectors: bool,
+) -> Steps[tuple[list[Point], PointId | None]]:
+    """Read a page of points in the order of their ids; returns where the next one begins."""
+    check_filter(filter)
+    records, following = yield call(
+        "scroll",
+        collection_name=name,
+        scroll_filter=filter,
+        limit=limit,
+        offset=offset,
+        with_payload=with_payload,
+        with_vectors=with_vectors,
+    )
+    return [_point(record) for record in records], following
+
+
+def count(name: str, filter: models.Filter | None) -> Steps[int]:
+    """Count points exactly."""
+    check_filter(filter)
+    answer = yield call("count", collection_name=name, count_filter=filter, exact=True)
+    return int(answer.count)
+
+
+def facet(
+    name: str, key: str, filter: models.Filter | None, limit: int
+) -> Steps[dict[str | int | bool, int]]:
+    """Count the points of each value of a payload field, the most frequent first."""
+    check_filter(filter)
+    answer = yield call(
+        "facet", collection_name=name, key=key, facet_filter=filter, limit=limit, exact=True
+    )
+    return {hit.value: hit.count for hit in answer.hits}
+
+
+def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any:
+    for taken in ("vectors_config", "sparse_vectors_config", "metadata"):
+        if taken in options:
+            raise ConfigurationError(
+                f"{taken} is made from the schema. Give the options of a vector "
+                f"({', '.join(_VECTOR_OPTIONS)}) by themselves."
+            )
+    vector = models.VectorParams(
+        size=schema.size,
+        distance=models.Distance.COSINE if schema.distance == "cosine" else models.Distance.DOT,
+        **{name: options[name] for name in _VECTOR_OPTIONS if name in options},
+    )
+    sparse = models.SparseVectorParams(modifier=models.Modifier.IDF)
+    return call(
+        "create_collection",
+        collection_name=name,
+        vectors_config={schema.vector_name: vector} if schema.vector_name else vector,
+        sparse_vectors_config={schema.sparse_name: sparse} if schema.sparse_name else None,
+        metadata={METADATA_KEY: schema.stamp},
+        **{key: value for key, value in options.items() if key not in _VECTOR_OPTIONS},
+    )
+
+
+def _index(kind: Any, key: str) -> Any:
+    if index_kind(kind, key) == "text":
+        # Without positions a phrase would match nothing, without a word.
+        return (
+            models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
+            if isinstance(kind, str)
+            else kind.model_copy(update={"phrase_matching": True})
+        )
+    return models.PayloadSchemaType(kind) if isinstance(kind, str) else kind
+
+
+def _state(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionState]:
+    try:
+        info = yield call("get_collection", collection_name=name)
+    except NotFoundError as error:
+        raise StoreError(
+            f"there is no collection {name!r}. Create it: ensure_collection(...), "
+            "Collection.open(...), or `multiqa collection create`."
+        ) from error
+    params = info.config.params
+    vectors = params.vectors or {}
+    stamp = (getattr(info.config, "metadata", None) or {}).get(METADATA_KEY) or {}
+    fingerprints = [stamp["fingerprint"]] if stamp.get("fingerprint") else []
+    if not fingerprints and sample:
+        records, _ = yield call(
+            "scroll",
+            collection_name=name,
+            limit=_SAMPLE,
+            with_payload=[RESERVED_KEY],
+            with_vectors=False,
+        )
+        marks = [(record.payload or {}).get(RESERVED_KEY) or {} for record in records]
+        fingerprints = sorted({mark["fingerprint"] for mark in marks if "fingerprint" in mark})
+    return CollectionState(
+        name=name,
+        points=info.points_count or 0,
+        vectors={
+            name: VectorState(
+                size=one.size,
+                distance=str(one.distance.value).lower(),
+                datatype=one.datatype.value if one.datatype else "float32",
+                multivector=one.multivector_config is not None,
+            )
+            for name, one in (vectors if isinstance(vectors, dict) else {"": vectors}).items()
+        },
+        sparse={
+            name: one.modifier == models.Modifier.IDF
+            for name, one in (params.sparse_vectors or {}).items()
+        },
+        payload_indexes=None
+        if local
+        else {key: str(one.data_type.value) for key, one in info.payload_schema.items()},
+        fingerprints=fingerprints,
+        model=stamp.get("model"),
+        indexed_vectors=None if local else info.indexed_vectors_count,
+        details=_details(info),
+    )
+
+
+def _details(info: Any) -> dict[str, Any]:
+    details: dict[str, Any] = {"status": str(info.status.value), "segments": info.segments_count}
+    if info.config.quantization_config is not None:
+        details["quantization"] = info.config.quantization_config.model_dump(
+            mode="json", exclude_none=True
+        )
+    return details
+
+
+def _completed(answer: Any, what: str, name: str) -> None:
+    if answer.status != models.UpdateStatus.COMPLETED:
+        raise StoreError(
+            f"the {what} in {name!r} was only {answer.status.value}, not completed: it may be "
+            "done later or fail. Repeat it; the same ids overwrite."
+        )
+
+
+def _point_struct(point: Point) -> models.PointStruct:
+    vectors = {name: _vector(vector) for name, vector in point.vectors.items()}
+    return models.PointStruct(
+        id=point.id,
+        vector=vectors[""] if set(vectors) == {""} else vectors,
+        payload=dict(point.payload),
+    )
+
+
+def _vector(vector: Vector) -> Any:
+    if isinstance(vector, SparseVector):
+        return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
+    return vector.tolist()
+
+
+def _vectors(vector: Any) -> dict[str, Vector]:
+    if vector is None:
+        return {}
+    named = vector if isinstance(vector, dict) else {"": vector}
+    return {
+        name: SparseVector(np.asarray(one.indices, np.uint32), np.asarray(one.values, np.float32))
+        if isinstance(one, models.SparseVector)
+        else np.asarray(one, np.float32)
+        for name, one in named.items()
+    }
+
+
+def _point(record: Any) -> Point:
+    return Point(record.id, _vectors(record.vector), record.payload or {})
+
+
+def _scored(point: Any) -> ScoredPoint:
+    return ScoredPoint(
+        point.id, _vectors(point.vector), point.payload or {}, score=float(point.score)
+    )
+
+
+def _query(query: PointQuery) -> dict[str, Any]:
+    """Give the arguments of `query_points`."""
+    params = models.SearchParams(
+        exact=query.exact,
+        hnsw_ef=query.hnsw_ef,
+        quantization=None
+        if query.rescore is None and query.oversampling is None
+        else models.QuantizationSearchParams(
+            rescore=query.rescore, oversampling=query.oversampling
+        ),
+    )
+    arguments: dict[str, Any] = {
+        "limit": query.limit,
+        "offset": query.offset or None,
+        "score_threshold": query.score_threshold,
+        "query_filter": query.filter,
+        "search_params": params,
+        "with_payload": query.with_payload,
+        "with_vectors": query.with_vectors,
+    }
+    dense: Any = None if query.vector is None else query.vector.tolist()
+    if query.fused:
+        arguments["query"] = models.FusionQuery(fusion=models.Fusion.RRF)
+        arguments["prefetch"] = [
+            models.Prefetch(
+                query=dense,
+                using=query.vector_name or None,
+                filter=query.filter,
+                params=params,
+                limit=query.candidate_limit,
+            ),
+            models.Prefetch(
+                query=_vector(query.sparse),  # type: ignore[arg-type]  # fused has both
+                using=query.sparse_name,
+                filter=query.filter,
+                limit=query.candidate_limit,
+            ),
+        ]
+    elif query.sparse is not None:
+        arguments["query"] = _vector(query.sparse)
+        arguments["using"] = query.sparse_name
+    else:
+        arguments["query"] = (
+            dense
+            if query.diversity is None
+            else models.NearestQuery(
+                nearest=dense,
+                mmr=models.Mmr(diversity=query.diversity, candidates_limit=query.candidate_limit),
+            )
+        )
+        arguments["using"] = query.vector_name or None
+    return arguments

@@ -1,0 +1,353 @@
+"""What a collection must be, what one is, and how they differ."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from multiqa_integrations.errors import (
+    CollectionMismatchError,
+    CollectionWarning,
+    ConfigurationError,
+)
+
+Distance: TypeAlias = Literal["cosine", "dot"]
+
+METADATA_KEY = "multiqa"
+"""Where a collection's metadata says which model fills it."""
+
+RESERVED_KEY = "_multiqa"
+"""The payload key that this package keeps for itself."""
+
+SPARSE_NAME = "bm25"
+"""The sparse vector of hybrid search, unless another name is given."""
+
+INDEX_KINDS = ("keyword", "integer", "float", "bool", "datetime", "text", "uuid", "geo")
+
+_FORBIDDEN_IN_NAMES = frozenset('<>:"/\\|?*')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSchema:
+    """What a collection must be to hold the vectors of one encoder.
+
+    Attributes:
+        fingerprint: Of the encoder's weights.
+        model: The encoder's name: information, never compared.
+        size: Length of a vector.
+        distance: How a new collection compares. Unit vectors have the same scores by both, so
+            that an existing one may have either.
+        vector_name: "" is the unnamed vector.
+        sparse_name: The sparse vector of hybrid search; None where there is none.
+        payload_indexes: Indexed payload fields and their kinds: one of `INDEX_KINDS`, or an
+            object of `qdrant_client.models` such as `KeywordIndexParams(is_tenant=True)`.
+    """
+
+    fingerprint: str
+    model: str | None = None
+    size: int = 384
+    distance: Distance = "cosine"
+    vector_name: str = ""
+    sparse_name: str | None = None
+    payload_indexes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fingerprint, str) or not self.fingerprint:
+            raise ConfigurationError(
+                f"fingerprint is {self.fingerprint!r}, expected encoder.fingerprint."
+            )
+        if self.distance not in ("cosine", "dot"):
+            raise ConfigurationError(f"distance is {self.distance!r}, expected 'cosine' or 'dot'.")
+        for key, kind in self.payload_indexes.items():
+            index_kind(kind, key)
+
+    @property
+    def stamp(self) -> dict[str, Any]:
+        """What a collection's metadata says."""
+        return {"fingerprint": self.fingerprint, "model": self.model, "format": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorState:
+    """A dense vector that a collection has: its length, metric and type of numbers."""
+
+    size: int
+    distance: str
+    datatype: str = "float32"
+    multivector: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionState:
+    """What a collection is.
+
+    Attributes:
+        name: Its name.
+        points: How many points it has.
+        vectors: Its dense vectors by name.
+        sparse: Its sparse vectors by name; whether they weigh by IDF.
+        payload_indexes: Indexed payload fields and their kinds; None where the engine has none
+            and compares every payload (the client's local mode).
+        fingerprints: Of the models that filled it, as far as it says.
+        model: The name of that model, if it says.
+        indexed_vectors: How many are in an HNSW graph or other index; None if unknown.
+        details: What else the engine tells, such as quantization.
+    """
+
+    name: str
+    points: int
+    vectors: Mapping[str, VectorState]
+    sparse: Mapping[str, bool] = field(default_factory=dict)
+    payload_indexes: Mapping[str, str] | None = None
+    fingerprints: Collection[str] = ()
+    model: str | None = None
+    indexed_vectors: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Names and lengths of the dense vectors."""
+        return {name: vector.size for name, vector in self.vectors.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a collection is not what it must be.
+
+    Attributes:
+        name: The property.
+        expected: What it must be.
+        actual: What it is.
+        remedy: What to do.
+    """
+
+    name: str
+    expected: object
+    actual: object
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: expected {self.expected}, found {self.actual}. {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionReport:
+    """What was found of a collection, and what was done to it.
+
+    Attributes:
+        state: What it is now.
+        created: Whether it was created.
+        fingerprint: "matches" the encoder's; "stamped" at creation; "adopted", stamped since
+            `adopt=True`; "absent", so that only dimension and metric could be checked.
+        created_indexes: The payload indexes that were created.
+        notes: What is not wrong but good to know.
+    """
+
+    state: CollectionState
+    created: bool = False
+    fingerprint: Literal["matches", "stamped", "adopted", "absent"] = "matches"
+    created_indexes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def collection(self) -> str:
+        """The collection's name."""
+        return self.state.name
+
+
+def check_name(name: str) -> str:
+    """Return a collection's name.
+
+    Raises:
+        ConfigurationError: No engine takes it, or it could not be a directory.
+    """
+    if (
+        not isinstance(name, str)
+        or not 0 < len(name.encode("utf-8", "replace")) <= 255
+        or not _FORBIDDEN_IN_NAMES.isdisjoint(name)
+        or name.startswith(".")
+        or not name.isprintable()
+        or name != name.strip()
+    ):
+        raise ConfigurationError(
+            f"the collection's name is {name!r}, expected 1 to 255 bytes without "
+            f"{' '.join(sorted(_FORBIDDEN_IN_NAMES))}, control characters, outer spaces and a "
+            "leading dot."
+        )
+    return name
+
+
+def index_kind(kind: object, key: str) -> str:
+    """Name the kind of a payload index.
+
+    Raises:
+        ConfigurationError: There is no such kind.
+    """
+    if not isinstance(kind, str):  # KeywordIndexParams and its like, of either library
+        kind = type(kind).__name__.removesuffix("IndexParams").lower()
+    if kind not in INDEX_KINDS:
+        raise ConfigurationError(
+            f"the index of {key!r} is {kind!r}, expected one of {', '.join(INDEX_KINDS)}, or "
+            "parameters of qdrant_client.models such as KeywordIndexParams(...)."
+        )
+    return str(kind)
+
+
+def missing_indexes(schema: CollectionSchema, state: CollectionState) -> list[str]:
+    """Name the payload indexes that the collection lacks."""
+    if state.payload_indexes is None:
+        return []
+    return [key for key in schema.payload_indexes if key not in state.payload_indexes]
+
+
+def differences(
+    schema: CollectionSchema, state: CollectionState, *, indexes: bool
+) -> list[Difference]:
+    """Find everything in which a collection is not what it must be.
+
+    Args:
+        schema: What it must be.
+        state: What it is.
+        indexes: Whether a missing payload index counts.
+    """
+    found = [
+        *_vector_differences(schema, state),
+        *_sparse_differences(schema, state),
+        *_fingerprint_differences(schema, state),
+    ]
+    if state.payload_indexes is None:
+        return found
+    for key, wanted in schema.payload_indexes.items():
+        kind = index_kind(wanted, key)
+        actual = state.payload_indexes.get(key)
+        if actual is None and indexes:
+            found.append(
+                Difference(f"payload index {key}", kind, "none", "ensure_collection() creates it.")
+            )
+        elif actual is not None and actual != kind:
+            found.append(
+                Difference(
+                    f"payload index {key}", kind, actual, "Drop that index, or ask for its kind."
+                )
+            )
+    return found
+
+
+def _vector_differences(schema: CollectionSchema, state: CollectionState) -> list[Difference]:
+    wanted = f"named {schema.vector_name!r}" if schema.vector_name else "unnamed"
+    vector = state.vectors.get(schema.vector_name)
+    if vector is None:
+        if set(state.vectors) == {""}:
+            actual, remedy = "unnamed", "Leave vector_name out."
+        elif state.vectors:
+            actual = "named " + ", ".join(map(repr, state.vectors))
+            remedy = "Give one of them as vector_name."
+        else:
+            actual, remedy = "none", "Use another collection."
+        return [Difference("vector", wanted, actual, remedy)]
+    found = []
+    another = "Another model filled it: use that model, or another collection."
+    if vector.size != schema.size:
+        found.append(Difference("dimension", schema.size, vector.size, another))
+    if vector.distance not in ("cosine", "dot"):
+        found.append(
+            Difference(
+                "distance", schema.distance, vector.distance, "Copy it into a cosine collection."
+            )
+        )
+    if vector.datatype == "uint8":
+        found.append(
+            Difference(
+                "datatype",
+                "float32 or float16",
+                vector.datatype,
+                "Numbers between -1 and 1 all become 0 there: copy it into another collection.",
+            )
+        )
+    if vector.multivector:
+        found.append(
+            Difference("vectors a point", "one", "many (multivector)", "Use another collection.")
+        )
+    return found
+
+
+def _sparse_differences(schema: CollectionSchema, state: CollectionState) -> list[Difference]:
+    name = schema.sparse_name
+    if name is None:
+        return []
+    if name not in state.sparse:
+        return [
+            Difference(
+                "sparse vector",
+                f"{name!r} with IDF",
+                ", ".join(map(repr, state.sparse)) or "none",
+                "A collection gets it when it is created with sparse=True: make a new one and "
+                "add the documents again.",
+            )
+        ]
+    if not state.sparse[name]:
+        return [
+            Difference(
+                "sparse vector",
+                f"{name!r} with IDF",
+                f"{name!r} without IDF",
+                "Update the collection with Modifier.IDF, or make a new one with sparse=True.",
+            )
+        ]
+    return []
+
+
+def _fingerprint_differences(schema: CollectionSchema, state: CollectionState) -> list[Difference]:
+    others = sorted(set(state.fingerprints) - {schema.fingerprint})
+    if not others:
+        return []
+    by = f" ({state.model})" if state.model else ""
+    return [
+        Difference(
+            "fingerprint",
+            schema.fingerprint,
+            " and ".join(sorted(state.fingerprints)),
+            f"A model with other weights filled it{by}; vectors of both cannot be compared. Use "
+            "that model, or another collection.",
+        )
+    ]
+
+
+def refuse(name: str, found: list[Difference]) -> None:
+    """Raise the error that names all differences, if there is one.
+
+    Raises:
+        CollectionMismatchError: There is.
+    """
+    if not found:
+        return
+    lines = "".join(f"\n- {difference}" for difference in found)
+    raise CollectionMismatchError(
+        f"the collection {name!r} does not fit; nothing was changed:{lines}",
+        collection=name,
+        expected={difference.name: difference.expected for difference in found},
+        actual={difference.name: difference.actual for difference in found},
+    )
+
+
+def missing() -> Difference:
+    """Say that there is no such collection."""
+    return Difference(
+        "collection", "one of that name", "none", "Create it with ensure_collection()."
+    )
+
+
+def no_fingerprint(name: str) -> str:
+    """Say that a collection does not tell which model filled it."""
+    return (
+        f"the collection {name!r} does not say which model filled it, so that only dimension and "
+        "metric could be checked. If it was this model, say so once with adopt=True."
+    )
+
+
+def announce(report: CollectionReport) -> None:
+    """Warn of what is not wrong but good to know; the caller's caller is named."""
+    for note in report.notes:
+        warnings.warn(note, CollectionWarning, stacklevel=3)

@@ -1,0 +1,371 @@
+"""The store over qdrant-client: a server, Qdrant Cloud, or the client's local mode."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from qdrant_client import AsyncQdrantClient, QdrantClient, models
+from qdrant_client.local.async_qdrant_local import AsyncQdrantLocal
+from qdrant_client.local.qdrant_local import QdrantLocal
+
+from multiqa_integrations.errors import ConfigurationError, InsecureConnectionWarning
+from multiqa_integrations.qdrant import requests
+from multiqa_integrations.qdrant.calls import Steps, arun, run
+from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
+from multiqa_integrations.qdrant.schema import CollectionReport, CollectionSchema, CollectionState
+
+T = TypeVar("T")
+
+_TIMEOUT_SECONDS = 30
+
+
+class ServerStore:
+    """A store over qdrant-client. See `Store` for what its methods do.
+
+    Any number of threads may use it. Calls of the client's local mode are made one after the
+    other: it is not made for threads. Its asynchronous twins use `AsyncQdrantClient`; in local
+    mode, which never awaits, they go through one thread.
+    """
+
+    def __init__(self, client: QdrantClient | AsyncQdrantClient) -> None:
+        """Use a client that is yours: `close()` leaves it open.
+
+        Raises:
+            ConfigurationError: It is no client of qdrant-client.
+        """
+        if not isinstance(client, QdrantClient | AsyncQdrantClient):
+            raise ConfigurationError(
+                f"client is {type(client).__name__}, expected QdrantClient or AsyncQdrantClient."
+            )
+        self._given = client
+        self._reopen: dict[str, Any] | None = None
+        self._local = isinstance(client._client, QdrantLocal | AsyncQdrantLocal)
+        self._lock = threading.RLock()
+        self._made: QdrantClient | None = None
+        # An asynchronous client belongs to the event loop that first used it.
+        self._made_async: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, AsyncQdrantClient
+        ] = weakref.WeakKeyDictionary()
+        self._thread: ThreadPoolExecutor | None = None
+        self._known: dict[str, CollectionState] = {}
+
+    @classmethod
+    def open(cls, url: str, *, api_key: str | None = None, **client_options: Any) -> ServerStore:
+        """Connect to a server.
+
+        Args:
+            url: Such as `http://localhost:6333`.
+            api_key: By default that of the environment variable QDRANT_API_KEY.
+            client_options: For `QdrantClient`: timeout (30 s by default), prefer_grpc, headers…
+
+        Raises:
+            ConfigurationError: The client cannot be made of these.
+        """
+        options = {"timeout": _TIMEOUT_SECONDS, "check_compatibility": False, **client_options}
+        key = api_key or os.environ.get("QDRANT_API_KEY") or None
+        if key and _travels_in_the_open(url):
+            warnings.warn(
+                f"the API key for {urlsplit(url).hostname} travels unencrypted over http. "
+                "Use an https URL.",
+                InsecureConnectionWarning,
+                stacklevel=3,
+            )
+        try:
+            with warnings.catch_warnings():  # the client warns for loopback too
+                warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
+                client = QdrantClient(url=url, api_key=key, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"no client for {url!r}: {error}.") from error
+        store = cls(client)
+        store._made = client
+        store._reopen = {"url": url, "options": client_options, "key_given": api_key is not None}
+        return store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._reopen is None:
+            raise TypeError(
+                "a store over client= cannot be pickled. Open it with url=, or open it where "
+                "it is needed."
+            )
+        return _reopen, (type(self), self._reopen)
+
+    def __repr__(self) -> str:
+        engine: Any = self._given._client
+        where = f"local mode, {engine.location!r}" if self._local else repr(engine.rest_uri)
+        return f"{type(self).__name__}({where})"
+
+    # --- collections ----------------------------------------------------------------------
+
+    def ensure(
+        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+    ) -> CollectionReport:
+        return self._run(requests.ensure(collection, schema, adopt, options, self._local))
+
+    async def aensure(
+        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+    ) -> CollectionReport:
+        return await self._arun(requests.ensure(collection, schema, adopt, options, self._local))
+
+    def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
+        return self._run(requests.check(collection, schema, self._local))
+
+    async def acheck(self, collection: str, schema: CollectionSchema) -> CollectionReport:
+        return await self._arun(requests.check(collection, schema, self._local))
+
+    def collections(self) -> list[str]:
+        return self._run(requests.collections())
+
+    async def acollections(self) -> list[str]:
+        return await self._arun(requests.collections())
+
+    def state(self, collection: str) -> CollectionState | None:
+        return self._run(requests.state(collection, self._local))
+
+    async def astate(self, collection: str) -> CollectionState | None:
+        return await self._arun(requests.state(collection, self._local))
+
+    def drop(self, collection: str) -> bool:
+        self._known.pop(collection, None)
+        return self._run(requests.drop(collection))
+
+    async def adrop(self, collection: str) -> bool:
+        self._known.pop(collection, None)
+        return await self._arun(requests.drop(collection))
+
+    # --- points ---------------------------------------------------------------------------
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        self._run(requests.upsert(collection, points, self._known, self._local))
+
+    async def aupsert(self, collection: str, points: Sequence[Point]) -> None:
+        await self._arun(requests.upsert(collection, points, self._known, self._local))
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> list[Point]:
+        return self._run(requests.retrieve(collection, ids, with_payload, with_vectors))
+
+    async def aretrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> list[Point]:
+        return await self._arun(requests.retrieve(collection, ids, with_payload, with_vectors))
+
+    def delete(
+        self,
+        collection: str,
+        *,
+        ids: Sequence[PointId] | None = None,
+        filter: models.Filter | None = None,
+    ) -> None:
+        self._run(requests.delete(collection, ids, filter))
+
+    async def adelete(
+        self,
+        collection: str,
+        *,
+        ids: Sequence[PointId] | None = None,
+        filter: models.Filter | None = None,
+    ) -> None:
+        await self._arun(requests.delete(collection, ids, filter))
+
+    def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
+        return self._run(requests.query(collection, query))
+
+    async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
+        return await self._arun(requests.query(collection, query))
+
+    def query_batch(
+        self, collection: str, queries: Sequence[PointQuery]
+    ) -> list[list[ScoredPoint]]:
+        return self._run(requests.query_batch(collection, queries))
+
+    async def aquery_batch(
+        self, collection: str, queries: Sequence[PointQuery]
+    ) -> list[list[ScoredPoint]]:
+        return await self._arun(requests.query_batch(collection, queries))
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        limit: int = 256,
+        offset: PointId | None = None,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> tuple[list[Point], PointId | None]:
+        return self._run(
+            requests.scroll(collection, filter, limit, offset, with_payload, with_vectors)
+        )
+
+    async def ascroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        limit: int = 256,
+        offset: PointId | None = None,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> tuple[list[Point], PointId | None]:
+        return await self._arun(
+            requests.scroll(collection, filter, limit, offset, with_payload, with_vectors)
+        )
+
+    def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
+        return self._run(requests.count(collection, filter))
+
+    async def acount(self, collection: str, *, filter: models.Filter | None = None) -> int:
+        return await self._arun(requests.count(collection, filter))
+
+    def facet(
+        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
+    ) -> dict[str | int | bool, int]:
+        return self._run(requests.facet(collection, key, filter, limit))
+
+    async def afacet(
+        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
+    ) -> dict[str | int | bool, int]:
+        return await self._arun(requests.facet(collection, key, filter, limit))
+
+    # --- the store itself -------------------------------------------------------------------
+
+    def optimize(self, collection: str) -> None:
+        """Do nothing: a server optimises by itself, local mode has nothing to optimise."""
+
+    async def aoptimize(self, collection: str) -> None:
+        """Do nothing, as `optimize`."""
+
+    def flush(self, collection: str | None = None) -> None:
+        """Do nothing: every write waited until it was applied and logged."""
+
+    async def aflush(self, collection: str | None = None) -> None:
+        """Do nothing, as `flush`."""
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+
+    async def aclose(self) -> None:
+        made = self._made_async.pop(asyncio.get_running_loop(), None)
+        if made is not None:
+            await made.close()
+        self.close()
+
+    def __enter__(self) -> ServerStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> ServerStore:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # --- how calls are made -----------------------------------------------------------------
+
+    def _run(self, steps: Steps[T]) -> T:
+        if self._local:
+            with self._lock:
+                if isinstance(self._given, AsyncQdrantClient):
+                    return _finish(arun(self._given, steps))
+                return run(self._given, steps)
+        return run(self._client(), steps)
+
+    async def _arun(self, steps: Steps[T]) -> T:
+        if self._local:
+            return await self._in_thread(lambda: self._run(steps))
+        return await arun(self._async_client(), steps)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="multiqa-store")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _client(self) -> QdrantClient:
+        if isinstance(self._given, QdrantClient):
+            return self._given
+        with self._lock:
+            if self._made is None:
+                self._made = _twin(QdrantClient, self._given)
+            return self._made
+
+    def _async_client(self) -> AsyncQdrantClient:
+        if isinstance(self._given, AsyncQdrantClient):
+            return self._given
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop not in self._made_async:
+                self._made_async[loop] = _twin(AsyncQdrantClient, self._given)
+            return self._made_async[loop]
+
+
+def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really awaits: those of the asynchronous local mode."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    raise RuntimeError("the client's local mode has begun to await; this needs an event loop")
+
+
+def _twin(kind: type[T], client: Any) -> T:
+    with warnings.catch_warnings():  # said once, when the first was made
+        warnings.simplefilter("ignore", UserWarning)
+        return kind(**{**client.init_options, "check_compatibility": False})
+
+
+def _reopen(cls: type[ServerStore], how: Mapping[str, Any]) -> ServerStore:
+    if how["key_given"] and not os.environ.get("QDRANT_API_KEY"):
+        raise ConfigurationError(
+            f"the store of {how['url']} was opened with an API key, which is never pickled. Set "
+            "QDRANT_API_KEY where it is unpickled."
+        )
+    return cls.open(how["url"], **how["options"])
+
+
+def _travels_in_the_open(url: str) -> bool:
+    parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
+    if parts.scheme != "http":
+        return False
+    host = parts.hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost" and not host.endswith(".localhost")

@@ -1,0 +1,349 @@
+"""One embedded collection: a directory, open in this process once, however many stores use it.
+
+<path>/<collection>/collection.json    what the collection is (written atomically), and
+                                       which of the next is in use
+                    shard-<n>/         the engine's files
+                    open.json          who has it open
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from multiqa_integrations.errors import StoreError, StoreLockedError
+
+if TYPE_CHECKING:
+    import qdrant_edge
+
+_DESCRIPTION = "collection.json"
+_OPENER = "open.json"
+
+# Up to so many new points the engine optimises here: it holds the interpreter meanwhile.
+_IN_PROCESS_LIMIT = 2_000
+
+
+class Shard:
+    """An open collection. Get it with `acquire`, give it back with `release`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.description = read_description(directory)
+        self.users = 0
+        self.writing = threading.RLock()
+        self._pid = os.getpid()
+        self._engine: qdrant_edge.EdgeShard | None = self._load()
+        self._unindexed: int = max(0, self._count() - self.description.get("optimized_points", 0))
+        self._note_opener()
+        self._remove_leftovers()
+
+    @property
+    def engine(self) -> qdrant_edge.EdgeShard:
+        """The engine.
+
+        Whoever holds it may go on using it while `optimize` puts another in its place.
+
+        Raises:
+            StoreError: The collection is closed, or this is a child of the process that opened
+                it: the engine's threads do not live here, so that it would wait for ever.
+        """
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"the collection in {self.directory} was opened before this process was forked, "
+                "and cannot be used here. Open it in one process only, after the fork; or use a "
+                "server."
+            )
+        engine = self._engine
+        if engine is None:
+            raise StoreError(f"the collection in {self.directory} is closed. Open it again.")
+        return engine
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed; one that a parent process opened counts as open."""
+        return self._engine is None
+
+    @property
+    def unindexed(self) -> int:
+        """About how many points were written since it was last optimised."""
+        return self._unindexed
+
+    def wrote(self, points: int) -> None:
+        """Count points written."""
+        self._unindexed += points
+
+    def optimize(self) -> None:
+        """Build the HNSW graph over what was written since, and drop what was deleted.
+
+        The work is done on a copy by another process, which takes its place at the end: this
+        process goes on searching meanwhile, and a crash leaves the old files. Writes wait.
+
+        Raises:
+            StoreError: The other process failed; the collection is as it was.
+        """
+        with self.writing:
+            engine = self.engine
+            if self._unindexed <= _IN_PROCESS_LIMIT:
+                with engine_errors("optimize", self.directory):
+                    engine.optimize()
+                    engine.flush()
+            else:
+                self._optimize_copy(engine)
+            self._unindexed = 0
+            self.description["optimized_points"] = self._count()
+            self.save_description()
+
+    def save_description(self) -> None:
+        """Write what the collection is; a crash leaves the old or the new, never half."""
+        write_description(self.directory, self.description)
+
+    def close(self) -> None:
+        """Close the engine; what was written is on disk then."""
+        with self.writing:
+            engine, self._engine = self._engine, None
+            if engine is None or self._pid != os.getpid():
+                return
+            with engine_errors("close", self.directory):
+                engine.close()
+            (self.directory / _OPENER).unlink(missing_ok=True)
+
+    def _load(self) -> qdrant_edge.EdgeShard:
+        import qdrant_edge
+
+        try:
+            return qdrant_edge.EdgeShard.load(str(self.directory / self.description["shard"]))
+        except Exception as error:  # the engine raises nothing narrower
+            if "WouldBlock" in str(error):
+                raise StoreLockedError(
+                    f"the collection in {self.directory} is open in another process"
+                    f"{_opener(self.directory)}. An embedded collection is open in one process at "
+                    "a time: close it there, or use a server."
+                ) from error
+            raise StoreError(
+                f"the collection in {self.directory} cannot be opened ({error}). Restore it from "
+                "a backup, or remove the directory and fill it again."
+            ) from error
+
+    def _optimize_copy(self, engine: qdrant_edge.EdgeShard) -> None:
+        old = self.directory / self.description["shard"]
+        new = self.directory / f"shard-{uuid.uuid4().hex[:8]}"
+        with engine_errors("flush", self.directory):
+            engine.flush()
+        try:
+            shutil.copytree(old, new)
+            done = subprocess.run(  # noqa: S603  (this very interpreter)
+                [sys.executable, "-m", "multiqa_integrations.qdrant.optimize", str(new)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise StoreError(
+                    f"optimising the collection in {self.directory} failed; it is as it was. "
+                    f"The process said: {done.stderr.strip()[-1000:]}"
+                )
+            before = dict(self.description)
+            self.description["shard"] = new.name
+            try:
+                fresh = self._load()
+            except StoreError:
+                self.description = before
+                raise
+            self.save_description()
+        except (OSError, StoreError):
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        # Searches under way hold the old engine until they are done with it.
+        self._engine = fresh
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _count(self) -> int:
+        with engine_errors("count", self.directory):
+            return int(self.engine.info().points_count)
+
+    def _note_opener(self) -> None:
+        opener = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "command": " ".join(Path(part).name for part in sys.argv[:2]) or "python",
+            "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        with contextlib.suppress(OSError):  # on a read-only disk nobody can be told
+            _write(self.directory / _OPENER, opener)
+
+    def _remove_leftovers(self) -> None:
+        """Remove copies that an interrupted `optimize` left behind."""
+        for other in self.directory.glob("shard-*"):
+            if other.name != self.description["shard"]:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def create(directory: Path, description: dict[str, Any], config: qdrant_edge.EdgeConfig) -> bool:
+    """Create a collection; tells whether this call did it and not somebody else.
+
+    It is made beside its place and moved there whole.
+    """
+    import qdrant_edge
+
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    making = directory.parent / f".new-{uuid.uuid4().hex}"
+    description = {**description, "format": 1, "shard": "shard-1"}
+    try:
+        making.mkdir()
+        (making / "shard-1").mkdir()
+        with engine_errors("create", directory):
+            qdrant_edge.EdgeShard.create(str(making / "shard-1"), config).close()
+        write_description(making, description)
+        making.rename(directory)
+    except OSError as error:
+        shutil.rmtree(making, ignore_errors=True)
+        if (directory / _DESCRIPTION).exists():
+            return False
+        raise StoreError(
+            f"the collection cannot be created in {directory} ({error}). Give another path, or "
+            "make room."
+        ) from error
+    except StoreError:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    return True
+
+
+def drop(directory: Path) -> None:
+    """Delete a collection that nobody has open.
+
+    Raises:
+        StoreLockedError: Another process has it open.
+    """
+    with _registry_lock:
+        shard = _open.pop(directory, None)
+        (shard or Shard(directory)).close()
+        gone = directory.parent / f".dropped-{uuid.uuid4().hex}"
+        directory.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def exists(directory: Path) -> bool:
+    """Tell whether a collection is there."""
+    return (directory / _DESCRIPTION).exists()
+
+
+def names(path: Path) -> list[str]:
+    """Name the collections under a path."""
+    return sorted(one.parent.name for one in path.glob(f"[!.]*/{_DESCRIPTION}"))
+
+
+def read_description(directory: Path) -> dict[str, Any]:
+    """Read what a collection is.
+
+    Raises:
+        StoreError: There is none, or its description is damaged.
+    """
+    try:
+        description = json.loads((directory / _DESCRIPTION).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"there is no collection {directory.name!r} in {directory.parent}. Create it: "
+            "Collection.open(...), or `multiqa collection create`."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{directory / _DESCRIPTION} cannot be read ({error}). Restore it from a backup."
+        ) from error
+    if not isinstance(description, dict) or description.get("format") != 1:
+        raise StoreError(
+            f"{directory / _DESCRIPTION} has format "
+            f"{description.get('format') if isinstance(description, dict) else None!r}, expected "
+            "1. A later version of this package wrote it: upgrade."
+        )
+    return description
+
+
+def write_description(directory: Path, description: dict[str, Any]) -> None:
+    """Write what a collection is, atomically."""
+    _write(directory / _DESCRIPTION, description)
+
+
+@contextlib.contextmanager
+def engine_errors(what: str, directory: Path) -> Iterator[None]:
+    """Turn what the engine raises into this package's errors."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:  # the engine raises nothing narrower
+        raise StoreError(f"{what} in the collection in {directory} failed: {error}.") from error
+
+
+# --- one engine a collection and process ------------------------------------------------------
+
+_open: dict[Path, Shard] = {}
+_registry_lock = threading.Lock()
+
+
+def acquire(directory: Path) -> Shard:
+    """Open a collection, or share what this process has open already.
+
+    Raises:
+        StoreLockedError: Another process has it open.
+        StoreError: There is none, or it is damaged.
+    """
+    with _registry_lock:
+        shard = _open.get(directory)
+        if shard is None:
+            shard = _open[directory] = Shard(directory)
+        shard.users += 1
+        return shard
+
+
+def release(shard: Shard) -> None:
+    """Give a collection back; the last to do so closes it."""
+    with _registry_lock:
+        shard.users -= 1
+        if shard.users <= 0 and _open.get(shard.directory) is shard:
+            del _open[shard.directory]
+            shard.close()
+
+
+def _forget() -> None:
+    """In a forked child: what the parent has open is none of the child's."""
+    global _open, _registry_lock
+    _open, _registry_lock = {}, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _opener(directory: Path) -> str:
+    try:
+        opener = json.loads((directory / _OPENER).read_text(encoding="utf-8"))
+        return (
+            f" (probably process {opener['pid']} on {opener['host']}, {opener['command']!r}, "
+            f"since {opener['since']})"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _write(file: Path, value: dict[str, Any]) -> None:
+    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            json.dump(value, stream, indent=2)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)

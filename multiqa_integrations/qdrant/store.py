@@ -1,0 +1,265 @@
+"""The store: the same calls and the same results over every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from multiqa_integrations._optional import require
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
+from multiqa_integrations.qdrant.schema import (
+    CollectionReport,
+    CollectionSchema,
+    CollectionState,
+)
+
+if TYPE_CHECKING:
+    from qdrant_client import AsyncQdrantClient, QdrantClient, models
+
+Self = TypeVar("Self", bound="Store")
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Collections of points, in a server or in this process.
+
+    `ServerStore` and `EdgeStore` are the two; `open_store` opens them. Every method may raise
+    `StoreError`, `StoreUnavailableError` and `StoreLockedError`; those that take a filter
+    `ConfigurationError` where the engine cannot honour it. Each has a twin for coroutines, its
+    name with an `a` before it, that never blocks the event loop.
+    """
+
+    def ensure(
+        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+    ) -> CollectionReport:
+        """Create the collection, or make sure that it fits; see `ensure_collection`."""
+
+    def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
+        """Look whether the collection fits; see `check_collection`."""
+
+    def collections(self) -> list[str]:
+        """Name the collections."""
+
+    def state(self, collection: str) -> CollectionState | None:
+        """Describe a collection; None if there is none."""
+
+    def drop(self, collection: str) -> bool:
+        """Delete a collection with all its points; tells whether there was one."""
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Write points, over those of the same ids. On return they are durable and found.
+
+        Raises:
+            WriteRejectedError: Some do not fit; none was written.
+        """
+
+    def retrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> list[Point]:
+        """Read points by their ids, in the order of the ids; missing ones are left out."""
+
+    def delete(
+        self,
+        collection: str,
+        *,
+        ids: Sequence[PointId] | None = None,
+        filter: models.Filter | None = None,
+    ) -> None:
+        """Delete points by their ids, or those that a filter selects.
+
+        Raises:
+            ConfigurationError: Neither or both are given, or the filter has no condition: that
+                would delete everything.
+        """
+
+    def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
+        """Find the points closest to a query, best first."""
+
+    def query_batch(
+        self, collection: str, queries: Sequence[PointQuery]
+    ) -> list[list[ScoredPoint]]:
+        """Find points for several queries in one request."""
+
+    def scroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        limit: int = 256,
+        offset: PointId | None = None,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> tuple[list[Point], PointId | None]:
+        """Read a page of points in the order of their ids; returns where the next begins."""
+
+    def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
+        """Count points, exactly."""
+
+    def facet(
+        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
+    ) -> dict[str | int | bool, int]:
+        """Count the points of each value of an indexed payload field, the most frequent first."""
+
+    def optimize(self, collection: str) -> None:
+        """Build the search graph over what was written since.
+
+        Servers do so by themselves, in the background. An embedded collection is searched
+        exactly without it, which is fast enough up to some ten thousand points.
+        """
+
+    def flush(self, collection: str | None = None) -> None:
+        """Make what was written survive a power cut, not only a killed process."""
+
+    def close(self) -> None:
+        """Close what the store opened."""
+
+    def __enter__(self: Self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    async def __aenter__(self: Self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    async def aensure(
+        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+    ) -> CollectionReport:
+        """Do as `ensure`."""
+
+    async def acheck(self, collection: str, schema: CollectionSchema) -> CollectionReport:
+        """Do as `check`."""
+
+    async def acollections(self) -> list[str]:
+        """Do as `collections`."""
+
+    async def astate(self, collection: str) -> CollectionState | None:
+        """Do as `state`."""
+
+    async def adrop(self, collection: str) -> bool:
+        """Do as `drop`."""
+
+    async def aupsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Do as `upsert`."""
+
+    async def aretrieve(
+        self,
+        collection: str,
+        ids: Sequence[PointId],
+        *,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> list[Point]:
+        """Do as `retrieve`."""
+
+    async def adelete(
+        self,
+        collection: str,
+        *,
+        ids: Sequence[PointId] | None = None,
+        filter: models.Filter | None = None,
+    ) -> None:
+        """Do as `delete`."""
+
+    async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
+        """Do as `query`."""
+
+    async def aquery_batch(
+        self, collection: str, queries: Sequence[PointQuery]
+    ) -> list[list[ScoredPoint]]:
+        """Do as `query_batch`."""
+
+    async def ascroll(
+        self,
+        collection: str,
+        *,
+        filter: models.Filter | None = None,
+        limit: int = 256,
+        offset: PointId | None = None,
+        with_payload: bool = True,
+        with_vectors: bool = False,
+    ) -> tuple[list[Point], PointId | None]:
+        """Do as `scroll`."""
+
+    async def acount(self, collection: str, *, filter: models.Filter | None = None) -> int:
+        """Do as `count`."""
+
+    async def afacet(
+        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
+    ) -> dict[str | int | bool, int]:
+        """Do as `facet`."""
+
+    async def aoptimize(self, collection: str) -> None:
+        """Do as `optimize`."""
+
+    async def aflush(self, collection: str | None = None) -> None:
+        """Do as `flush`."""
+
+    async def aclose(self) -> None:
+        """Do as `close`."""
+
+
+def open_store(
+    *,
+    url: str | None = None,
+    path: str | Path | None = None,
+    client: QdrantClient | AsyncQdrantClient | None = None,
+    api_key: str | None = None,
+    **client_options: Any,
+) -> Store:
+    """Open a store: a server, a directory, or a client of yours.
+
+    Args:
+        url: Of a server, such as `http://localhost:6333`.
+        path: A directory of embedded collections (Qdrant Edge), one subdirectory each.
+        client: A client of qdrant-client, its local mode included; `close()` leaves it open.
+        api_key: For `url`; by default that of the environment variable QDRANT_API_KEY.
+        client_options: For `url`: what `QdrantClient` takes, such as `timeout` (30 s by default)
+            and `prefer_grpc`.
+
+    Raises:
+        ConfigurationError: Not exactly one of url, path and client is given, or something goes
+            with another of them only.
+        MissingDependencyError: The extra `qdrant` is not installed.
+
+    Example:
+        >>> with open_store(path="./collections") as store:  # doctest: +SKIP
+        ...     store.collections()
+        []
+    """
+    given = {"url": url, "path": path, "client": client}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        raise ConfigurationError(
+            f"expected one of url, path and client, got {' and '.join(named) or 'none'}."
+        )
+    if url is None and (api_key is not None or client_options):
+        options = ", ".join([*(["api_key"] if api_key is not None else []), *client_options])
+        raise ConfigurationError(f"{options}: these go with url, not with {named[0]}.")
+    if path is not None:
+        from multiqa_integrations.qdrant.edge import EdgeStore
+
+        return EdgeStore(path)
+    require("qdrant_client", purpose="a Qdrant server")
+    from multiqa_integrations.qdrant.server import ServerStore
+
+    if url is not None:
+        return ServerStore.open(url, api_key=api_key, **client_options)
+    return ServerStore(client)  # type: ignore[arg-type]  # it is not None here

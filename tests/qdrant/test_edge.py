@@ -1,0 +1,454 @@
+"""The embedded store: files, locks, forks, crashes, optimising."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient, models
+
+from multiqa_integrations.errors import (
+    CollectionMismatchError,
+    CollectionWarning,
+    ConfigurationError,
+    StoreError,
+)
+from multiqa_integrations.qdrant import (
+    CollectionSchema,
+    EdgeStore,
+    Point,
+    PointQuery,
+    ensure_collection,
+)
+from multiqa_integrations.qdrant import shard as shards
+from multiqa_integrations.types import Vectors
+
+SCHEMA = CollectionSchema(fingerprint="sha256:ours", model="m", payload_indexes={"k": "keyword"})
+
+
+def unit(count: int, seed: int = 0) -> Vectors:
+    """Vectors with 12 degrees of freedom: like those of texts, they have neighbours."""
+    basis = np.random.default_rng(99).standard_normal((12, 384))
+    vectors = (np.random.default_rng(seed).standard_normal((count, 12)) @ basis).astype(np.float32)
+    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+def points(count: int, seed: int = 0) -> list[Point]:
+    return [
+        Point(n, {"": vector}, {"n": n, "k": f"k{n % 3}"})
+        for n, vector in enumerate(unit(count, seed))
+    ]
+
+
+def nearest(store: EdgeStore, name: str = "docs", limit: int = 5) -> list[Any]:
+    return [p.id for p in store.query(name, PointQuery(vector=unit(1, 1)[0], limit=limit))]
+
+
+def python(
+    script: str, *arguments: object, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=timeout,
+    )
+
+
+def test_collections_are_subdirectories(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er"
+    with EdgeStore(path) as store:
+        assert not path.exists()
+        assert store.collections() == []
+        for name in ("docs", "été 2024", "a.b"):
+            store.ensure(name, SCHEMA)
+        assert store.collections() == ["a.b", "docs", "été 2024"]
+        store.upsert("docs", points(10))
+        assert store.count("a.b") == 0
+        before = nearest(store)
+    with EdgeStore(path) as store:
+        assert store.collections() == ["a.b", "docs", "été 2024"]
+        assert store.count("docs") == 10
+        assert nearest(store) == before
+        assert store.facet("docs", "k") == {"k0": 4, "k1": 3, "k2": 3}
+        state = store.state("docs")
+        assert state is not None
+        assert state.fingerprints == ["sha256:ours"]
+        assert state.payload_indexes == {"k": "keyword"}
+
+
+def test_the_description_is_readable_and_whole(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", CollectionSchema(fingerprint="f", model="m", sparse_name="bm25"))
+    assert json.loads((tmp_path / "docs" / "collection.json").read_text()) == {
+        "fingerprint": "f",
+        "model": "m",
+        "format": 1,
+        "vectors": {"": {"size": 384, "distance": "cosine"}},
+        "sparse": ["bm25"],
+        "shard": "shard-1",
+    }
+    with EdgeStore(tmp_path) as store, pytest.raises(CollectionMismatchError, match="fingerprint"):
+        store.ensure("docs", CollectionSchema(fingerprint="other"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}'])
+def test_a_damaged_description_is_said(tmp_path: Path, content: str) -> None:
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA)
+    (tmp_path / "docs" / "collection.json").write_text(content)
+    with EdgeStore(tmp_path) as store, pytest.raises(StoreError, match="collection.json"):
+        store.count("docs")
+
+
+def test_without_a_fingerprint_it_is_adopted_only_when_asked(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA)
+    file = tmp_path / "docs" / "collection.json"
+    description = json.loads(file.read_text())
+    file.write_text(json.dumps({**description, "fingerprint": None}))
+    with EdgeStore(tmp_path) as store:
+        with pytest.warns(CollectionWarning, match="adopt=True"):
+            ensure_collection(store, "docs", fingerprint="sha256:ours")
+        assert json.loads(file.read_text())["fingerprint"] is None
+        report = ensure_collection(store, "docs", fingerprint="sha256:ours", adopt=True)
+        assert report.fingerprint == "adopted"
+    assert json.loads(file.read_text())["fingerprint"] == "sha256:ours"
+
+
+def test_directories_of_others(tmp_path: Path) -> None:
+    QdrantClient(path=str(tmp_path / "local")).close()
+    with pytest.raises(ConfigurationError, match="local mode of qdrant-client"):
+        EdgeStore(tmp_path / "local")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="is a file"):
+        EdgeStore(tmp_path / "file")
+    (tmp_path / "mine" / "docs").mkdir(parents=True)
+    (tmp_path / "mine" / "docs" / "letter.txt").write_text("mine")
+    with EdgeStore(tmp_path / "mine") as store:
+        assert store.collections() == []
+        with pytest.raises(StoreError, match="cannot be created"):
+            store.ensure("docs", SCHEMA)
+    assert [one.name for one in (tmp_path / "mine").rglob("*")] == ["docs", "letter.txt"]
+
+
+def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        blocked = Path("/proc/multiqa")  # not even root can write here
+    else:
+        blocked = tmp_path / "blocked"
+        blocked.mkdir(mode=0o500)
+    with EdgeStore(blocked) as store, pytest.raises((StoreError, OSError)):
+        store.ensure("docs", SCHEMA)
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def test_options_go_to_the_engine(tmp_path: Path) -> None:
+    import qdrant_edge as edge
+
+    with EdgeStore(tmp_path) as store:
+        quantization = edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8)
+        store.ensure("docs", SCHEMA, quantization_config=quantization)
+        config = json.loads((tmp_path / "docs/shard-1/edge_config.json").read_text())
+        assert config["quantization_config"]["scalar"]["type"] == "int8"
+        with pytest.raises(ConfigurationError, match="expected the class of that sort"):
+            store.ensure("other", SCHEMA, hnsw_config=models.HnswConfigDiff(m=8))
+        with pytest.raises(ConfigurationError, match="does not take colour"):
+            store.ensure("other", SCHEMA, colour="red")
+        with pytest.raises(ConfigurationError, match="wal_enabled"):
+            store.ensure("other", SCHEMA, wal_enabled=False)
+        assert store.collections() == ["docs"]
+
+
+def test_text_indexes_can_match_phrases(tmp_path: Path) -> None:
+    import qdrant_edge as edge
+
+    with EdgeStore(tmp_path) as store:
+        blind = edge.TextIndexParams(phrase_matching=False)
+        with pytest.raises(ConfigurationError, match="phrase_matching=True"):
+            store.ensure("docs", CollectionSchema(fingerprint="f", payload_indexes={"t": blind}))
+        seeing = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=False)
+        store.ensure("more", CollectionSchema(fingerprint="f", payload_indexes={"t": seeing}))
+        store.upsert("more", [Point(1, {"": unit(1)[0]}, {"t": "a red button"})])
+        phrase = models.FieldCondition(key="t", match=models.MatchPhrase(phrase="red button"))
+        assert store.count("more", filter=models.Filter(must=[phrase])) == 1
+
+
+# --- who has it open ----------------------------------------------------------------------------
+
+
+def test_stores_of_one_process_share_a_collection(tmp_path: Path) -> None:
+    first, second = EdgeStore(tmp_path), EdgeStore(tmp_path / ".." / tmp_path.name)
+    first.ensure("docs", SCHEMA)
+    second.upsert("docs", points(5))
+    assert first.count("docs") == 5
+    first.close()
+    assert second.count("docs") == 5
+    with pytest.raises(StoreError, match="is closed"):
+        first.count("docs")
+    # A store that was forgotten, as in a notebook cell that ran twice, holds nothing.
+    del second
+    gc.collect()
+    assert not shards._open
+    with EdgeStore(tmp_path) as third:
+        assert third.count("docs") == 5
+
+
+def test_dropping_closes_it_for_all(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as first, EdgeStore(tmp_path) as second:
+        first.ensure("docs", SCHEMA)
+        second.upsert("docs", points(5))
+        assert first.drop("docs")
+        assert second.collections() == []
+        with pytest.raises(StoreError, match="no collection"):
+            second.count("docs")
+        first.ensure("docs", SCHEMA)
+        assert second.count("docs") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["docs"]
+
+
+def test_another_process_is_kept_out_and_told_by_whom(tmp_path: Path) -> None:
+    script = """
+        import sys
+        from multiqa_integrations.errors import StoreLockedError
+        from multiqa_integrations.qdrant import EdgeStore
+        for act in ("count", "drop"):
+            try:
+                getattr(EdgeStore(sys.argv[1]), act)("docs")
+            except StoreLockedError as error:
+                print(error)
+    """
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA)
+        store.upsert("docs", points(5))
+        other = python(script, tmp_path)
+        assert other.stdout.count("is open in another process") == 2, other.stderr
+        assert f"process {os.getpid()} on" in other.stdout
+        assert store.count("docs") == 5
+    assert python(script, tmp_path).stdout == ""
+
+
+def test_pickled_by_its_path(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as store:
+        twin = pickle.loads(pickle.dumps(store))
+        assert twin.path == store.path
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_gets_an_error_and_ends(tmp_path: Path) -> None:
+    script = """
+        import os, sys, threading
+        import numpy as np
+        from multiqa_integrations.errors import StoreError
+        from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, PointQuery
+        store = EdgeStore(sys.argv[1])
+        store.ensure("docs", CollectionSchema(fingerprint="f"))
+        vector = np.eye(384, dtype=np.float32)[0]
+        store.upsert("docs", [Point(1, {"": vector})])
+        query = PointQuery(vector=vector)
+        store.query("docs", query)
+        child = os.fork()
+        if child == 0:
+            for act in (lambda: store.query("docs", query), lambda: store.count("docs"),
+                        lambda: store.upsert("docs", [Point(2, {"": vector})]),
+                        lambda: store.delete("docs", ids=[1]),
+                        lambda: EdgeStore(sys.argv[1]).count("docs")):
+                try:
+                    act()
+                except StoreError as error:
+                    print(type(error).__name__, "was forked" in str(error), flush=True)
+            store.close()
+            sys.exit(7)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), len(store.query("docs", query)))
+        store.close()
+        print(EdgeStore(sys.argv[1]).count("docs"))
+    """
+    done = python(script, tmp_path)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        *["StoreError True"] * 4,
+        "StoreLockedError False",
+        "7 1",
+        "1",
+    ]
+
+
+# --- crashes ------------------------------------------------------------------------------------
+
+WRITER = """
+    import sys
+    import numpy as np
+    from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point
+    store = EdgeStore(sys.argv[1])
+    store.ensure("docs", CollectionSchema(fingerprint="f"))
+    start = int(sys.argv[2])
+    vectors = np.random.default_rng(0).standard_normal((40, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    while True:
+        points = [Point(start + n, {"": vectors[n]}, {"n": start + n}) for n in range(40)]
+        store.upsert("docs", points)
+        start += 40
+        print(start, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """Killed at 20 random moments, from the first import to the thousandth point."""
+    chance = random.Random(11)
+    acknowledged = 0
+    vector = unit(1)[0]
+    for round_ in range(20):
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path), str(acknowledged)],
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        ) as writer:
+            assert writer.stdout is not None
+            if round_ % 5:  # else even before the first write
+                acknowledged = int(writer.stdout.readline())
+            time.sleep(chance.random() * 0.3)
+            writer.send_signal(signal.SIGKILL)
+            for line in writer.stdout:
+                if line.endswith("\n"):
+                    acknowledged = int(line)
+        if not (tmp_path / "docs").exists():
+            continue
+        with EdgeStore(tmp_path) as store:
+            assert store.count("docs") >= acknowledged
+            ids = list(range(acknowledged))
+            assert [p.payload["n"] for p in store.retrieve("docs", ids)] == ids
+            found = store.query("docs", PointQuery(vector=vector, limit=10))
+            assert len(found) == min(10, store.count("docs"))
+    assert acknowledged > 500
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == ["docs"]
+
+
+def test_a_creation_that_was_killed_leaves_no_half_collection(tmp_path: Path) -> None:
+    (tmp_path / ".new-123").mkdir()
+    (tmp_path / ".new-123" / "shard-1").mkdir()
+    with EdgeStore(tmp_path) as store:
+        assert store.collections() == []
+        assert store.ensure("docs", SCHEMA).created
+
+
+# --- optimising ---------------------------------------------------------------------------------
+
+
+def fill(store: EdgeStore, count: int) -> None:
+    store.ensure("docs", SCHEMA)
+    everything = points(count)
+    for start in range(0, count, 1000):
+        store.upsert("docs", everything[start : start + 1000])
+
+
+def test_optimising_serves_searches_meanwhile_and_changes_no_answer(tmp_path: Path) -> None:
+    """18,000 points: enough for the engine to build its graph."""
+    with EdgeStore(tmp_path) as store:
+        fill(store, 18_000)
+        store.delete("docs", ids=[0, 1, 2])
+        assert store.unindexed("docs") == 18_000
+        exact = PointQuery(vector=unit(1, 1)[0], limit=10, exact=True)
+        before = [point.id for point in store.query("docs", exact)]
+        stop = threading.Event()
+        answers: list[list[Any]] = []
+
+        def search() -> None:
+            while not stop.is_set():
+                answers.append([point.id for point in store.query("docs", exact)])
+                time.sleep(0.02)
+
+        threads = [threading.Thread(target=search) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        store.optimize("docs")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert len(answers) > 20
+        assert all(answer == before for answer in answers)
+        assert store.unindexed("docs") == 0
+        state = store.state("docs")
+        assert state is not None
+        assert state.indexed_vectors == state.points == 17_997
+        # The graph finds what comparing with every point finds.
+        graph = PointQuery(vector=unit(1, 1)[0], limit=10, hnsw_ef=256)
+        assert len({p.id for p in store.query("docs", graph)} & set(before)) >= 9
+        assert store.facet("docs", "k") == {"k0": 5999, "k1": 5999, "k2": 5999}
+        assert len(list((tmp_path / "docs").glob("shard-*"))) == 1
+        store.upsert("docs", points(5, seed=2))
+        assert store.unindexed("docs") == 5
+    with EdgeStore(tmp_path) as store:
+        assert store.count("docs") == 18_000
+        assert store.unindexed("docs") < 10
+
+
+def test_an_optimiser_that_fails_leaves_the_collection_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EdgeStore(tmp_path) as store:
+        fill(store, 3_000)
+        before = nearest(store)
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        with pytest.raises(StoreError, match="it is as it was"):
+            store.optimize("docs")
+        monkeypatch.undo()
+        assert nearest(store) == before
+        assert store.unindexed("docs") == 3_000
+        assert [one.name for one in (tmp_path / "docs").glob("shard-*")] == ["shard-1"]
+        store.optimize("docs")
+        assert store.unindexed("docs") == 0
+        assert nearest(store) == before
+
+
+def test_a_killed_optimiser_is_cleaned_up_after(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as store:
+        fill(store, 100)
+    (tmp_path / "docs" / "shard-dead").mkdir()
+    (tmp_path / "docs" / "shard-dead" / "half").write_text("x")
+    with EdgeStore(tmp_path) as store:
+        assert store.count("docs") == 100
+    assert [one.name for one in (tmp_path / "docs").glob("shard-*")] == ["shard-1"]
+
+
+def test_few_points_are_optimised_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with EdgeStore(tmp_path) as store:
+        fill(store, 500)
+        store.optimize("docs")
+        assert store.unindexed("docs") == 0
+
+
+async def test_optimising_never_holds_the_event_loop(tmp_path: Path) -> None:
+    store = EdgeStore(tmp_path)
+    await asyncio.to_thread(fill, store, 3_000)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.01)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    await store.aoptimize("docs")
+    turning.cancel()
+    assert turns > 5
+    await store.aclose()
