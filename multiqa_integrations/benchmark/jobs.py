@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from multiqa_integrations.benchmark import contestants
+from multiqa_integrations.benchmark.search_job import search
 
 Result: TypeAlias = dict[str, Any]
 
@@ -233,5 +234,5 @@ def _longest_pause(call: Callable[[], Any]) -> tuple[float, Any]:
 
 JOBS: dict[str, Callable[..., Result]] = {
     job.__name__: job
-    for job in (encode, first_vector, query, threads, stream, huge, neighbours, chunk)
+    for job in (encode, first_vector, query, threads, stream, huge, neighbours, chunk, search)
 }

@@ -22,6 +22,7 @@ _INSTRUCTION_SETS = (
 )
 _PACKAGES = (
     *("openvino", "tokenizers", "numpy", "torch", "sentence-transformers", "transformers"),
+    *("qdrant-edge-py", "qdrant-client"),
 )
 
 

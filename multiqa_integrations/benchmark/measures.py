@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.benchmark import comparison, endurance, quality
+from multiqa_integrations.benchmark import comparison, endurance, quality, search
 from multiqa_integrations.benchmark.machine import describe_machine
 from multiqa_integrations.benchmark.results import Table
 from multiqa_integrations.benchmark.session import Session
@@ -25,6 +25,7 @@ MEASURES: dict[str, Callable[[Session], list[Table]]] = {
     "huge": endurance.huge,
     "quality": quality.quality,
     "chunk": endurance.chunk,
+    "search": search.search,
 }
 
 
@@ -49,8 +50,9 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON values, each round's figures included."""
         values = asdict(self)
-        texts = self.settings.texts
-        values["settings"]["texts"] = None if texts is None else str(texts)
+        for name in ("texts", "vectors"):
+            file = getattr(self.settings, name)
+            values["settings"][name] = None if file is None else str(file)
         return values
 
 

@@ -17,6 +17,7 @@ class Settings:
         model: A hub name or a directory; the peers get the same files.
         texts: JSON lines, perhaps gzipped; None for the documentation that comes with Python.
         text_field: The field of a record that holds its text.
+        vectors: A .npy file of the texts' vectors, to be searched; None to make them.
         limit_tokens: Longest text in word pieces, [CLS] and [SEP] included.
         samples: Number of texts to encode.
         rounds: How often each contestant runs.
@@ -29,6 +30,7 @@ class Settings:
     model: str = MULTI_QA.name
     texts: Path | None = None
     text_field: str = "text"
+    vectors: Path | None = None
     limit_tokens: int = MULTI_QA.max_seq_length
     samples: int = 800
     rounds: int = 3

@@ -28,6 +28,14 @@ def bench(
         ),
     ] = None,
     text_field: Annotated[str, typer.Option(help="Field of a record that has its text.")] = "text",
+    vectors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For search: the texts' vectors, as `multiqa encode TEXTS -o FILE.npy` makes "
+            "them; by default those of --samples texts are made.",
+        ),
+    ] = None,
     model: Model = None,
     sibling: Annotated[
         bool,
@@ -58,6 +66,7 @@ def bench(
         model=_sibling() if sibling else model or MULTI_QA.name,
         texts=texts,
         text_field=text_field,
+        vectors=vectors,
         limit_tokens=limit_tokens,
         samples=samples,
         rounds=rounds,

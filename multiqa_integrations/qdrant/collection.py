@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 
 _BATCH = 256  # points a request
 
+# An embedded collection compares a query with every point that was written since it was last
+# optimised: up to so many that is as fast as following a graph.
+_OPTIMIZE_AT = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class PayloadLayout:
@@ -295,6 +299,7 @@ class Collection:
                     self.store.upsert(self.name, points)
                     written.extend(given)
                     bar.update(len(given))
+        self.store.optimize(self.name, minimum=_OPTIMIZE_AT)
         return written
 
     async def aadd(
@@ -315,6 +320,7 @@ class Collection:
                 given, points = batch
                 await self.store.aupsert(self.name, points)
                 written.extend(given)
+        await self.store.aoptimize(self.name, minimum=_OPTIMIZE_AT)
         return written
 
     def delete(

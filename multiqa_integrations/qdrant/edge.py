@@ -265,8 +265,10 @@ class EdgeStore:
 
     # --- the store itself -------------------------------------------------------------------
 
-    def optimize(self, collection: str) -> None:
-        self._shard(collection).optimize()
+    def optimize(self, collection: str, *, minimum: int = 0) -> None:
+        shard = self._shard(collection)
+        if shard.unindexed >= minimum:
+            shard.optimize()
 
     def unindexed(self, collection: str) -> int:
         """Tell about how many points were written since the last `optimize`."""
@@ -392,8 +394,8 @@ class EdgeStore:
     ) -> dict[str | int | bool, int]:
         return await self._in_thread(self.facet, collection, key, filter=filter, limit=limit)
 
-    async def aoptimize(self, collection: str) -> None:
-        await self._in_thread(self.optimize, collection)
+    async def aoptimize(self, collection: str, *, minimum: int = 0) -> None:
+        await self._in_thread(self.optimize, collection, minimum=minimum)
 
     async def aflush(self, collection: str | None = None) -> None:
         await self._in_thread(self.flush, collection)

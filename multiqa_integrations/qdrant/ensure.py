@@ -174,12 +174,17 @@ def check_collection(
 
     Example:
         >>> from qdrant_client import QdrantClient
+        >>> from multiqa_integrations.errors import CollectionMismatchError
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> client = QdrantClient(":memory:")
         >>> _ = ensure_collection(client, "docs", fingerprint=FakeEncoder(seed=1).fingerprint)
-        >>> check_collection(client, "docs", fingerprint=FakeEncoder(seed=2).fingerprint)
-        Traceback (most recent call last):
-        multiqa_integrations.errors.CollectionMismatchError: the collection 'docs' does not fit...
+        >>> check_collection(client, "docs", fingerprint=FakeEncoder(seed=1).fingerprint).notes
+        ()
+        >>> try:
+        ...     check_collection(client, "docs", fingerprint=FakeEncoder(seed=2).fingerprint)
+        ... except CollectionMismatchError as error:
+        ...     error.expected, error.actual
+        ({'fingerprint': 'fake:2'}, {'fingerprint': 'fake:1'})
     """
     schema = _schema(fingerprint, spec, "cosine", vector_name, payload_indexes, sparse)
     if _is_async(client):

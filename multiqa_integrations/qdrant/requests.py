@@ -183,21 +183,23 @@ def delete(name: str, ids: Sequence[PointId] | None, filter: models.Filter | Non
     _completed(answer, "delete", name)
 
 
-def query(name: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
+def query(name: str, query: PointQuery, local: bool) -> Steps[list[ScoredPoint]]:
     """Find points."""
     check_filter(query.filter)
-    answer = yield call("query_points", collection_name=name, **_query(query))
+    answer = yield call("query_points", collection_name=name, **_query(query, local))
     return [_scored(point) for point in answer.points]
 
 
-def query_batch(name: str, queries: Sequence[PointQuery]) -> Steps[list[list[ScoredPoint]]]:
+def query_batch(
+    name: str, queries: Sequence[PointQuery], local: bool
+) -> Steps[list[list[ScoredPoint]]]:
     """Find points for several queries in one request."""
     if not queries:
         return []
     wanted = []
     for one in queries:
         check_filter(one.filter)
-        arguments = _query(one)
+        arguments = _query(one, local)
         wanted.append(
             models.QueryRequest(
                 filter=arguments.pop("query_filter"),
@@ -386,17 +388,9 @@ def _scored(point: Any) -> ScoredPoint:
     )
 
 
-def _query(query: PointQuery) -> dict[str, Any]:
+def _query(query: PointQuery, local: bool) -> dict[str, Any]:
     """Give the arguments of `query_points`."""
-    params = models.SearchParams(
-        exact=query.exact,
-        hnsw_ef=query.hnsw_ef,
-        quantization=None
-        if query.rescore is None and query.oversampling is None
-        else models.QuantizationSearchParams(
-            rescore=query.rescore, oversampling=query.oversampling
-        ),
-    )
+    params = _params(query, local)
     arguments: dict[str, Any] = {
         "limit": query.limit,
         "offset": query.offset or None,
@@ -438,3 +432,20 @@ def _query(query: PointQuery) -> dict[str, Any]:
         )
         arguments["using"] = query.vector_name or None
     return arguments
+
+
+def _params(query: PointQuery, local: bool) -> models.SearchParams | None:
+    """Give the search parameters; None where there is nothing to say."""
+    quantized = query.rescore is not None or query.oversampling is not None
+    # Local mode always compares with every point, and warns where one says so.
+    if not quantized and query.hnsw_ef is None and (local or not query.exact):
+        return None
+    return models.SearchParams(
+        exact=query.exact,
+        hnsw_ef=query.hnsw_ef,
+        quantization=models.QuantizationSearchParams(
+            rescore=query.rescore, oversampling=query.oversampling
+        )
+        if quantized
+        else None,
+    )

@@ -189,20 +189,20 @@ class ServerStore:
         await self._arun(requests.delete(collection, ids, filter))
 
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        return self._run(requests.query(collection, query))
+        return self._run(requests.query(collection, query, self._local))
 
     async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        return await self._arun(requests.query(collection, query))
+        return await self._arun(requests.query(collection, query, self._local))
 
     def query_batch(
         self, collection: str, queries: Sequence[PointQuery]
     ) -> list[list[ScoredPoint]]:
-        return self._run(requests.query_batch(collection, queries))
+        return self._run(requests.query_batch(collection, queries, self._local))
 
     async def aquery_batch(
         self, collection: str, queries: Sequence[PointQuery]
     ) -> list[list[ScoredPoint]]:
-        return await self._arun(requests.query_batch(collection, queries))
+        return await self._arun(requests.query_batch(collection, queries, self._local))
 
     def scroll(
         self,
@@ -250,10 +250,10 @@ class ServerStore:
 
     # --- the store itself -------------------------------------------------------------------
 
-    def optimize(self, collection: str) -> None:
+    def optimize(self, collection: str, *, minimum: int = 0) -> None:
         """Do nothing: a server optimises by itself, local mode has nothing to optimise."""
 
-    async def aoptimize(self, collection: str) -> None:
+    async def aoptimize(self, collection: str, *, minimum: int = 0) -> None:
         """Do nothing, as `optimize`."""
 
     def flush(self, collection: str | None = None) -> None:

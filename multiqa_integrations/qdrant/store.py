@@ -108,11 +108,13 @@ class Store(Protocol):
     ) -> dict[str | int | bool, int]:
         """Count the points of each value of an indexed payload field, the most frequent first."""
 
-    def optimize(self, collection: str) -> None:
+    def optimize(self, collection: str, *, minimum: int = 0) -> None:
         """Build the search graph over what was written since.
 
-        Servers do so by themselves, in the background. An embedded collection is searched
-        exactly without it, which is fast enough up to some ten thousand points.
+        Nothing is done if that is fewer than `minimum` points. Servers do so by themselves, in
+        the background. An embedded collection is searched exactly without it, which is fast
+        enough up to some ten thousand points; it takes both searches and writes of other
+        threads meanwhile, of which the writes wait.
         """
 
     def flush(self, collection: str | None = None) -> None:
@@ -206,7 +208,7 @@ class Store(Protocol):
     ) -> dict[str | int | bool, int]:
         """Do as `facet`."""
 
-    async def aoptimize(self, collection: str) -> None:
+    async def aoptimize(self, collection: str, *, minimum: int = 0) -> None:
         """Do as `optimize`."""
 
     async def aflush(self, collection: str | None = None) -> None:

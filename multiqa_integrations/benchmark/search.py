@@ -1,0 +1,115 @@
+"""The measure of searching: embedded collections, their speed and what they find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from multiqa_integrations.benchmark.contestants import our_encoder
+from multiqa_integrations.benchmark.results import Column, Row, Table, present
+from multiqa_integrations.benchmark.session import Session
+from multiqa_integrations.benchmark.texts import first_texts, questions
+from multiqa_integrations.errors import ConfigurationError
+
+
+def search(session: Session) -> list[Table]:
+    """Fill, optimise and ask an embedded collection, with and without 8-bit vectors."""
+    settings = session.settings
+    encoder = our_encoder("auto", str(session.checkpoint.directory), settings.limit_tokens)
+    folder = session.subfolder("search")
+    queries = folder / "queries.npy"
+    session.report("search: encoding the queries")
+    np.save(queries, encoder.encode_query(questions()))
+    vectors = settings.vectors
+    if vectors is None:
+        vectors = folder / "vectors.npy"
+        texts = first_texts(settings.texts, settings.text_field, settings.samples, min_words=1)
+        session.report(f"search: encoding {len(texts):,} texts")
+        np.save(vectors, encoder.encode_document(texts))
+    _check_vectors(str(vectors))
+    tables = []
+    for quantized in (False, True):
+        runs = []
+        for number in range(1, settings.rounds + 1):
+            session.report(f"search: round {number} of {settings.rounds}")
+            runs.append(
+                session.run(
+                    "search",
+                    vectors=str(vectors),
+                    queries=str(queries),
+                    file=str(settings.texts) if settings.texts else None,
+                    field=settings.text_field,
+                    quantized=quantized,
+                )
+            )
+        tables.append(_filling(runs, quantized))
+        tables.append(_asking(runs, quantized))
+    return tables
+
+
+def _filling(runs: list[dict[str, Any]], quantized: bool) -> Table:
+    figures = present(
+        {
+            "points/s": [run["points"] / run["insert_s"] for run in runs],
+            "optimise s": [run["optimize_s"] for run in runs],
+            "longest pause ms": [run["pause_ms"] for run in runs],
+            "searches meanwhile": [len(run["meanwhile"]) for run in runs],
+            "their p50 ms": [1000 * float(np.median(run["meanwhile"])) for run in runs],
+            "their longest ms": [1000 * max(run["meanwhile"]) for run in runs],
+            "disk MB": [run["disk_mb"] for run in runs],
+            "resident MB": [run["resident_mb"] for run in runs],
+        }
+    )
+    digits = {"optimise s": 1, "longest pause ms": 1, "their p50 ms": 2, "their longest ms": 1}
+    columns = [Column(name, digits.get(name, 0)) for name in figures]
+    return Table(
+        "search",
+        f"Filling an embedded collection, {runs[0]['points']:,} points{_kind(quantized)}",
+        columns,
+        [Row("Qdrant Edge", figures)],
+        [
+            "Pause: the longest gap, while another process optimises, of a thread that wakes up "
+            "every millisecond; searches meanwhile: by a third thread.",
+        ],
+    )
+
+
+def _asking(runs: list[dict[str, Any]], quantized: bool) -> Table:
+    rows = []
+    for number, answer in enumerate(runs[0]["answers"]):
+        answers = [run["answers"][number] for run in runs]
+        rows.append(
+            Row(
+                answer["name"],
+                {
+                    "p50 ms": [1000 * float(np.median(a["latencies"])) for a in answers],
+                    "p95 ms": [1000 * float(np.percentile(a["latencies"], 95)) for a in answers],
+                    "recall@10": [a["recall"] for a in answers],
+                },
+            )
+        )
+    return Table(
+        "search",
+        f"Asking it {len(runs[0]['answers'][0]['latencies'])} queries one at a time, 10 hits with "
+        f"payload{_kind(quantized)}",
+        [Column("p50 ms", 2), Column("p95 ms", 2), Column("recall@10", 4)],
+        rows,
+        ["Recall: against comparing with every vector, in numpy. Encoding is not included."],
+    )
+
+
+def _kind(quantized: bool) -> str:
+    return ", 8-bit vectors beside the originals" if quantized else ""
+
+
+def _check_vectors(file: str) -> None:
+    try:
+        vectors = np.load(file, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{file} cannot be read as vectors ({error}). Make it with: multiqa encode TEXTS -o "
+            "FILE.npy"
+        ) from error
+    if vectors.ndim != 2 or vectors.shape[1] != 384 or not len(vectors):
+        raise ConfigurationError(f"{file} has shape {vectors.shape}, expected (n, 384).")
