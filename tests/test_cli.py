@@ -14,6 +14,7 @@ import pytest
 
 import multiqa_integrations
 from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.qdrant import Collection
 
 
 def multiqa(
@@ -32,7 +33,7 @@ def multiqa(
 def test_version_and_help() -> None:
     assert multiqa_integrations.__version__ in multiqa("--version").stdout
     text = multiqa("--help").stdout
-    for command in ("demo", "encode", "download", "doctor", "bench"):
+    for command in ("demo", "search", "collection", "encode", "download", "doctor", "bench"):
         assert command in text
 
 
@@ -147,3 +148,63 @@ def test_demo_answers_and_keeps_its_index(sibling: Path, tmp_path: Path) -> None
     assert "from the last time" in again.stdout
     assert "Not the true model" not in again.stdout
     assert "garbage-collected" in again.stdout
+
+
+def test_collections_from_creation_to_the_end(sibling: Path, tmp_path: Path) -> None:
+    at = ("--path", tmp_path / "store")
+    model = ("-m", sibling)
+    made = multiqa("collection", "create", "docs", *at, *model, "--index", "metadata.n:integer")
+    assert (made.returncode, made.stdout) == (0, "docs: created; indexed metadata.n\n")
+    again = multiqa("collection", "create", "docs", *at, *model)
+    assert again.stdout == "docs: exists with 0 points, fits\n"
+    with Collection.open("docs", encoder=MultiQAEncoder(sibling), path=tmp_path / "store") as docs:
+        docs.add(
+            ["The red button stops it.", "Oil it yearly. [bold]"],
+            ids=["stop", "oil"],
+            metadatas=[{"n": 1}, {"n": 2}],
+        )
+    checked = multiqa("collection", "check", "docs", *at, *model)
+    assert checked.stdout == "docs: fits; 2 points, filled by this model\n"
+    info = multiqa("collection", "info", "docs", *at).stdout
+    for shown in ("384 × float32, cosine", "metadata.n: integer", "sha256:53aa51172d14"):
+        assert shown in info
+    assert multiqa("collection", "list", *at).stdout == "docs\n"
+
+    found = multiqa("search", "docs", "how do I turn it off?", "maintenance", *at, *model)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.index("stop") < found.stdout.index("maintenance")
+    assert "Oil it yearly. [bold]" in found.stdout
+    only = json.dumps({"must": [{"key": "metadata.n", "match": {"value": 2}}]})
+    lines = multiqa("search", "docs", "off", *at, *model, "--filter", only, "--json").stdout
+    hit = json.loads(lines)
+    assert (hit["id"], hit["text"], hit["metadata"]) == ("oil", "Oil it yearly. [bold]", {"n": 2})
+
+    kept = multiqa("collection", "drop", "docs", *at, stdin="n\n")
+    assert kept.returncode == 1
+    assert "2 points" in kept.stdout
+    assert multiqa("collection", "list", *at).stdout == "docs\n"
+    assert multiqa("collection", "drop", "docs", *at, "--yes").stdout == "docs: dropped\n"
+    assert multiqa("collection", "list", *at).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("collection", "check", "docs", "--path", "{tmp}"), "found none"),
+        (("collection", "create", "docs"), "give --url (a Qdrant server) or --path"),
+        (("collection", "create", "docs", "--path", "{tmp}", "--index", "x"), "FIELD:KIND"),
+        (("collection", "create", "docs", "--path", "{tmp}", "--distance", "l2"), "'cosine' or"),
+        (("search", "docs", "x", "--path", "{tmp}"), "found none"),
+        (("search", "docs", "x", "--path", "{tmp}", "--filter", "{}x"), "is no filter of Qdrant"),
+        (("search", "docs", "x", "--url", "http://localhost:1"), "Is the server up"),
+    ],
+)
+def test_what_goes_wrong_with_collections_is_one_message(
+    sibling: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    given = [one.replace("{tmp}", str(tmp_path)) for one in arguments]
+    result = multiqa(*given, "-m", sibling)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []

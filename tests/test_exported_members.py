@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import multiqa_integrations
-from multiqa_integrations import MultiQAEncoder, backends, errors
+from multiqa_integrations import MultiQAEncoder, backends, errors, qdrant
 
 
 def test_the_package() -> None:
@@ -61,6 +61,47 @@ def test_the_settings() -> None:
     }
     kinds = {name: parameter.kind for name, parameter in parameters.items() if name != "model"}
     assert set(kinds.values()) == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_qdrant() -> None:
+    assert qdrant.__all__ == [
+        "Collection",
+        "CollectionReport",
+        "CollectionSchema",
+        "CollectionState",
+        "Difference",
+        "EdgeStore",
+        "Point",
+        "PointQuery",
+        "ScoredPoint",
+        "ServerStore",
+        "SparseVector",
+        "Store",
+        "VectorState",
+        "check_collection",
+        "ensure_collection",
+        "open_store",
+    ]
+    assert all(getattr(qdrant, name) is not None for name in qdrant.__all__)
+
+
+def test_every_store_has_every_method() -> None:
+    methods = {name for name in vars(qdrant.Store) if not name.startswith("_")}
+    assert {f"a{name}" for name in methods if not name.startswith("a")} == {
+        name for name in methods if name.startswith("a")
+    }
+    for store in (qdrant.EdgeStore, qdrant.ServerStore):
+        for name in methods:
+            given = inspect.signature(getattr(store, name))
+            assert given == inspect.signature(getattr(qdrant.Store, name)), (store, name)
+
+
+def test_a_collection() -> None:
+    members = [name for name in dir(qdrant.Collection) if not name.startswith("_")]
+    assert members == [
+        *["aadd", "aclose", "acount", "add", "adelete", "aget", "ammr", "aopen", "asearch"],
+        *["close", "count", "delete", "get", "mmr", "open", "search"],
+    ]
 
 
 def test_the_choice_of_a_backend() -> None:
