@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from loopback_qdrant import LoopbackQdrant
 from qdrant_client import QdrantClient
 
 from multiqa_integrations import MultiQAEncoder
@@ -64,17 +65,23 @@ def copy_of(source: Path, target: Path) -> Path:
 
 # --- every engine that there is ---------------------------------------------------------------
 
-ENGINES = ["edge", "memory", "local", pytest.param("server", marks=pytest.mark.server)]
+ENGINES = ["edge", "memory", "local", "http", pytest.param("server", marks=pytest.mark.server)]
 
 
 def open_engine(engine: str, path: Path) -> Store:
-    """Open an empty store of an engine: the embedded one, the client's local modes, a server."""
+    """Open an empty store of an engine.
+
+    The embedded one; the client's local modes; the same behind REST, as servers are spoken to;
+    a real server where there is one.
+    """
     if engine == "edge":
         return EdgeStore(path)
     if engine == "memory":
         return ServerStore(QdrantClient(":memory:"))
     if engine == "local":
         return ServerStore(QdrantClient(path=str(path)))
+    if engine == "http":
+        return open_store(url=LoopbackQdrant().start().url)
     url = os.environ.get("MULTIQA_TEST_QDRANT_URL")
     if not url:
         pytest.skip("no Qdrant server: set MULTIQA_TEST_QDRANT_URL (and _API_KEY)")

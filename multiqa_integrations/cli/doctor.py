@@ -30,6 +30,7 @@ _PACKAGES = (
     "sentence-transformers",
     "torch",
     "qdrant-edge-py",
+    "qdrant-client",
 )
 _TELLING_FEATURES = "avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_bf16 amx_int8".split()
 

@@ -147,5 +147,5 @@ def _status_and_reason(error: Exception) -> tuple[int | None, str]:
         return _STATUS_OF_CODE.get(error.code(), 500), str(error.details())[:1000]
     if isinstance(error, ResponseHandlingException):
         error = error.source
-    words = str(error).strip()
+    words = str(error).strip().rstrip(".")
     return None, words if words else type(error).__name__

@@ -1,0 +1,408 @@
+"""A stand-in for a Qdrant server, on this machine's loopback address. It is not Qdrant.
+
+The REST routes that this package uses, answered by qdrant-client's local mode (in memory, one
+call at a time), with faults that a test switches on. It proves requests, answers and what is
+done about failures; not what a real server does with them.
+
+It outlives its clients, so that they can be killed:
+
+    python tests/loopback_qdrant.py 16333        # until it is stopped
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from qdrant_client import QdrantClient, models
+
+MAX_BODY = 32 * 1024 * 1024
+STATUS = {"result": {"operation_id": 0, "status": "completed"}}
+
+
+@dataclass
+class Faults:
+    """What goes wrong with requests that write points; every share is a chance from 0 to 1.
+
+    Attributes:
+        throttled: 429 with Retry-After.
+        too_busy: 429 without, for requests of more than `too_busy_above` points.
+        too_busy_above: See there.
+        unavailable: 503.
+        reset_before: The connection is cut before the request is carried out.
+        reset_after: It is cut afterwards, instead of an answer.
+        slow: The answer takes `slow_seconds`.
+        slow_seconds: See there.
+        bad: Points with these numbers in the payload's field "n" make the whole request a 400.
+        acknowledged: The answer is "acknowledged", as if one had not waited.
+        api_key: Requests without this key are refused.
+        chance: Where chances come from.
+    """
+
+    throttled: float = 0.0
+    too_busy: float = 0.0
+    too_busy_above: int = 8
+    unavailable: float = 0.0
+    reset_before: float = 0.0
+    reset_after: float = 0.0
+    slow: float = 0.0
+    slow_seconds: float = 3.0
+    bad: frozenset[int] = frozenset()
+    acknowledged: bool = False
+    api_key: str | None = None
+    chance: random.Random = field(default_factory=lambda: random.Random(7))
+
+
+class LoopbackQdrant:
+    """The server; `url` is where, `faults` what goes wrong, `seen` what was asked.
+
+    Attributes:
+        url: Where it listens.
+        faults: What goes wrong from now on.
+        seen: How many requests of each kind came, and how many of each fault were answered.
+        largest: The largest body of a request, in bytes.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.client = QdrantClient(":memory:")
+        self.indexes: dict[str, dict[str, Any]] = {}
+        self.lock = threading.Lock()
+        self.faults = Faults()
+        self.seen: Counter[str] = Counter()
+        self.largest = 0
+        handler = type("Handler", (_Handler,), {"loopback": self})
+        self.server = _Server(("127.0.0.1", port), handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def start(self) -> LoopbackQdrant:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # many coroutines connect at once
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, reason: str, **headers: str) -> None:
+        self.status, self.reason, self.headers = status, reason, headers
+
+
+class _Handler(BaseHTTPRequestHandler):
+    loopback: LoopbackQdrant
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        loopback = self.loopback
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size)
+        path = self.path.partition("?")[0]
+        try:
+            key = loopback.faults.api_key
+            if key is not None and self.headers.get("api-key") != key:
+                raise _Refusal(401, "Must provide an API key or an Authorization bearer token")
+            if size > MAX_BODY:
+                raise _Refusal(413, f"JSON payload ({size} bytes) is larger than allowed")
+            loopback.largest = max(loopback.largest, size)
+            act, arguments = _route(self.command, path)
+            loopback.seen[act.__name__] += 1
+            parsed = json.loads(body) if body else {}
+            with self._faults(act.__name__, parsed), loopback.lock, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                result = act(loopback, parsed, *arguments)
+            self._send(200, {"result": result, "status": "ok", "time": 0.0})
+        except _Refusal as refusal:
+            error = {"status": {"error": refusal.reason}, "time": 0.0, "result": None}
+            self._send(refusal.status, error, refusal.headers)
+        except (ValidationError, ValueError, AssertionError) as error:
+            missing = str(error).endswith("not found")
+            known = "already exists" in str(error)
+            status = 404 if missing else 409 if known else 400
+            reason = f"Wrong input: {error}" if status == 400 else f"{error}"
+            self._send(status, {"status": {"error": reason}, "time": 0.0, "result": None})
+        except _CutError:
+            # Not a friendly end: a reset.
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+            self.close_connection = True
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _answer
+
+    @contextmanager
+    def _faults(self, act: str, body: dict[str, Any]) -> Iterator[None]:
+        if act not in ("upsert", "delete", "set_payload"):
+            yield
+            return
+        faults, seen = self.loopback.faults, self.loopback.seen
+
+        def happens(name: str) -> bool:
+            if faults.chance.random() >= getattr(faults, name):
+                return False
+            seen[name] += 1
+            return True
+
+        points = body.get("points", [])
+        if happens("throttled"):
+            raise _Refusal(429, "Rate limiting exceeded", **{"Retry-After": "1"})
+        if len(points) > faults.too_busy_above and happens("too_busy"):
+            raise _Refusal(429, "Write rate limit exceeded: the request is too large")
+        if happens("unavailable"):
+            raise _Refusal(503, "Service Unavailable")
+        if happens("reset_before"):
+            raise _CutError
+        if act == "upsert":
+            for point in points:
+                number = (point.get("payload") or {}).get("n")
+                if isinstance(number, int) and number in faults.bad:
+                    seen["bad"] += 1
+                    raise _Refusal(400, f"Wrong input: point {point['id']} is not to our taste")
+        if happens("slow"):
+            time.sleep(faults.slow_seconds)
+        yield
+        if happens("reset_after"):
+            raise _CutError
+
+    def _send(
+        self, status: int, answer: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> None:
+        if self.loopback.faults.acknowledged and answer.get("result") == STATUS["result"]:
+            answer = {**answer, "result": {"operation_id": 0, "status": "acknowledged"}}
+        body = json.dumps(answer).encode()
+        try:
+            self.send_response(status)
+            for name, value in {**(headers or {}), "Content-Type": "application/json"}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except OSError:
+            pass  # the client gave up waiting
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class _CutError(Exception):
+    """The connection is to be reset."""
+
+
+# --- what each route does -----------------------------------------------------------------------
+
+
+def collections(loopback: LoopbackQdrant, _: Any) -> Any:
+    return _json(loopback.client.get_collections())
+
+
+def exists(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
+    return {"exists": loopback.client.collection_exists(name)}
+
+
+def info(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
+    answer = _json(loopback.client.get_collection(name))
+    answer["payload_schema"] = loopback.indexes.get(_target(loopback, name), {})
+    return answer
+
+
+def create(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.CreateCollection.model_validate(body)
+    loopback.client.create_collection(
+        name,
+        vectors_config=wanted.vectors,
+        sparse_vectors_config=wanted.sparse_vectors,
+        metadata=wanted.metadata,
+    )
+    loopback.indexes[name] = {}
+    return True
+
+
+def update(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    loopback.client.update_collection(name, metadata=body.get("metadata"))
+    return True
+
+
+def drop(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
+    loopback.indexes.pop(name, None)
+    return loopback.client.delete_collection(name)
+
+
+def index(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.CreateFieldIndex.model_validate(body)
+    schema = wanted.field_schema
+    kind = schema if isinstance(schema, str) else schema.type  # type: ignore[union-attr]
+    loopback.indexes[_target(loopback, name)][wanted.field_name] = {
+        "data_type": getattr(kind, "value", kind),
+        "points": 0,
+    }
+    return STATUS["result"]
+
+
+def upsert(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.PointsList.model_validate(body)
+    loopback.client.upsert(name, wanted.points)
+    return STATUS["result"]
+
+
+def retrieve(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.PointRequest.model_validate(body)
+    payload: Any = wanted.with_payload
+    records = loopback.client.retrieve(
+        name, wanted.ids, with_payload=payload, with_vectors=wanted.with_vector or False
+    )
+    return _json(records)
+
+
+def delete(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    selector: Any = (
+        models.FilterSelector.model_validate(body)
+        if "filter" in body
+        else models.PointIdsList.model_validate(body)
+    )
+    loopback.client.delete(name, selector)
+    return STATUS["result"]
+
+
+def set_payload(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.SetPayload.model_validate(body)
+    loopback.client.set_payload(
+        name, wanted.payload, points=wanted.points or wanted.filter or [], key=wanted.key
+    )
+    return STATUS["result"]
+
+
+def scroll(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.ScrollRequest.model_validate(body)
+    records, following = loopback.client.scroll(
+        name,
+        scroll_filter=wanted.filter,
+        limit=wanted.limit or 10,
+        offset=wanted.offset,
+        with_payload=True if wanted.with_payload is None else wanted.with_payload,
+        with_vectors=wanted.with_vector or False,
+    )
+    return {"points": _json(records), "next_page_offset": following}
+
+
+def count(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.CountRequest.model_validate(body)
+    return _json(loopback.client.count(name, count_filter=wanted.filter))
+
+
+def facet(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.FacetRequest.model_validate(body)
+    if wanted.key not in loopback.indexes.get(_target(loopback, name), {}):
+        raise _Refusal(400, f"Bad request: No appropriate index for faceting: `{wanted.key}`")
+    return _json(
+        loopback.client.facet(
+            name, wanted.key, facet_filter=wanted.filter, limit=wanted.limit or 10
+        )
+    )
+
+
+def query(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    return _json(_query(loopback, name, models.QueryRequest.model_validate(body)))
+
+
+def query_batch(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.QueryRequestBatch.model_validate(body)
+    return [_json(_query(loopback, name, one)) for one in wanted.searches]
+
+
+def aliases(loopback: LoopbackQdrant, _: Any) -> Any:
+    return _json(loopback.client.get_aliases())
+
+
+def change_aliases(loopback: LoopbackQdrant, body: Any) -> Any:
+    wanted = models.ChangeAliasesOperation.model_validate(body)
+    return loopback.client.update_collection_aliases(wanted.actions)
+
+
+def version(_: LoopbackQdrant, __: Any) -> Any:
+    return {"title": "a stand-in for Qdrant in tests", "version": "1.18.0"}
+
+
+_ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
+    ("GET", r"/", version),
+    ("GET", r"/collections", collections),
+    ("POST", r"/collections/aliases", change_aliases),
+    ("GET", r"/aliases", aliases),
+    ("GET", r"/collections/([^/]+)/exists", exists),
+    ("GET", r"/collections/([^/]+)", info),
+    ("PUT", r"/collections/([^/]+)", create),
+    ("PATCH", r"/collections/([^/]+)", update),
+    ("DELETE", r"/collections/([^/]+)", drop),
+    ("PUT", r"/collections/([^/]+)/index", index),
+    ("PUT", r"/collections/([^/]+)/points", upsert),
+    ("POST", r"/collections/([^/]+)/points", retrieve),
+    ("POST", r"/collections/([^/]+)/points/delete", delete),
+    ("POST", r"/collections/([^/]+)/points/payload", set_payload),
+    ("POST", r"/collections/([^/]+)/points/scroll", scroll),
+    ("POST", r"/collections/([^/]+)/points/count", count),
+    ("POST", r"/collections/([^/]+)/points/query", query),
+    ("POST", r"/collections/([^/]+)/points/query/batch", query_batch),
+    ("POST", r"/collections/([^/]+)/facet", facet),
+]
+
+
+def _route(method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
+    from urllib.parse import unquote
+
+    for verb, pattern, act in _ROUTES:
+        found = re.fullmatch(pattern, path)
+        if verb == method and found:
+            return act, tuple(map(unquote, found.groups()))
+    raise _Refusal(404, f"no such route: {method} {path}")
+
+
+def _query(loopback: LoopbackQdrant, name: str, wanted: models.QueryRequest) -> Any:
+    return loopback.client.query_points(
+        name,
+        query=wanted.query,
+        using=wanted.using,
+        prefetch=wanted.prefetch,
+        query_filter=wanted.filter,
+        score_threshold=wanted.score_threshold,
+        limit=wanted.limit or 10,
+        offset=wanted.offset,
+        with_payload=wanted.with_payload or False,
+        with_vectors=wanted.with_vector or False,
+    )
+
+
+def _target(loopback: LoopbackQdrant, name: str) -> str:
+    for alias in loopback.client.get_aliases().aliases:
+        if alias.alias_name == name:
+            return alias.collection_name
+    return name
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True)
+    return [_json(one) for one in value] if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    running = LoopbackQdrant(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    sys.stdout.write(f"{running.url}\n")
+    sys.stdout.flush()
+    running.server.serve_forever()
