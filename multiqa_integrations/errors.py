@@ -14,7 +14,7 @@
     │   ├─ CollectionMismatchError                .collection .expected .actual
     │   ├─ StoreUnavailableError
     │   ├─ StoreLockedError
-    │   └─ WriteRejectedError                     .ids
+    │   └─ WriteRejectedError                     .ids .reasons
     └─ SyncError                                  an ETL job stopped
         ├─ SourceError                            .source .line
         ├─ PruneRefusedError
@@ -25,7 +25,7 @@ Every message says what was given, what was expected and what to do next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 
 class MultiQAError(Exception):
@@ -162,12 +162,14 @@ class WriteRejectedError(StoreError):
     """The store refused some points.
 
     Attributes:
+        reasons: Why, by the ids of the refused points.
         ids: The ids of the refused points.
     """
 
-    def __init__(self, message: str, *, ids: Sequence[str]) -> None:
+    def __init__(self, message: str, *, reasons: Mapping[str, str]) -> None:
         super().__init__(message)
-        self.ids = list(ids)
+        self.reasons = dict(reasons)
+        self.ids = list(self.reasons)
 
 
 class SyncError(MultiQAError):

@@ -4,8 +4,10 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from loopback_qdrant import LoopbackQdrant
 from qdrant_client import QdrantClient
 
 from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant import EdgeStore, ServerStore, Store, open_store
 
 # How long an example takes says nothing on a machine that does other work too.
@@ -65,14 +68,74 @@ def copy_of(source: Path, target: Path) -> Path:
 
 # --- every engine that there is ---------------------------------------------------------------
 
-ENGINES = ["edge", "memory", "local", "http", pytest.param("server", marks=pytest.mark.server)]
+ENGINES = [
+    *["edge", "memory", "local", "http"],
+    pytest.param("server", marks=pytest.mark.server),
+    pytest.param("server-grpc", marks=pytest.mark.server),
+]
 
 
-def open_engine(engine: str, path: Path) -> Store:
+@dataclass(frozen=True)
+class Server:
+    """A real Qdrant server."""
+
+    url: str
+    grpc_port: int
+    api_key: str | None
+
+    def open(self, **options: Any) -> Store:
+        return open_store(url=self.url, api_key=self.api_key, grpc_port=self.grpc_port, **options)
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file() -> Path:
+    return Path(__file__).parent.parent / "docker" / "docker-compose.test.yaml"
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Server:
+    """The server that the environment names, else one in a container, else none."""
+    url = os.environ.get("MULTIQA_TEST_QDRANT_URL")
+    if url:
+        return Server(
+            url,
+            int(os.environ.get("MULTIQA_TEST_QDRANT_GRPC_PORT", "6334")),
+            os.environ.get("MULTIQA_TEST_QDRANT_API_KEY"),
+        )
+    if not _docker_works():
+        pytest.skip("no Qdrant server: set MULTIQA_TEST_QDRANT_URL (and _API_KEY), or start docker")
+    services = request.getfixturevalue("docker_services")
+    url = f"http://127.0.0.1:{services.port_for('qdrant', 6333)}"
+    started = Server(url, services.port_for("qdrant", 6334), "test-key")
+
+    def ready() -> bool:
+        try:
+            with started.open(timeout=2) as store:
+                store.collections()
+        except StoreError:
+            return False
+        return True
+
+    services.wait_until_responsive(timeout=60, pause=0.5, check=ready)
+    return started
+
+
+def _docker_works() -> bool:
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    try:
+        done = subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def open_engine(engine: str, path: Path, request: pytest.FixtureRequest) -> Store:
     """Open an empty store of an engine.
 
     The embedded one; the client's local modes; the same behind REST, as servers are spoken to;
-    a real server where there is one.
+    a real server by REST and by gRPC, where there is one.
     """
     if engine == "edge":
         return EdgeStore(path)
@@ -82,10 +145,8 @@ def open_engine(engine: str, path: Path) -> Store:
         return ServerStore(QdrantClient(path=str(path)))
     if engine == "http":
         return open_store(url=LoopbackQdrant().start().url)
-    url = os.environ.get("MULTIQA_TEST_QDRANT_URL")
-    if not url:
-        pytest.skip("no Qdrant server: set MULTIQA_TEST_QDRANT_URL (and _API_KEY)")
-    return open_store(url=url, api_key=os.environ.get("MULTIQA_TEST_QDRANT_API_KEY"))
+    found: Server = request.getfixturevalue("server")
+    return found.open(prefer_grpc=engine == "server-grpc")
 
 
 def close_engine(store: Store) -> None:
@@ -97,7 +158,7 @@ def close_engine(store: Store) -> None:
 @pytest.fixture(params=ENGINES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store of each engine in turn; `name` is a collection that it does not have."""
-    opened = open_engine(request.param, tmp_path / "store")
+    opened = open_engine(request.param, tmp_path / "store", request)
     yield opened
     for collection in opened.collections():
         if collection.startswith("test-"):

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 import multiqa_integrations
 from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.qdrant import Collection
+from multiqa_integrations.testing import FakeEncoder
 
 
 def multiqa(
@@ -33,7 +35,7 @@ def multiqa(
 def test_version_and_help() -> None:
     assert multiqa_integrations.__version__ in multiqa("--version").stdout
     text = multiqa("--help").stdout
-    for command in ("demo", "search", "collection", "encode", "download", "doctor", "bench"):
+    for command in ("demo", "search", "collection", "copy", "swap", "reembed", "encode", "doctor"):
         assert command in text
 
 
@@ -208,3 +210,47 @@ def test_what_goes_wrong_with_collections_is_one_message(
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_moving_house(sibling: Path, tmp_path: Path) -> None:
+    """From local mode into a directory, behind an alias, and on to another model."""
+    local, store = tmp_path / "local", tmp_path / "store"
+    client = QdrantClient(path=str(local))
+    with Collection.open("docs", encoder=FakeEncoder(), client=client) as docs:
+        docs.add(["The red button stops it.", "Oil it yearly."], ids=["stop", "oil"])
+    client.close()
+
+    to = ("--to-path", store, "--to-name", "docs@1")
+    dry = multiqa("copy", "docs", "--from-path", local, *to, "--dry-run")
+    assert dry.stdout == (
+        "docs: 2 points would be copied to docs@1, which is new. Nothing was written.\n"
+    )
+    assert not store.exists()
+    copied = multiqa("copy", "docs", "--from-path", local, *to)
+    assert copied.stdout == ("docs@1: 2 points, as in docs; 2 written, 0 were there already\n"), (
+        copied.stderr
+    )
+    again = multiqa("copy", "docs", "--from-path", local, *to)
+    assert "0 written, 2 were there already" in again.stdout
+
+    dry = multiqa("swap", "docs", "docs@1", "--path", store, "--dry-run")
+    assert dry.stdout == (
+        "docs would stand for docs@1 (2 points) instead of nothing. Nothing was changed.\n"
+    )
+    swapped = multiqa("swap", "docs", "docs@1", "--path", store)
+    assert swapped.stdout == "docs stands for docs@1 now; it stood for nothing\n"
+
+    dry = multiqa("reembed", "docs", "--path", store, "-m", sibling, "--dry-run")
+    assert "2 texts would be encoded" in dry.stdout
+    assert "then the alias swapped" in dry.stdout
+    done = multiqa("reembed", "docs", "--path", store, "-m", sibling)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "docs@53aa5117: 2 points, 2 encoded now, 0 before",
+        "docs stands for docs@53aa5117 now; docs@1 is still there",
+    ]
+    found = multiqa("search", "docs", "How do I turn it off?", "--path", store, "-m", sibling)
+    assert found.stdout.index("stop") < found.stdout.index("oil")
+    assert multiqa("collection", "list", "--path", store).stdout == "docs@1\ndocs@53aa5117\n"
+    wrong = multiqa("copy", "docs", "--from-path", local)
+    assert (wrong.returncode, "--to-url and --to-path" in wrong.stderr) == (1, True)

@@ -12,11 +12,14 @@ from rich.console import Console
 from multiqa_integrations import __version__
 from multiqa_integrations.cli import collection
 from multiqa_integrations.cli.bench import bench
+from multiqa_integrations.cli.copy import copy
 from multiqa_integrations.cli.demo import demo
 from multiqa_integrations.cli.doctor import doctor
 from multiqa_integrations.cli.download import download
 from multiqa_integrations.cli.encode import encode
+from multiqa_integrations.cli.reembed import reembed
 from multiqa_integrations.cli.search import search
+from multiqa_integrations.cli.swap import swap
 from multiqa_integrations.errors import MultiQAError
 
 __all__ = ["app", "run"]
@@ -28,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback of a bug is for a bug report: keep it plain
 )
-for command in (demo, search, encode, download, doctor, bench):
+for command in (demo, search, encode, copy, swap, reembed, download, doctor, bench):
     app.command()(command)
 app.add_typer(collection.app)
 

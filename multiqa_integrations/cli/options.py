@@ -30,6 +30,7 @@ Directory = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--path", metavar="DIR", help="A directory of embedded collections."),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 CollectionName = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
 
 

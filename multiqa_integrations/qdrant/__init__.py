@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.ensure import check_collection, ensure_collection
+from multiqa_integrations.qdrant.moving import MoveReport, copy, reembed
 from multiqa_integrations.qdrant.points import Point, PointQuery, ScoredPoint, SparseVector
 from multiqa_integrations.qdrant.schema import (
     CollectionReport,
@@ -22,6 +23,7 @@ from multiqa_integrations.qdrant.schema import (
     VectorState,
 )
 from multiqa_integrations.qdrant.store import Store, open_store
+from multiqa_integrations.qdrant.upload import Uploader, upload_async
 
 if TYPE_CHECKING:
     from multiqa_integrations.qdrant.edge import EdgeStore
@@ -34,16 +36,21 @@ __all__ = [
     "CollectionState",
     "Difference",
     "EdgeStore",
+    "MoveReport",
     "Point",
     "PointQuery",
     "ScoredPoint",
     "ServerStore",
     "SparseVector",
     "Store",
+    "Uploader",
     "VectorState",
     "check_collection",
+    "copy",
     "ensure_collection",
     "open_store",
+    "reembed",
+    "upload_async",
 ]
 
 

@@ -14,10 +14,19 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import httpx
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.common.client_exceptions import (
+    QdrantException,
+    ResourceExhaustedResponse,
+)
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from multiqa_integrations.errors import StoreError, StoreUnavailableError
+from multiqa_integrations.qdrant.failures import (
+    AlreadyExistsError,
+    NotFoundError,
+    RefusedError,
+    ThrottledError,
+)
 
 T = TypeVar("T")
 
@@ -33,14 +42,6 @@ class Call:
 Steps: TypeAlias = Generator[Call, Any, T]
 
 
-class AlreadyExistsError(StoreError):
-    """Somebody else has just created the collection."""
-
-
-class NotFoundError(StoreError):
-    """There is no such collection."""
-
-
 def call(method: str, /, **arguments: Any) -> Call:
     """Write a call as one would make it."""
     return Call(method, arguments)
@@ -53,7 +54,7 @@ def run(client: Any, steps: Steps[T]) -> T:
         while True:
             try:
                 result = getattr(client, wanted.method)(**wanted.arguments)
-            except _FAILURES as error:  # noqa: PERF203  (one call is one trip to a server)
+            except _FAILURES as error:
                 wanted = steps.throw(_translated(error, wanted))
             else:
                 wanted = steps.send(result)
@@ -68,7 +69,7 @@ async def arun(client: Any, steps: Steps[T]) -> T:
         while True:
             try:
                 result = await getattr(client, wanted.method)(**wanted.arguments)
-            except _FAILURES as error:  # noqa: PERF203  (one call is one trip to a server)
+            except _FAILURES as error:
                 wanted = steps.throw(_translated(error, wanted))
             else:
                 wanted = steps.send(result)
@@ -80,7 +81,7 @@ async def arun(client: Any, steps: Steps[T]) -> T:
 _FAILURES = (
     UnexpectedResponse,
     ResponseHandlingException,
-    ResourceExhaustedResponse,
+    QdrantException,
     grpc.RpcError,
     httpx.HTTPError,
     ValueError,
@@ -90,6 +91,8 @@ _FAILURES = (
     sqlite3.Error,
     OSError,
 )
+
+_UNREADABLE_RETRY_AFTER = 5.0  # seconds
 
 _STATUS_OF_CODE = {
     grpc.StatusCode.ALREADY_EXISTS: 409,
@@ -120,15 +123,29 @@ def _translate(error: Exception, what: str) -> StoreError:
             f"{what} was refused ({status}: {reason}). Give the API key as api_key= or in "
             "QDRANT_API_KEY; a read-only key cannot write."
         )
-    if status in (408, 429) or (status or 0) >= 500:
+    if status == 429:
+        retry_after = _retry_after(error)
+        wait = "a smaller request" if retry_after is None else f"in {retry_after:g} s"
+        return ThrottledError(
+            f"{what} was put off ({status}: {reason}). Try {wait}.", retry_after=retry_after
+        )
+    if status == 408 or (status or 0) >= 500:
         return StoreUnavailableError(f"{what} failed ({status}: {reason}). Try again later.")
     if status is not None:
-        return StoreError(f"{what} was refused ({status}: {reason}).")
+        return RefusedError(f"{what} was refused ({status}: {reason}).")
     if isinstance(error, ResponseHandlingException | httpx.HTTPError | OSError):
         return StoreUnavailableError(
             f"{what} failed: {reason}. Is the server up, the URL right, the time limit long enough?"
         )
-    return StoreError(f"{what} failed: {reason}.")
+    return RefusedError(f"{what} failed: {reason}.")
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Tell how long the server asks to wait; None where it does not say."""
+    if isinstance(error, ResourceExhaustedResponse):
+        return float(error.retry_after_s)
+    # The client knows seconds only, and raises its general error for the date that HTTP allows.
+    return _UNREADABLE_RETRY_AFTER if isinstance(error, QdrantException) else None
 
 
 def _status_and_reason(error: Exception) -> tuple[int | None, str]:
@@ -143,6 +160,8 @@ def _status_and_reason(error: Exception) -> tuple[int | None, str]:
         return error.status_code, text[:1000] or error.reason_phrase
     if isinstance(error, ResourceExhaustedResponse):
         return 429, f"{error.message}; retry after {error.retry_after_s} s"
+    if isinstance(error, QdrantException):
+        return 429, str(error)
     if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)):
         return _STATUS_OF_CODE.get(error.code(), 500), str(error.details())[:1000]
     if isinstance(error, ResponseHandlingException):

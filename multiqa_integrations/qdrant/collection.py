@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from tqdm import tqdm
 
-from multiqa_integrations.errors import ConfigurationError, TextTypeError
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    TextTypeError,
+    WriteRejectedError,
+)
 from multiqa_integrations.qdrant import sparse as bm25
 from multiqa_integrations.qdrant.ensure import sparse_name
 from multiqa_integrations.qdrant.points import (
@@ -36,6 +40,7 @@ from multiqa_integrations.qdrant.schema import (
     refuse,
 )
 from multiqa_integrations.qdrant.store import Store, open_store
+from multiqa_integrations.qdrant.upload import Uploader, upload_async
 from multiqa_integrations.texts import check_text, check_texts
 from multiqa_integrations.types import Document, Encoder, Hit, Vectors
 
@@ -43,7 +48,7 @@ if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient, models
     from typing_extensions import Unpack
 
-_BATCH = 256  # points a request
+_BATCH = 256  # points that are made at a time
 
 # An embedded collection compares a query with every point that was written since it was last
 # optimised: up to so many that is as fast as following a graph.
@@ -288,17 +293,22 @@ class Collection:
         Raises:
             TextError: Something is not text; `.index` tells where.
             ConfigurationError: Ids or metadata do not fit.
-            StoreError: The store refused or failed. What was added before stays.
+            WriteRejectedError: The store refused some, which `.ids` names; the others are in.
+            StoreError: The store failed for good. What was added before stays; add all again:
+                the same ids overwrite.
         """
         written: list[str] = []
         waiting: deque[_Item] = deque()
         items = self._items(documents, ids, metadatas)
         with tqdm(total=_length(documents), unit="doc", disable=not show_progress) as bar:
-            for vectors in self.encoder.encode_stream(self._texts(items, waiting)):
-                for given, points in self._batches(vectors, waiting):
-                    self.store.upsert(self.name, points)
-                    written.extend(given)
-                    bar.update(len(given))
+            try:
+                with Uploader(self.store, self.name, progress=bar.update) as uploader:
+                    for vectors in self.encoder.encode_stream(self._texts(items, waiting)):
+                        for given, points in self._batches(vectors, waiting):
+                            written.extend(given)
+                            uploader.add(points)
+            except WriteRejectedError as error:
+                raise _by_document_ids(error, written) from error
         self.store.optimize(self.name, minimum=_OPTIMIZE_AT)
         return written
 
@@ -314,12 +324,18 @@ class Collection:
         waiting: deque[_Item] = deque()
         items = await asyncio.to_thread(self._items, documents, ids, metadatas)
         windows = self.encoder.encode_stream(self._texts(items, waiting))
-        while (vectors := await asyncio.to_thread(next, windows, None)) is not None:
-            batches = self._batches(vectors, waiting)
-            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-                given, points = batch
-                await self.store.aupsert(self.name, points)
-                written.extend(given)
+
+        async def points() -> AsyncIterator[list[Point]]:
+            while (vectors := await asyncio.to_thread(next, windows, None)) is not None:
+                batches = self._batches(vectors, waiting)
+                while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                    written.extend(batch[0])
+                    yield batch[1]
+
+        try:
+            await upload_async(self.store, self.name, points())
+        except WriteRejectedError as error:
+            raise _by_document_ids(error, written) from error
         await self.store.aoptimize(self.name, minimum=_OPTIMIZE_AT)
         return written
 
@@ -706,6 +722,14 @@ def _sparse_vector(schema: CollectionSchema, report: CollectionReport) -> str | 
     if schema.sparse_name is not None:
         return schema.sparse_name
     return SPARSE_NAME if SPARSE_NAME in report.state.sparse else None
+
+
+def _by_document_ids(error: WriteRejectedError, given: Iterable[str]) -> WriteRejectedError:
+    """Name the refused documents as the caller knows them."""
+    names = {str(point_id(one)): one for one in given}
+    return WriteRejectedError(
+        str(error), reasons={names.get(one, one): why for one, why in error.reasons.items()}
+    )
 
 
 def _length(documents: Iterable[object]) -> int | None:

@@ -283,7 +283,7 @@ def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iter
             f"{len(faults):,} of {len(points):,} points do not fit the collection; none was "
             f"written. The first is {first!r}: {faults[first]}. Vectors come from "
             "encode_document(), with an encoder of the collection's model.",
-            ids=[str(one) for one in faults],
+            reasons={str(one): fault for one, fault in faults.items()},
         )
 
 

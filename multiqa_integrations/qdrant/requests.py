@@ -12,12 +12,8 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     StoreError,
 )
-from multiqa_integrations.qdrant.calls import (
-    AlreadyExistsError,
-    NotFoundError,
-    Steps,
-    call,
-)
+from multiqa_integrations.qdrant.calls import Steps, call
+from multiqa_integrations.qdrant.failures import AlreadyExistsError, NotFoundError
 from multiqa_integrations.qdrant.filters import check_filter, check_selection
 from multiqa_integrations.qdrant.points import (
     Point,
@@ -40,8 +36,11 @@ from multiqa_integrations.qdrant.schema import (
     index_kind,
     missing,
     missing_indexes,
+    no_collection,
     no_fingerprint,
+    only_an_alias,
     refuse,
+    taken,
 )
 
 _SAMPLE = 64  # points that are asked who wrote them where the collection does not say
@@ -128,10 +127,39 @@ def collections() -> Steps[list[str]]:
 def drop(name: str) -> Steps[bool]:
     """Delete a collection; tells whether there was one."""
     check_name(name)
+    known = yield from aliases()
+    if name in known:
+        raise only_an_alias(name, known[name])
     if not (yield call("collection_exists", collection_name=name)):
         return False
     yield call("delete_collection", collection_name=name)
     return True
+
+
+def aliases() -> Steps[dict[str, str]]:
+    """Tell which collection each alias stands for."""
+    answer = yield call("get_aliases")
+    return {one.alias_name: one.collection_name for one in answer.aliases}
+
+
+def swap(alias: str, name: str) -> Steps[str | None]:
+    """Let an alias stand for a collection; returns the one that it stood for."""
+    check_name(alias)
+    known = yield from aliases()
+    if alias not in known and (yield call("collection_exists", collection_name=alias)):
+        raise taken(alias)
+    if name in known or not (yield call("collection_exists", collection_name=name)):
+        raise no_collection(name)
+    before = known.get(alias)
+    operations: list[Any] = []
+    if before is not None:
+        forget = models.DeleteAlias(alias_name=alias)
+        operations.append(models.DeleteAliasOperation(delete_alias=forget))
+    create = models.CreateAlias(collection_name=name, alias_name=alias)
+    operations.append(models.CreateAliasOperation(create_alias=create))
+    # In one request: the server carries out both or none, at one moment.
+    yield call("update_collection_aliases", change_aliases_operations=operations)
+    return before
 
 
 def upsert(
@@ -253,10 +281,10 @@ def facet(
 
 
 def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any:
-    for taken in ("vectors_config", "sparse_vectors_config", "metadata"):
-        if taken in options:
+    for ours in ("vectors_config", "sparse_vectors_config", "metadata"):
+        if ours in options:
             raise ConfigurationError(
-                f"{taken} is made from the schema. Give the options of a vector "
+                f"{ours} is made from the schema. Give the options of a vector "
                 f"({', '.join(_VECTOR_OPTIONS)}) by themselves."
             )
     vector = models.VectorParams(
@@ -290,10 +318,7 @@ def _state(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionSt
     try:
         info = yield call("get_collection", collection_name=name)
     except NotFoundError as error:
-        raise StoreError(
-            f"there is no collection {name!r}. Create it: ensure_collection(...), "
-            "Collection.open(...), or `multiqa collection create`."
-        ) from error
+        raise no_collection(name) from error
     params = info.config.params
     vectors = params.vectors or {}
     stamp = (getattr(info.config, "metadata", None) or {}).get(METADATA_KEY) or {}
@@ -436,15 +461,16 @@ def _query(query: PointQuery, local: bool) -> dict[str, Any]:
 
 def _params(query: PointQuery, local: bool) -> models.SearchParams | None:
     """Give the search parameters; None where there is nothing to say."""
-    quantized = query.rescore is not None or query.oversampling is not None
     # Local mode always compares with every point, and warns where one says so.
-    if not quantized and query.hnsw_ef is None and (local or not query.exact):
+    exact = query.exact and not local
+    quantized = exact or query.rescore is not None or query.oversampling is not None
+    if not quantized and query.hnsw_ef is None:
         return None
     return models.SearchParams(
-        exact=query.exact,
+        exact=exact,
         hnsw_ef=query.hnsw_ef,
         quantization=models.QuantizationSearchParams(
-            rescore=query.rescore, oversampling=query.oversampling
+            ignore=exact, rescore=query.rescore, oversampling=query.oversampling
         )
         if quantized
         else None,

@@ -11,6 +11,7 @@ from multiqa_integrations.errors import (
     CollectionMismatchError,
     CollectionWarning,
     ConfigurationError,
+    StoreError,
 )
 
 Distance: TypeAlias = Literal["cosine", "dot"]
@@ -336,6 +337,30 @@ def missing() -> Difference:
     """Say that there is no such collection."""
     return Difference(
         "collection", "one of that name", "none", "Create it with ensure_collection()."
+    )
+
+
+def no_collection(name: str) -> StoreError:
+    """Say that there is no such collection."""
+    return StoreError(
+        f"there is no collection {name!r}. Create it: ensure_collection(...), "
+        "Collection.open(...), or `multiqa collection create`."
+    )
+
+
+def taken(alias: str) -> StoreError:
+    """Say that a collection has the name that was meant to be an alias."""
+    return StoreError(
+        f"{alias!r} is the name of a collection, so it cannot be an alias too. Copy that "
+        "collection to another name, drop it, and let the alias stand for the copy."
+    )
+
+
+def only_an_alias(alias: str, collection: str) -> StoreError:
+    """Say that what was meant to be dropped is an alias."""
+    return StoreError(
+        f"{alias!r} is an alias of the collection {collection!r}; it was not dropped. Drop that "
+        "collection by its own name, if it is what you mean."
     )
 
 

@@ -10,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -18,7 +19,11 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from qdrant_client.local.async_qdrant_local import AsyncQdrantLocal
 from qdrant_client.local.qdrant_local import QdrantLocal
 
-from multiqa_integrations.errors import ConfigurationError, InsecureConnectionWarning
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    InsecureConnectionWarning,
+    StoreLockedError,
+)
 from multiqa_integrations.qdrant import requests
 from multiqa_integrations.qdrant.calls import Steps, arun, run
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
@@ -27,6 +32,7 @@ from multiqa_integrations.qdrant.schema import CollectionReport, CollectionSchem
 T = TypeVar("T")
 
 _TIMEOUT_SECONDS = 30
+_WRITE_THREADS = 3  # more only make a server queue
 
 
 class ServerStore:
@@ -91,6 +97,21 @@ class ServerStore:
         store._reopen = {"url": url, "options": client_options, "key_given": api_key is not None}
         return store
 
+    @classmethod
+    def open_local(cls, path: str | Path) -> ServerStore:
+        """Open a directory of qdrant-client's local mode, to move what is in it.
+
+        Raises:
+            StoreLockedError: Another process has it open.
+        """
+        try:
+            client = QdrantClient(path=str(path))
+        except RuntimeError as error:
+            raise StoreLockedError(f"{error}") from error
+        store = cls(client)
+        store._made = client
+        return store
+
     def __reduce__(self) -> tuple[Any, ...]:
         if self._reopen is None:
             raise TypeError(
@@ -103,6 +124,10 @@ class ServerStore:
         engine: Any = self._given._client
         where = f"local mode, {engine.location!r}" if self._local else repr(engine.rest_uri)
         return f"{type(self).__name__}({where})"
+
+    @property
+    def parallel_writes(self) -> int:
+        return 1 if self._local else _WRITE_THREADS
 
     # --- collections ----------------------------------------------------------------------
 
@@ -141,6 +166,20 @@ class ServerStore:
     async def adrop(self, collection: str) -> bool:
         self._known.pop(collection, None)
         return await self._arun(requests.drop(collection))
+
+    def aliases(self) -> dict[str, str]:
+        return self._run(requests.aliases())
+
+    async def aaliases(self) -> dict[str, str]:
+        return await self._arun(requests.aliases())
+
+    def swap(self, alias: str, collection: str) -> str | None:
+        self._known.pop(alias, None)
+        return self._run(requests.swap(alias, collection))
+
+    async def aswap(self, alias: str, collection: str) -> str | None:
+        self._known.pop(alias, None)
+        return await self._arun(requests.swap(alias, collection))
 
     # --- points ---------------------------------------------------------------------------
 

@@ -23,12 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations.errors import StoreError, StoreLockedError
+from multiqa_integrations.qdrant.failures import RefusedError
+from multiqa_integrations.qdrant.schema import no_collection
 
 if TYPE_CHECKING:
     import qdrant_edge
 
 _DESCRIPTION = "collection.json"
 _OPENER = "open.json"
+_ALIASES = ".aliases"
 
 # Up to so many new points the engine optimises here: it holds the interpreter meanwhile.
 _IN_PROCESS_LIMIT = 2_000
@@ -180,7 +183,7 @@ class Shard:
             "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         with contextlib.suppress(OSError):  # on a read-only disk nobody can be told
-            _write(self.directory / _OPENER, opener)
+            _write(self.directory / _OPENER, json.dumps(opener))
 
     def _remove_leftovers(self) -> None:
         """Remove copies that an interrupted `optimize` left behind."""
@@ -231,6 +234,9 @@ def drop(directory: Path) -> None:
         (shard or Shard(directory)).close()
         gone = directory.parent / f".dropped-{uuid.uuid4().hex}"
         directory.rename(gone)
+    for alias, target in aliases(directory.parent).items():
+        if target == directory.name:
+            (directory.parent / _ALIASES / alias).unlink(missing_ok=True)
     shutil.rmtree(gone, ignore_errors=True)
 
 
@@ -244,6 +250,29 @@ def names(path: Path) -> list[str]:
     return sorted(one.parent.name for one in path.glob(f"[!.]*/{_DESCRIPTION}"))
 
 
+# --- aliases: a file each, that holds the name of a collection -----------------------------------
+
+
+def aliases(path: Path) -> dict[str, str]:
+    """Tell which collection each alias under a path stands for."""
+    known = {one.name: alias_target(path, one.name) for one in (path / _ALIASES).glob("[!.]*")}
+    return {alias: target for alias, target in sorted(known.items()) if target is not None}
+
+
+def alias_target(path: Path, alias: str) -> str | None:
+    """Tell which collection an alias stands for; None if it is none."""
+    try:
+        return (path / _ALIASES / alias).read_text(encoding="utf-8") or None
+    except OSError:
+        return None
+
+
+def set_alias(path: Path, alias: str, collection: str) -> None:
+    """Let an alias stand for a collection, from one moment to the next."""
+    (path / _ALIASES).mkdir(exist_ok=True)
+    _write(path / _ALIASES / alias, collection)
+
+
 def read_description(directory: Path) -> dict[str, Any]:
     """Read what a collection is.
 
@@ -253,10 +282,7 @@ def read_description(directory: Path) -> dict[str, Any]:
     try:
         description = json.loads((directory / _DESCRIPTION).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise StoreError(
-            f"there is no collection {directory.name!r} in {directory.parent}. Create it: "
-            "Collection.open(...), or `multiqa collection create`."
-        ) from error
+        raise no_collection(directory.name) from error
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{directory / _DESCRIPTION} cannot be read ({error}). Restore it from a backup."
@@ -272,7 +298,7 @@ def read_description(directory: Path) -> dict[str, Any]:
 
 def write_description(directory: Path, description: dict[str, Any]) -> None:
     """Write what a collection is, atomically."""
-    _write(directory / _DESCRIPTION, description)
+    _write(directory / _DESCRIPTION, json.dumps(description, indent=2))
 
 
 @contextlib.contextmanager
@@ -282,6 +308,8 @@ def engine_errors(what: str, directory: Path) -> Iterator[None]:
         yield
     except StoreError:
         raise
+    except (TypeError, ValueError) as error:  # what it was given, it cannot read
+        raise RefusedError(f"{what} in the collection in {directory}: {error}.") from error
     except Exception as error:  # the engine raises nothing narrower
         raise StoreError(f"{what} in the collection in {directory} failed: {error}.") from error
 
@@ -337,11 +365,11 @@ def _opener(directory: Path) -> str:
         return ""
 
 
-def _write(file: Path, value: dict[str, Any]) -> None:
+def _write(file: Path, text: str) -> None:
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
     try:
         with partial.open("w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=2)
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(file)

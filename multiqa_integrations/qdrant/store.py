@@ -32,6 +32,10 @@ class Store(Protocol):
     name with an `a` before it, that never blocks the event loop.
     """
 
+    @property
+    def parallel_writes(self) -> int:
+        """How many writes at the same time are of use."""
+
     def ensure(
         self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
     ) -> CollectionReport:
@@ -48,6 +52,21 @@ class Store(Protocol):
 
     def drop(self, collection: str) -> bool:
         """Delete a collection with all its points; tells whether there was one."""
+
+    def aliases(self) -> dict[str, str]:
+        """Tell which collection each alias stands for."""
+
+    def swap(self, alias: str, collection: str) -> str | None:
+        """Let an alias stand for a collection, from one moment to the next.
+
+        Whoever uses the alias as a collection's name finds the one or the other, never none.
+
+        Returns:
+            The collection that it stood for before; None if the alias is new.
+
+        Raises:
+            StoreError: There is no such collection, or one that is itself named like the alias.
+        """
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Write points, over those of the same ids. On return they are durable and found.
@@ -157,6 +176,12 @@ class Store(Protocol):
 
     async def adrop(self, collection: str) -> bool:
         """Do as `drop`."""
+
+    async def aaliases(self) -> dict[str, str]:
+        """Do as `aliases`."""
+
+    async def aswap(self, alias: str, collection: str) -> str | None:
+        """Do as `swap`."""
 
     async def aupsert(self, collection: str, points: Sequence[Point]) -> None:
         """Do as `upsert`."""

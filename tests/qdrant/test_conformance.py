@@ -25,6 +25,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.qdrant import (
     CollectionSchema,
+    EdgeStore,
     Point,
     PointQuery,
     SparseVector,
@@ -521,7 +522,7 @@ def test_filters_that_engines_would_read_differently_are_refused(
 
 
 def test_the_embedded_engine_says_what_it_does_not_have(tmp_path: Path) -> None:
-    with open_engine("edge", tmp_path) as store:
+    with EdgeStore(tmp_path) as store:
         store.ensure("c", SCHEMA)
         part = models.SliceCondition(slice=models.Slice(total=2, index=0))
         with pytest.raises(ConfigurationError, match="no SliceCondition"):
@@ -593,8 +594,8 @@ def two(
 ) -> Iterator[tuple[Store, Store]]:
     if request.param == "memory":
         pytest.skip("it is what the others are compared with")
-    tested = open_engine(request.param, tmp_path_factory.mktemp("two"))
-    memory = open_engine("memory", Path())
+    tested = open_engine(request.param, tmp_path_factory.mktemp("two"), request)
+    memory = open_engine("memory", Path(), request)
     yield tested, memory
     close_engine(tested)
     close_engine(memory)

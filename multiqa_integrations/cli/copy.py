@@ -1,0 +1,91 @@
+"""`multiqa copy`: a collection with its vectors, to another store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from tqdm import tqdm
+
+from multiqa_integrations.cli.options import CollectionName, DryRun, open_at
+from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.qdrant import Store, open_store
+from multiqa_integrations.qdrant import copy as copy_collection
+
+
+def copy(
+    name: CollectionName,
+    from_url: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="URL",
+            help="Server to read from; its key from QDRANT_SOURCE_API_KEY, else QDRANT_API_KEY.",
+        ),
+    ] = None,
+    from_path: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="DIR",
+            help="Directory to read from: embedded collections, or qdrant-client's local mode.",
+        ),
+    ] = None,
+    to_url: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="URL", help="Server to write to; its key from QDRANT_API_KEY."),
+    ] = None,
+    to_path: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="DIR", help="Directory of embedded collections to write to."),
+    ] = None,
+    to_name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="Name of the copy; by default the same."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Copy a collection with its vectors; nothing is encoded again.
+
+    It may be interrupted and started again: what is there and equal is not written again. At the
+    end the numbers of points and a sample are compared.
+    """
+    for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):
+        if (url is None) == (path is None):
+            raise ConfigurationError(f"give one of --{side}-url and --{side}-path.")
+    target_name = to_name or name
+    with _source(from_url, from_path) as source:
+        state = source.state(name)
+        if state is None:
+            raise StoreError(f"there is no collection {name!r} in {source!r}.")
+        same = from_path is not None and to_path is not None and _same(from_path, to_path)
+        with source if same else open_at(to_url, to_path) as target:
+            if dry_run:
+                there = target.state(target_name)
+                found = "is new" if there is None else f"has {there.points:,} points"
+                typer.echo(
+                    f"{name}: {state.points:,} points would be copied to {target_name}, which "
+                    f"{found}. Nothing was written."
+                )
+                return
+            with tqdm(total=state.points, unit="point", disable=not sys.stderr.isatty()) as bar:
+                report = copy_collection(source, target, name, to=to_name, progress=bar.update)
+    typer.echo(
+        f"{report.target}: {report.points:,} points, as in {name}; {report.written:,} written, "
+        f"{report.unchanged:,} were there already"
+    )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.expanduser().resolve() == other.expanduser().resolve()
+
+
+def _source(url: str | None, path: Path | None) -> Store:
+    if url is not None:
+        return open_store(url=url, api_key=os.environ.get("QDRANT_SOURCE_API_KEY"))
+    if path is not None and (path / "meta.json").exists():
+        from multiqa_integrations.qdrant.server import ServerStore
+
+        return ServerStore.open_local(path)
+    return open_at(None, path)

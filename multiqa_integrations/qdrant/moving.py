@@ -1,0 +1,322 @@
+"""Move house: copy a collection to another store, or into the vectors of another model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.qdrant.points import Point, PointId, SparseVector, Vector
+from multiqa_integrations.qdrant.schema import (
+    RESERVED_KEY,
+    CollectionSchema,
+    CollectionState,
+    check_name,
+    no_collection,
+)
+from multiqa_integrations.qdrant.store import Store
+from multiqa_integrations.qdrant.upload import Uploader
+from multiqa_integrations.types import Encoder
+
+_PAGE = 256
+_SAMPLE = 200
+_TOLERANCE = 1e-6
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveReport:
+    """What was moved.
+
+    Attributes:
+        source: The collection that was read.
+        target: The collection that was written.
+        points: How many points both have.
+        written: How many were written this time.
+        unchanged: How many were there already, from an earlier try.
+        swapped: The alias that stands for the target now, if there is one.
+    """
+
+    source: str
+    target: str
+    points: int
+    written: int
+    unchanged: int
+    swapped: str | None = None
+
+
+def copy(
+    source: Store,
+    target: Store,
+    collection: str,
+    *,
+    to: str | None = None,
+    progress: Progress | None = None,
+) -> MoveReport:
+    """Copy a collection with its vectors to another store, or to another name.
+
+    Nothing is encoded again. It may be interrupted and called again: what is there already and
+    equal is not written again. At the end the numbers of points and a sample of them are compared.
+    Nothing should be written to the source meanwhile.
+
+    Args:
+        source: Where from.
+        target: Where to; the same store if `to` is another name.
+        collection: The collection, or an alias.
+        to: Its name in the target; by default the same.
+        progress: Called with the number of points of each page that is done.
+
+    Returns:
+        What was copied.
+
+    Raises:
+        CollectionMismatchError: The target has a collection of that name that does not fit.
+        StoreError: A store failed, or the copy is not equal to the source.
+
+    Example:
+        >>> from qdrant_client import QdrantClient
+        >>> from multiqa_integrations.qdrant import Collection, open_store
+        >>> from multiqa_integrations.testing import FakeEncoder
+        >>> old = open_store(client=QdrantClient(":memory:"))
+        >>> new = open_store(client=QdrantClient(":memory:"))
+        >>> ids = Collection.open("docs", encoder=FakeEncoder(), store=old).add(["a", "b"])
+        >>> copy(old, new, "docs").written
+        2
+    """
+    to = check_name(to or collection)
+    if source is target and to == collection:
+        raise ConfigurationError(f"the copy of {collection!r} needs another store or another name.")
+    state = _state_of(source, collection)
+    target.ensure(to, _schema_of(state))
+    return _move(source, collection, target, to, lambda points: points, progress)
+
+
+def reembed(
+    store: Store,
+    collection: str,
+    encoder: Encoder,
+    *,
+    to: str | None = None,
+    content_payload_key: str = "page_content",
+    progress: Progress | None = None,
+) -> MoveReport:
+    """Fill a new collection with the vectors that another model gives the stored texts.
+
+    Ids and payloads stay. If `collection` is an alias, it stands for the new collection at the
+    end, from one moment to the next, so that nobody is without answers meanwhile; the old
+    collection stays until you drop it. It may be interrupted and called again.
+
+    Args:
+        store: The store.
+        collection: The collection or, better, an alias.
+        encoder: The other model.
+        to: The new collection; by default a name with the beginning of the fingerprint.
+        content_payload_key: Where the text is in the payload.
+        progress: Called with the number of points of each page that is done.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConfigurationError: This encoder filled it already.
+        StoreError: Points have no text, the store failed, or not all points arrived.
+    """
+    state = _state_of(store, collection)
+    if encoder.fingerprint in state.fingerprints:
+        raise ConfigurationError(
+            f"{collection!r} has the vectors of this model already ({encoder.fingerprint})."
+        )
+    alias = collection if collection in store.aliases() else None
+    name = store.aliases().get(collection, collection)
+    to = check_name(to or f"{name.rpartition('@')[0] or name}@{_short(encoder.fingerprint)}")
+    (vector_name,) = state.vectors
+    model = getattr(getattr(encoder, "spec", None), "name", None)
+    store.ensure(to, _schema_of(state, fingerprint=encoder.fingerprint, model=model))
+
+    def encode(points: Sequence[Point]) -> list[Point]:
+        texts = [point.payload.get(content_payload_key) for point in points]
+        empty = [
+            str(p.id) for p, text in zip(points, texts, strict=True) if not isinstance(text, str)
+        ]
+        if empty:
+            raise StoreError(
+                f"{len(empty)} points have no text in {content_payload_key!r}, the first is "
+                f"{empty[0]}. Name the key with content_payload_key, or delete them."
+            )
+        vectors = encoder.encode_document([str(text) for text in texts])
+        return [
+            Point(
+                point.id,
+                {**point.vectors, vector_name: vector},
+                _with_fingerprint(point.payload, encoder.fingerprint),
+            )
+            for point, vector in zip(points, vectors, strict=True)
+        ]
+
+    report = _move(store, name, store, to, encode, progress, same=_same_but_the_vector)
+    if alias is None:
+        return report
+    store.swap(alias, to)
+    return MoveReport(
+        report.source, to, report.points, report.written, report.unchanged, swapped=alias
+    )
+
+
+def _move(
+    source: Store,
+    collection: str,
+    target: Store,
+    to: str,
+    change: Callable[[Sequence[Point]], Sequence[Point]],
+    progress: Progress | None,
+    same: Callable[[Point, Point], bool] | None = None,
+) -> MoveReport:
+    """Write what differs, page by page; then compare numbers and a sample."""
+    same = same or _same
+    begun = target.count(to) > 0
+    written = unchanged = 0
+    sample = _Sample()
+    with Uploader(target, to) as uploader:
+        for page in _pages(source, collection):
+            sample.see(page)
+            there: Mapping[PointId, Point] = {}
+            if begun:
+                found = target.retrieve(to, [point.id for point in page], with_vectors=True)
+                there = {point.id: point for point in found}
+            missing = [p for p in page if p.id not in there or not same(p, there[p.id])]
+            if missing:
+                uploader.add(change(missing))
+            written += len(missing)
+            unchanged += len(page) - len(missing)
+            if progress is not None:
+                progress(len(page))
+    target.optimize(to, minimum=20_000)
+    _verify(source, collection, target, to, sample.points, same)
+    return MoveReport(collection, to, written + unchanged, written, unchanged)
+
+
+def _verify(
+    source: Store,
+    collection: str,
+    target: Store,
+    to: str,
+    sample: Sequence[Point],
+    same: Callable[[Point, Point], bool],
+) -> None:
+    expected, actual = source.count(collection), target.count(to)
+    if expected != actual:
+        raise StoreError(
+            f"{to!r} has {actual:,} points, {collection!r} has {expected:,}. If something was "
+            "written meanwhile, try again; points that the source does not have are not deleted."
+        )
+    found = {p.id: p for p in target.retrieve(to, [p.id for p in sample], with_vectors=True)}
+    for point in sample:
+        if point.id not in found or not same(point, found[point.id]):
+            raise StoreError(
+                f"point {point.id} of {to!r} is not that of {collection!r}. Try again."
+            )
+
+
+class _Sample:
+    """Some of many points, each as likely as any other (Vitter's algorithm R)."""
+
+    def __init__(self) -> None:
+        self.points: list[Point] = []
+        self._seen = 0
+        self._random = random.Random(0)  # noqa: S311  (a sample, not a secret)
+
+    def see(self, points: Sequence[Point]) -> None:
+        for point in points:
+            self._seen += 1
+            if len(self.points) < _SAMPLE:
+                self.points.append(point)
+            elif (place := self._random.randrange(self._seen)) < _SAMPLE:
+                self.points[place] = point
+
+
+def _pages(store: Store, collection: str) -> Iterator[list[Point]]:
+    offset: PointId | None = None
+    while True:
+        points, offset = store.scroll(collection, limit=_PAGE, offset=offset, with_vectors=True)
+        if points:
+            yield points
+        if offset is None:
+            return
+
+
+def _state_of(store: Store, collection: str) -> CollectionState:
+    state = store.state(collection)
+    if state is None:
+        raise no_collection(collection)
+    if len(state.vectors) != 1 or len(state.sparse) > 1:
+        raise ConfigurationError(
+            f"{collection!r} has the vectors {[*state.vectors, *state.sparse]}, expected one dense "
+            "vector and at most one sparse one: others cannot be moved by this package."
+        )
+    return state
+
+
+def _schema_of(
+    state: CollectionState, *, fingerprint: str | None = None, model: str | None = None
+) -> CollectionSchema:
+    ((vector_name, vector),) = state.vectors.items()
+    if fingerprint is None:
+        if len(state.fingerprints) != 1:
+            raise ConfigurationError(
+                f"{state.name!r} does not say which model filled it. Say so first: "
+                "ensure_collection(..., adopt=True), or `multiqa collection create --adopt`."
+            )
+        (fingerprint,) = state.fingerprints
+        model = state.model
+    return CollectionSchema(
+        fingerprint=fingerprint,
+        model=model,
+        size=vector.size,
+        distance="dot" if vector.distance == "dot" else "cosine",
+        vector_name=vector_name,
+        sparse_name=next(iter(state.sparse), None),
+        payload_indexes=state.payload_indexes or {},
+    )
+
+
+def _with_fingerprint(payload: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    own = payload.get(RESERVED_KEY)
+    return {
+        **payload,
+        RESERVED_KEY: {**(own if isinstance(own, Mapping) else {}), "fingerprint": fingerprint},
+    }
+
+
+def _same(one: Point, other: Point) -> bool:
+    return (
+        one.payload == other.payload
+        and one.vectors.keys() == other.vectors.keys()
+        and all(_close(vector, other.vectors[name]) for name, vector in one.vectors.items())
+    )
+
+
+def _same_but_the_vector(one: Point, other: Point) -> bool:
+    return _with_fingerprint(one.payload, "") == _with_fingerprint(other.payload, "")
+
+
+def _close(one: Vector, other: Vector) -> bool:
+    if isinstance(one, SparseVector) or isinstance(other, SparseVector):
+        return (
+            isinstance(one, SparseVector)
+            and isinstance(other, SparseVector)
+            and _entries(one) == _entries(other)
+        )
+    return one.shape == other.shape and bool(np.allclose(one, other, rtol=0, atol=_TOLERANCE))
+
+
+def _entries(vector: SparseVector) -> dict[int, float]:
+    return dict(zip(vector.indices.tolist(), vector.values.tolist(), strict=True))
+
+
+def _short(fingerprint: str) -> str:
+    return "".join(c for c in fingerprint.rpartition(":")[2].split("/")[0] if c.isalnum())[:8]

@@ -1,0 +1,340 @@
+"""Write many points: in requests of a bounded size, with patience, and without losing one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from types import TracebackType
+from typing import Any
+
+import stamina
+
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    StoreUnavailableError,
+    WriteRejectedError,
+)
+from multiqa_integrations.qdrant.failures import RefusedError, ThrottledError
+from multiqa_integrations.qdrant.points import Point, PointId, SparseVector
+from multiqa_integrations.qdrant.store import Store
+
+MAX_POINTS = 256
+MAX_BYTES = 4_000_000
+DEADLINE_SECONDS = 300.0
+
+# As JSON: a number of a dense vector, and a number with its place of a sparse one.
+_BYTES_A_NUMBER = 22
+_BYTES_A_PLACE = 34
+
+# Where so many points are refused together and not one is taken, it is not the points.
+_ALL_REFUSED = 16
+
+
+class _Batches:
+    """Cut points into requests that are bounded by number and by size."""
+
+    def __init__(self, max_points: int, max_bytes: int) -> None:
+        for name, value in (("max_points", max_points), ("max_bytes", max_bytes)):
+            if value < 1:
+                raise ConfigurationError(f"{name} is {value}, expected 1 or more.")
+        self._max_points, self._max_bytes = max_points, max_bytes
+        self._waiting: dict[PointId, Point] = {}
+        self._bytes = 0
+
+    def feed(self, points: Iterable[Point]) -> Iterator[list[Point]]:
+        """Take points; yield the requests that are full."""
+        for point in points:
+            size = request_size(point)
+            if self._waiting and (
+                len(self._waiting) == self._max_points or self._bytes + size > self._max_bytes
+            ):
+                yield self.rest()
+            # The same id again: the later one counts, as if they were written in turn.
+            self._waiting.pop(point.id, None)
+            self._waiting[point.id] = point
+            self._bytes += size
+
+    def rest(self) -> list[Point]:
+        """Give what is left; it may be nothing."""
+        points, self._waiting, self._bytes = list(self._waiting.values()), {}, 0
+        return points
+
+
+def request_size(point: Point) -> int:
+    """Tell about how many bytes a point has in a request; never too few."""
+    numbers = sum(
+        _BYTES_A_PLACE * len(vector.indices)
+        if isinstance(vector, SparseVector)
+        else _BYTES_A_NUMBER * len(vector)
+        for vector in point.vectors.values()
+    )
+    return numbers + len(json.dumps(dict(point.payload))) + 100
+
+
+class Uploader:
+    """Write points to a collection from one thread; other threads send them.
+
+    A request that fails for the time being (connections, timeouts, 429, 5xx) is repeated with
+    growing, random pauses, as often as its deadline allows; where a server says how long to
+    wait, that long. Where it takes no request of that size, it is split. A request that is
+    refused is halved until the bad points are found: the good ones are written.
+
+    Example:
+        with Uploader(store, "docs") as uploader:
+            uploader.add(points)
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        collection: str,
+        *,
+        max_points: int = MAX_POINTS,
+        max_bytes: int = MAX_BYTES,
+        threads: int | None = None,
+        deadline: float = DEADLINE_SECONDS,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Begin; leaving the `with` block waits for the end.
+
+        Args:
+            store: Where to.
+            collection: Its name.
+            max_points: Most points of a request.
+            max_bytes: Most bytes of a request; a point that is larger goes alone.
+            threads: How many requests at a time; by default what is good for the store.
+            deadline: Seconds after which a request that still fails ends the upload.
+            progress: Called with the number of points of each request that was written, by the
+                thread that calls `add`.
+        """
+        self._store, self._collection = store, collection
+        self._batches = _Batches(max_points, max_bytes)
+        self._deadline = deadline
+        self._progress = progress or (lambda _: None)
+        self._parallel = threads or store.parallel_writes
+        self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="multiqa-upload")
+        self._stop = threading.Event()
+        self._under_way: dict[Future[tuple[int, dict[str, str]]], frozenset[PointId]] = {}
+        self._refused: dict[str, str] = {}
+
+    def add(self, points: Iterable[Point]) -> None:
+        """Take points; waits while as many requests as allowed are under way.
+
+        Raises:
+            StoreError: An earlier request failed for good.
+        """
+        for batch in self._batches.feed(points):
+            self._submit(batch)
+
+    def close(self) -> None:
+        """Send what is left and wait for all of it.
+
+        Raises:
+            WriteRejectedError: Some points were refused; all others are written.
+            StoreError: A request failed for good.
+        """
+        try:
+            if rest := self._batches.rest():
+                self._submit(rest)
+            self._finish(0)
+        finally:
+            self.abandon()
+        raise_refused(self._refused)
+
+    def abandon(self) -> None:
+        """End without sending what is left; requests under way are finished, not repeated."""
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Uploader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def _submit(self, batch: list[Point]) -> None:
+        ids = frozenset(point.id for point in batch)
+        # The same id in two requests at a time: whichever is later would be chance.
+        while any(ids & others for others in self._under_way.values()):
+            self._finish(len(self._under_way) - 1)
+        self._finish(self._parallel)  # one more waits, so that no thread does
+        self._under_way[self._pool.submit(self._deliver, batch)] = ids
+
+    def _finish(self, allowed: int) -> None:
+        """Wait until no more than `allowed` requests are under way."""
+        while len(self._under_way) > allowed:
+            done, _ = wait_for(self._under_way, return_when="FIRST_COMPLETED")
+            for future in done:
+                del self._under_way[future]
+                written, refused = future.result()
+                self._refused |= refused
+                self._progress(written)
+
+    def _deliver(self, batch: list[Point]) -> tuple[int, dict[str, str]]:
+        steps = _deliver(batch)
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    for attempt in _patience(len(request), self._deadline, self._stop):
+                        with attempt:
+                            self._store.upsert(self._collection, request)
+                except (RefusedError, ThrottledError, WriteRejectedError) as error:
+                    request = steps.throw(error)
+                else:
+                    request = next(steps)
+        except StopIteration as stop:
+            refused: dict[str, str] = stop.value
+            return len(batch) - len(refused), refused
+
+
+async def upload_async(
+    store: Store,
+    collection: str,
+    points: AsyncIterator[Iterable[Point]],
+    *,
+    max_points: int = MAX_POINTS,
+    max_bytes: int = MAX_BYTES,
+    parallel: int | None = None,
+    deadline: float = DEADLINE_SECONDS,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write points as `Uploader` does, without ever blocking the event loop.
+
+    Args:
+        store: Where to.
+        collection: Its name.
+        points: Points, some at a time.
+        max_points: Most points of a request.
+        max_bytes: Most bytes of a request.
+        parallel: How many requests at a time; by default what is good for the store.
+        deadline: Seconds after which a request that still fails ends the upload.
+        progress: Called with the number of points of each request that was written.
+
+    Raises:
+        WriteRejectedError: Some points were refused; all others are written.
+        StoreError: A request failed for good.
+    """
+    batches = _Batches(max_points, max_bytes)
+    allowed = parallel or store.parallel_writes
+    under_way: dict[asyncio.Task[tuple[int, dict[str, str]]], frozenset[PointId]] = {}
+    refused: dict[str, str] = {}
+
+    async def deliver(batch: list[Point]) -> tuple[int, dict[str, str]]:
+        steps = _deliver(batch)
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    async for attempt in _patience(len(request), deadline, None):
+                        with attempt:
+                            await store.aupsert(collection, request)
+                except (RefusedError, ThrottledError, WriteRejectedError) as error:
+                    request = steps.throw(error)
+                else:
+                    request = next(steps)
+        except StopIteration as stop:
+            return len(batch) - len(stop.value), stop.value
+
+    async def finish(most: int) -> None:
+        while len(under_way) > most:
+            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del under_way[task]
+                written, bad = task.result()
+                refused.update(bad)
+                if progress is not None:
+                    progress(written)
+
+    async def submit(batch: list[Point]) -> None:
+        ids = frozenset(point.id for point in batch)
+        while any(ids & others for others in under_way.values()):
+            await finish(len(under_way) - 1)
+        await finish(allowed - 1)
+        under_way[asyncio.create_task(deliver(batch))] = ids
+
+    try:
+        async for some in points:
+            for batch in batches.feed(some):
+                await submit(batch)
+        if rest := batches.rest():
+            await submit(rest)
+        await finish(0)
+    finally:
+        for task in under_way:
+            task.cancel()
+    raise_refused(refused)
+
+
+def raise_refused(refused: dict[str, str]) -> None:
+    """Raise the error that names the refused points, if there are any."""
+    if not refused:
+        return
+    first, reason = next(iter(refused.items()))
+    raise WriteRejectedError(
+        f"{len(refused):,} points were refused, all others are written. The first is {first}: "
+        f"{reason}",
+        reasons=refused,
+    )
+
+
+def _deliver(batch: list[Point]) -> Generator[list[Point], None, dict[str, str]]:
+    """Yield requests, and be thrown what they fail with; returns the refused and why."""
+    waiting = [batch]
+    refused: dict[str, str] = {}
+    while waiting:
+        request = waiting.pop()
+        try:
+            yield request
+        except WriteRejectedError as error:  # checked here, before it was sent
+            refused |= error.reasons
+            rest = [point for point in request if str(point.id) not in error.reasons]
+            waiting += [rest] if rest else []
+        except (RefusedError, ThrottledError) as error:
+            if len(request) > 1:
+                middle = len(request) // 2
+                waiting += [request[middle:], request[:middle]]
+            elif isinstance(error, ThrottledError):
+                raise
+            else:
+                refused[str(request[0].id)] = str(error)
+                if len(refused) == len(batch) >= _ALL_REFUSED:
+                    raise WriteRejectedError(
+                        f"all {len(batch)} points of a request were refused one by one, so the "
+                        f"upload was ended: {error}",
+                        reasons=refused,
+                    ) from error
+    return refused
+
+
+def _patience(
+    points: int, deadline: float, stop: threading.Event | None
+) -> Any:  # stamina does not name the type: an iterator, asynchronous too
+    """Repeat what fails for the time being, until the deadline."""
+
+    def wait(error: Exception) -> bool | float:
+        if stop is not None and stop.is_set():
+            return False
+        if isinstance(error, ThrottledError):
+            if error.retry_after is None:
+                return points == 1  # else it is split
+            # Not all clients at the same moment.
+            return error.retry_after * (1 + random.random() / 4)  # noqa: S311
+        return isinstance(error, StoreUnavailableError)
+
+    return stamina.retry_context(
+        on=wait, attempts=None, timeout=deadline, wait_initial=0.2, wait_max=20.0, wait_jitter=1.0
+    )
