@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiqa_integrations.chunking import Chunk, chunk
     from multiqa_integrations.encoder import MultiQAEncoder
+    from multiqa_integrations.langchain import MultiQAEmbeddings
     from multiqa_integrations.model import MULTI_QA, ModelSpec
     from multiqa_integrations.types import Document, Encoder, Hit
 
@@ -28,6 +29,7 @@ _HOMES = {
     "Hit": "types",
     "MULTI_QA": "model",
     "ModelSpec": "model",
+    "MultiQAEmbeddings": "langchain",
     "MultiQAEncoder": "encoder",
     "chunk": "chunking",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "Encoder",
     "Hit",
     "ModelSpec",
+    "MultiQAEmbeddings",
     "MultiQAEncoder",
     "__version__",
     "chunk",

@@ -14,6 +14,7 @@ _EXTRA_OF = {
     "qdrant_client": "qdrant",
     "qdrant_edge": "qdrant",
     "langchain_core": "langchain",
+    "langchain_text_splitters": "langchain",
     "llama_index": "llama-index",
     "pyarrow": "etl",
     "orjson": "etl",

@@ -197,7 +197,7 @@ def test_collections_from_creation_to_the_end(sibling: Path, tmp_path: Path) -> 
         (("collection", "create", "docs", "--path", "{tmp}", "--index", "x"), "FIELD:KIND"),
         (("collection", "create", "docs", "--path", "{tmp}", "--distance", "l2"), "'cosine' or"),
         (("search", "docs", "x", "--path", "{tmp}"), "found none"),
-        (("search", "docs", "x", "--path", "{tmp}", "--filter", "{}x"), "is no filter of Qdrant"),
+        (("search", "docs", "x", "--path", "{tmp}", "--filter", "{}x"), "no filter of Qdrant"),
         (("search", "docs", "x", "--url", "http://localhost:1"), "Is the server up"),
     ],
 )

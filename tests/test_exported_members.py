@@ -17,6 +17,7 @@ def test_the_package() -> None:
         "Encoder",
         "Hit",
         "ModelSpec",
+        "MultiQAEmbeddings",
         "MultiQAEncoder",
         "__version__",
         "chunk",
@@ -104,8 +105,9 @@ def test_every_store_has_every_method() -> None:
 def test_a_collection() -> None:
     members = [name for name in dir(qdrant.Collection) if not name.startswith("_")]
     assert members == [
-        *["aadd", "aclose", "acount", "add", "adelete", "aget", "ammr", "aopen", "asearch"],
-        *["close", "count", "delete", "get", "mmr", "open", "search"],
+        *["aadd", "aclose", "acount", "add", "adelete", "aget", "ammr", "ammr_by_vector", "aopen"],
+        *["asearch", "asearch_by_vector", "close", "count", "delete", "get", "mmr"],
+        *["mmr_by_vector", "open", "search", "search_by_vector"],
     ]
 
 

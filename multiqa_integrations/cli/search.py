@@ -23,7 +23,6 @@ from multiqa_integrations.cli.options import (
     open_at,
 )
 from multiqa_integrations.encoder import MultiQAEncoder
-from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.qdrant import Collection, check_collection
 from multiqa_integrations.types import Hit
@@ -68,7 +67,7 @@ def search(
         device=device,
         local_files_only=offline,
     )
-    condition = None if filter is None else _filter(filter)
+    condition = None if filter is None else _parse(filter)
     with open_at(url, path) as store:
         # Looked at first, since opening creates what is not there.
         check_collection(store, name, fingerprint=encoder.fingerprint, vector_name=vector_name)
@@ -101,12 +100,8 @@ def _fields(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _filter(text: str) -> models.Filter:
+def _parse(text: str) -> models.Filter:
     require("qdrant_client", purpose="a filter")
-    from pydantic import ValidationError
-    from qdrant_client import models
+    from multiqa_integrations.qdrant.conditions import parse_filter
 
-    try:
-        return models.Filter.model_validate_json(text)
-    except ValidationError as error:
-        raise ConfigurationError(f"--filter is no filter of Qdrant: {error}") from error
+    return parse_filter(text)

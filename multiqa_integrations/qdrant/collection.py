@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from tqdm import tqdm
 
+from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.errors import (
     ConfigurationError,
     TextTypeError,
@@ -246,8 +246,8 @@ class Collection:
         """Open a collection, as `open` does."""
         encoder = _encoder(encoder)
         # Imports the client, and reads the model's files for the fingerprint.
-        opened = await asyncio.to_thread(_store, store, url, path, client, api_key)
-        schema = await asyncio.to_thread(_schema, encoder, vector_name, sparse, payload_indexes)
+        opened = await in_thread(_store, store, url, path, client, api_key)
+        schema = await in_thread(_schema, encoder, vector_name, sparse, payload_indexes)
         try:
             report = await opened.aensure(name, schema, adopt=adopt, **create_options)
         except BaseException:
@@ -322,13 +322,13 @@ class Collection:
         """Encode documents and store them, as `add` does."""
         written: list[str] = []
         waiting: deque[_Item] = deque()
-        items = await asyncio.to_thread(self._items, documents, ids, metadatas)
+        items = await in_thread(self._items, documents, ids, metadatas)
         windows = self.encoder.encode_stream(self._texts(items, waiting))
 
         async def points() -> AsyncIterator[list[Point]]:
-            while (vectors := await asyncio.to_thread(next, windows, None)) is not None:
+            while (vectors := await in_thread(next, windows, None)) is not None:
                 batches = self._batches(vectors, waiting)
-                while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                while (batch := await in_thread(next, batches, None)) is not None:
                     written.extend(batch[0])
                     yield batch[1]
 
@@ -406,10 +406,22 @@ class Collection:
     ) -> list[Hit] | list[list[Hit]]:
         """Find the documents closest in meaning, as `search` does."""
         queries = [query] if isinstance(query, str) else check_texts(query)
-        wanted = await asyncio.to_thread(self._queries, queries, **options)
+        wanted = await in_thread(self._queries, queries, **options)
         answers = await self.store.aquery_batch(self.name, wanted)
         hits = [[self._hit(point) for point in points] for points in answers]
         return hits[0] if isinstance(query, str) else hits
+
+    def search_by_vector(self, vector: Vectors, **options: Unpack[SearchOptions]) -> list[Hit]:
+        """Find the documents closest to a unit vector `(384,)`, as `search` does."""
+        wanted = self._query(vector, None, **options)
+        return [self._hit(point) for point in self.store.query(self.name, wanted)]
+
+    async def asearch_by_vector(
+        self, vector: Vectors, **options: Unpack[SearchOptions]
+    ) -> list[Hit]:
+        """Find the documents closest to a vector, as `search_by_vector` does."""
+        wanted = self._query(vector, None, **options)
+        return [self._hit(point) for point in await self.store.aquery(self.name, wanted)]
 
     def mmr(
         self,
@@ -436,8 +448,14 @@ class Collection:
         Raises:
             As `search`.
         """
-        wanted = self._mmr(query, k, fetch_k, diversity, filter, with_vectors)
-        return [self._hit(point) for point in self.store.query(self.name, wanted)]
+        return self.mmr_by_vector(
+            self.encoder.encode_query([query])[0],
+            k,
+            fetch_k=fetch_k,
+            diversity=diversity,
+            filter=filter,
+            with_vectors=with_vectors,
+        )
 
     async def ammr(
         self,
@@ -450,9 +468,42 @@ class Collection:
         with_vectors: bool = False,
     ) -> list[Hit]:
         """Find documents that are close and differ, as `mmr` does."""
-        wanted = await asyncio.to_thread(
-            self._mmr, query, k, fetch_k, diversity, filter, with_vectors
+        vectors = await in_thread(self.encoder.encode_query, [query])
+        return await self.ammr_by_vector(
+            vectors[0],
+            k,
+            fetch_k=fetch_k,
+            diversity=diversity,
+            filter=filter,
+            with_vectors=with_vectors,
         )
+
+    def mmr_by_vector(
+        self,
+        vector: Vectors,
+        k: int = 4,
+        *,
+        fetch_k: int = 20,
+        diversity: float = 0.5,
+        filter: models.Filter | None = None,
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """Do as `mmr`, for a unit vector `(384,)`."""
+        wanted = self._mmr(vector, k, fetch_k, diversity, filter, with_vectors)
+        return [self._hit(point) for point in self.store.query(self.name, wanted)]
+
+    async def ammr_by_vector(
+        self,
+        vector: Vectors,
+        k: int = 4,
+        *,
+        fetch_k: int = 20,
+        diversity: float = 0.5,
+        filter: models.Filter | None = None,
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """Do as `mmr`, for a unit vector `(384,)`."""
+        wanted = self._mmr(vector, k, fetch_k, diversity, filter, with_vectors)
         return [self._hit(point) for point in await self.store.aquery(self.name, wanted)]
 
     def get(self, ids: Sequence[str]) -> list[Document]:
@@ -587,8 +638,22 @@ class Collection:
             )
 
     def _queries(
+        self, queries: list[str], *, hybrid: bool = False, **options: Any
+    ) -> list[PointQuery]:
+        words: list[SparseVector | None] = [None] * len(queries)
+        if hybrid:
+            self._check_hybrid()
+            words = list(bm25.encode_queries(queries))
+        vectors = self.encoder.encode_query(queries)
+        return [
+            self._query(vector, sparse, **options)
+            for vector, sparse in zip(vectors, words, strict=True)
+        ]
+
+    def _query(
         self,
-        queries: list[str],
+        vector: Vectors,
+        words: SparseVector | None,
         *,
         limit: int = 10,
         offset: int = 0,
@@ -599,32 +664,27 @@ class Collection:
         candidates: int | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
-    ) -> list[PointQuery]:
-        words: list[SparseVector | None] = [None] * len(queries)
+    ) -> PointQuery:
         if hybrid:
-            self._check_hybrid()
-            words = list(bm25.encode_queries(queries))
-        return [
-            PointQuery(
-                vector=vector,
-                vector_name=self._vector_name,
-                sparse=sparse,
-                sparse_name=self._sparse or "",
-                limit=limit,
-                offset=offset,
-                filter=filter,
-                score_threshold=score_threshold,
-                candidates=candidates,
-                exact=exact,
-                hnsw_ef=hnsw_ef,
-                with_vectors=with_vectors,
-            )
-            for vector, sparse in zip(self.encoder.encode_query(queries), words, strict=True)
-        ]
+            raise ConfigurationError("a hybrid search needs the query's words, not its vector.")
+        return PointQuery(
+            vector=vector,
+            vector_name=self._vector_name,
+            sparse=words,
+            sparse_name=self._sparse or "",
+            limit=limit,
+            offset=offset,
+            filter=filter,
+            score_threshold=score_threshold,
+            candidates=candidates,
+            exact=exact,
+            hnsw_ef=hnsw_ef,
+            with_vectors=with_vectors,
+        )
 
     def _mmr(
         self,
-        query: str,
+        vector: Vectors,
         k: int,
         fetch_k: int,
         diversity: float,
@@ -632,7 +692,7 @@ class Collection:
         with_vectors: bool,
     ) -> PointQuery:
         return PointQuery(
-            vector=self.encoder.encode_query([query])[0],
+            vector=vector,
             vector_name=self._vector_name,
             limit=k,
             candidates=fetch_k,

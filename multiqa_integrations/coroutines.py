@@ -1,0 +1,48 @@
+"""Run blocking work for coroutines: in a few threads of the process, not on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# One call of the encoder puts all processors to work; more threads than this would only wait.
+_THREADS = 4
+
+_pool: ThreadPoolExecutor | None = None
+_lock = threading.Lock()
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `work` in a thread and await its result; context variables go along.
+
+    However many coroutines call at once, a few threads serve them in turn.
+    """
+    call = functools.partial(contextvars.copy_context().run, work, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="multiqa")
+        return _pool
+
+
+def _forget() -> None:
+    """In a forked child: the parent's threads do not live here."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,27 @@
+"""Keys for LangChain's `index()` that Qdrant takes as ids."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+from langchain_core.documents import Document
+
+# Never change it: what was indexed is found again by it.
+_NAMESPACE = uuid.UUID("8b1b8a2b-34f0-5b8c-9d2e-4a2f7c1d6e53")
+
+
+def uuid5_key_encoder(document: Document) -> str:
+    """Give the key of a document for `langchain_core.indexing.index()`: a UUID.
+
+    It depends on the text and the metadata, so that either's change is a new document. The keys
+    that LangChain makes by itself are digests, which Qdrant does not take as ids.
+
+    Example:
+        >>> uuid5_key_encoder(Document("text", metadata={"a": 1, "b": 2}))
+        'f46a2de2-4e82-5c33-98d4-f2b6eb5cbb2f'
+    """
+    content = json.dumps(
+        [document.page_content, document.metadata], sort_keys=True, ensure_ascii=True, default=str
+    )
+    return str(uuid.uuid5(_NAMESPACE, content))
