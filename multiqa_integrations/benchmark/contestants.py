@@ -28,10 +28,16 @@ PEERS: dict[str, tuple[str, ...]] = {
     "transformers": ("transformers", "torch"),
 }
 
+ADAPTERS: dict[str, tuple[str, ...]] = {
+    "MultiQAEmbeddings": ("langchain_core",),
+    "HuggingFaceEmbeddings": ("langchain_huggingface", "sentence_transformers", "torch"),
+}
+
 
 def why_absent(name: str) -> str | None:
     """Tell why a contestant cannot take part on this machine; None if it can."""
-    missing = [package for package in PEERS.get(name, ()) if not is_installed(package)]
+    needed = (PEERS | ADAPTERS).get(name, ())
+    missing = [package for package in needed if not is_installed(package)]
     if missing:
         return f"not installed ({', '.join(missing)})"
     if OURS.get(name) == "bfloat16":

@@ -58,6 +58,34 @@ def query(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Resu
     return {"latencies": latencies, "peak_mb": peak_memory(), "remark": remark}
 
 
+def adapter(*, contestant: str, model: str, limit_tokens: int, texts: str, queries: str) -> Result:
+    """Embed a query, many queries and documents through an adapter of a framework."""
+    from multiqa_integrations.benchmark import adapters
+    from multiqa_integrations.benchmark.machine import peak_memory
+
+    asked, documents = _read(queries), _read(texts)
+    begin = time.perf_counter()
+    embed_documents, embed_query = adapters.load(contestant, model, limit_tokens)
+    embed_query(asked[0])
+    first_s = time.perf_counter() - begin
+    for text in asked[1:6]:
+        embed_query(text)
+    latencies = []
+    for text in asked:
+        begin = time.perf_counter()
+        embed_query(text)
+        latencies.append(time.perf_counter() - begin)
+    embed_documents(documents[:32])
+    begin = time.perf_counter()
+    embed_documents(documents)
+    return {
+        "first_s": first_s,
+        "query_s": float(np.median(latencies)),
+        "documents_s": time.perf_counter() - begin,
+        "peak_mb": peak_memory(),
+    }
+
+
 def threads(*, model: str, limit_tokens: int, texts: str, threads: int, queries: int) -> Result:
     """Let threads share one encoder, and compare with one query after another."""
     pool = _read(texts)
@@ -234,5 +262,16 @@ def _longest_pause(call: Callable[[], Any]) -> tuple[float, Any]:
 
 JOBS: dict[str, Callable[..., Result]] = {
     job.__name__: job
-    for job in (encode, first_vector, query, threads, stream, huge, neighbours, chunk, search)
+    for job in (
+        adapter,
+        encode,
+        first_vector,
+        query,
+        threads,
+        stream,
+        huge,
+        neighbours,
+        chunk,
+        search,
+    )
 }

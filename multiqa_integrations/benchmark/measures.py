@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.benchmark import comparison, endurance, quality, search
+from multiqa_integrations.benchmark import adapters, comparison, endurance, quality, search
 from multiqa_integrations.benchmark.machine import describe_machine
 from multiqa_integrations.benchmark.results import Table
 from multiqa_integrations.benchmark.session import Session
@@ -26,6 +26,7 @@ MEASURES: dict[str, Callable[[Session], list[Table]]] = {
     "quality": quality.quality,
     "chunk": endurance.chunk,
     "search": search.search,
+    "langchain": adapters.langchain,
 }
 
 

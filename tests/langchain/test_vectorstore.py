@@ -1,0 +1,324 @@
+"""The vector store in LangChain: beyond the official suite."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+from langchain_core.indexing import IndexingResult, InMemoryRecordManager, index
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
+from langchain_qdrant import QdrantVectorStore
+from pydantic import ValidationError
+from qdrant_client import QdrantClient, models
+
+from multiqa_integrations.errors import (
+    CollectionMismatchError,
+    CollectionWarning,
+    ConfigurationError,
+)
+from multiqa_integrations.langchain import (
+    MultiQAEmbeddings,
+    MultiQARetriever,
+    MultiQAVectorStore,
+    uuid5_key_encoder,
+)
+from multiqa_integrations.qdrant import Store
+from multiqa_integrations.testing import FakeEncoder
+
+EMBEDDINGS = MultiQAEmbeddings(encoder=FakeEncoder())
+DOCUMENTS = [
+    Document("The red button stops the machine.", id="m#1", metadata={"chapter": 1, "safe": True}),
+    Document("Oil the chain once a year.", id="m#2", metadata={"chapter": 2, "by": {"who": "me"}}),
+    Document("The green button starts the machine.", id="m#3", metadata={"chapter": 1.5}),
+]
+
+
+@pytest.fixture
+def vectors(store: Store, name: str) -> MultiQAVectorStore:
+    made = MultiQAVectorStore(EMBEDDINGS, collection_name=name, store=store, sparse=True)
+    assert made.add_documents(DOCUMENTS) == ["m#1", "m#2", "m#3"]
+    return made
+
+
+class Counting(FakeEncoder):
+    calls = 0
+
+    def encode(self, texts: Any, *, show_progress: bool = False) -> Any:
+        self.calls += 1
+        return super().encode(texts)
+
+
+def ids(documents: list[Document]) -> list[str | None]:
+    return [document.id for document in documents]
+
+
+def test_nothing_is_embedded_at_construction_and_once_a_query() -> None:
+    encoder = Counting()
+    made = MultiQAVectorStore(MultiQAEmbeddings(encoder=encoder), client=QdrantClient(":memory:"))
+    assert encoder.calls == 0
+    made.add_documents(DOCUMENTS)
+    encoder.calls = 0
+    made.max_marginal_relevance_search("button", k=2)
+    assert encoder.calls == 1
+
+
+def test_scores_are_cosines_and_relevance_is_between_0_and_1(vectors: MultiQAVectorStore) -> None:
+    (document, score), *_ = vectors.similarity_search_with_score(DOCUMENTS[0].page_content)
+    assert document.id == "m#1"
+    assert score == pytest.approx(1.0, abs=1e-5)
+    relevant = vectors.similarity_search_with_relevance_scores(DOCUMENTS[0].page_content)
+    assert relevant[0][1] == pytest.approx(1.0, abs=1e-5)
+    assert all(0.0 <= score <= 1.0 for _, score in relevant)
+    only = vectors.similarity_search_with_relevance_scores("red button", score_threshold=0.7)
+    assert ids([document for document, _ in only]) == ["m#1"]
+
+
+def test_by_vector(vectors: MultiQAVectorStore) -> None:
+    vector = EMBEDDINGS.embed_query("red button")
+    assert ids(vectors.similarity_search_by_vector(vector, k=2)) == ids(
+        vectors.similarity_search("red button", k=2)
+    )
+    assert vectors.similarity_search_with_score_by_vector(vector, k=1)[0][0].id == "m#1"
+    mmr = vectors.max_marginal_relevance_search_by_vector(vector, k=2, lambda_mult=1.0)
+    assert ids(mmr)[0] == "m#1"
+
+
+def test_lambda_mult_at_both_ends(vectors: MultiQAVectorStore) -> None:
+    vectors.add_texts(["The red button stops the machine!"], ids=["nearly m#1"])
+    query = "the red button stops the machine"
+    close = ids(vectors.max_marginal_relevance_search(query, k=2, lambda_mult=1.0))
+    assert set(close) == {"m#1", "nearly m#1"}, "closeness only"
+    different = ids(vectors.max_marginal_relevance_search(query, k=2, lambda_mult=0.0))
+    assert different[1] == "m#2", "difference only"
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ConfigurationError, match="lambda_mult"):
+            vectors.max_marginal_relevance_search(query, lambda_mult=wrong)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ({"chapter": 1}, {"m#1"}),
+        ({"chapter": 1.5}, {"m#3"}),
+        ({"chapter": [1, 2]}, {"m#1", "m#2"}),
+        ({"safe": True}, {"m#1"}),
+        ({"safe": None}, {"m#2", "m#3"}),
+        ({"by": {"who": "me"}}, {"m#2"}),
+        ({"by.who": "me", "chapter": 2}, {"m#2"}),
+        ({"by.who": "me", "chapter": 1}, set()),
+        ({}, {"m#1", "m#2", "m#3"}),
+        ({"must_not": [{"key": "metadata.chapter", "match": {"value": 1}}]}, {"m#2", "m#3"}),
+        (models.Filter(must=[models.HasIdCondition(has_id=[7])]), set()),
+    ],
+)
+def test_filters(vectors: MultiQAVectorStore, condition: Any, expected: set[str]) -> None:
+    found = vectors.similarity_search("machine", filter=condition)
+    assert set(ids(found)) == expected
+    retriever = vectors.as_retriever(search_kwargs={"filter": condition})
+    assert set(ids(retriever.invoke("machine"))) == expected
+
+
+def test_bad_filters_and_options(vectors: MultiQAVectorStore) -> None:
+    with pytest.raises(ConfigurationError, match="expected a dict"):
+        vectors.similarity_search("x", filter="chapter = 1")
+    with pytest.raises(ConfigurationError, match="no filter of Qdrant"):
+        vectors.similarity_search("x", filter={"must": "?"})
+    with pytest.raises(ConfigurationError, match="is bytes"):
+        vectors.similarity_search("x", filter={"a": b"x"})
+    with pytest.raises(TypeError, match="colour"):
+        vectors.similarity_search("x", colour="red")
+    with pytest.raises(ConfigurationError, match="unknown options: colour"):
+        vectors.add_texts(["x"], colour="red")
+    with pytest.raises(ConfigurationError, match="delete everything"):
+        vectors.delete()
+    assert vectors.delete(["m#1"])
+    assert vectors.delete(filter={"chapter": 2})
+    assert vectors.collection.count() == 1
+
+
+def test_generators_and_mixed_ids(store: Store, name: str) -> None:
+    made = MultiQAVectorStore(EMBEDDINGS, name, store=store)
+    assert len(made.add_documents(Document(f"text {n}") for n in range(5))) == 5
+    assert len(made.add_texts(f"more {n}" for n in range(5))) == 5
+    given = made.add_texts(["a", "b"], ids=["x", None], metadatas=[{"n": 1}, {"n": 2}])
+    assert given[0] == "x"
+    assert ids(made.get_by_ids(given)) == given
+    assert made.collection.count() == 12
+    with pytest.raises(ConfigurationError, match="1 ids for 2 documents"):
+        made.add_documents([Document("a"), Document("b")], ids=["x"])
+
+
+def test_hybrid(vectors: MultiQAVectorStore) -> None:
+    assert vectors.similarity_search("oiling", k=1, hybrid=True)[0].id == "m#2"
+
+
+def test_retrievers(vectors: MultiQAVectorStore) -> None:
+    assert isinstance(vectors.as_retriever(), MultiQARetriever)
+    assert len(vectors.as_retriever(k=2).invoke("machine")) == 2
+    assert len(vectors.as_retriever(search_kwargs={"k": 1}).invoke("machine")) == 1
+    assert len(vectors.as_retriever(k=1).invoke("machine", k=3)) == 3
+    assert len(vectors.as_retriever(search_type="mmr", k=2).invoke("machine")) == 2
+    strict = vectors.as_retriever(
+        search_type="similarity_score_threshold", search_kwargs={"score_threshold": 0.99}
+    )
+    assert ids(strict.invoke(DOCUMENTS[0].page_content)) == ["m#1"]
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        vectors.as_retriever(k=0)
+
+
+def test_chains(vectors: MultiQAVectorStore) -> None:
+    """`retriever | …` with invoke, batch and their asynchronous twins; a stand-in for a model."""
+    answer = RunnableLambda(lambda prompt: prompt.to_messages()[-1].content)
+    prompt = ChatPromptTemplate.from_template("{context}|{question}")
+    chain = (
+        {
+            "context": vectors.as_retriever(k=1) | (lambda found: found[0].page_content),
+            "question": RunnablePassthrough(),
+        }
+        | prompt
+        | answer
+        | StrOutputParser()
+    )
+    expected = "The red button stops the machine.|red button"
+    assert chain.invoke("red button") == expected
+    assert chain.batch(["red button", "oil"])[1].startswith("Oil the chain")
+    assert asyncio.run(chain.ainvoke("red button")) == expected
+
+
+def test_made_of_texts(tmp_path: Path) -> None:
+    first = MultiQAVectorStore.from_texts(
+        ["a red fish"], EMBEDDINGS, [{"n": 1}], ids=["fish"], path=tmp_path, collection_name="docs"
+    )
+    first.close()
+
+    async def again() -> MultiQAVectorStore:
+        return await MultiQAVectorStore.afrom_documents(
+            [Document("a blue bird", id="bird")], EMBEDDINGS, path=tmp_path, collection_name="docs"
+        )
+
+    second = asyncio.run(again())
+    assert second.collection.count() == 2
+    assert second.similarity_search("red fish", k=1)[0].metadata == {"n": 1}
+    second.close()
+
+
+def test_other_embeddings_and_other_models_are_kept_out(tmp_path: Path) -> None:
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+
+    with pytest.raises(ConfigurationError, match="expected MultiQAEmbeddings"):
+        MultiQAVectorStore(DeterministicFakeEmbedding(size=384), path=tmp_path)  # type: ignore[arg-type]
+    MultiQAVectorStore(EMBEDDINGS, path=tmp_path).close()
+    with pytest.raises(CollectionMismatchError, match="fingerprint"):
+        MultiQAVectorStore(MultiQAEmbeddings(encoder=FakeEncoder(seed=1)), path=tmp_path)
+
+
+# --- with langchain-qdrant ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def client() -> Iterator[QdrantClient]:
+    opened = QdrantClient(":memory:")
+    yield opened
+    opened.close()
+
+
+def test_what_langchain_qdrant_wrote_is_read(client: QdrantClient) -> None:
+    vector = models.VectorParams(size=384, distance=models.Distance.COSINE)
+    client.create_collection("docs", vectors_config=vector)
+    theirs = QdrantVectorStore(client, "docs", embedding=EMBEDDINGS)
+    (written,) = theirs.add_documents([Document("a red fish", metadata={"n": 1})])
+    with pytest.warns(CollectionWarning, match="adopt=True"):
+        ours = MultiQAVectorStore(EMBEDDINGS, "docs", client=client)
+    (found,) = ours.similarity_search("red fish")
+    assert (found.page_content, found.metadata) == ("a red fish", {"n": 1})
+    assert found.id == str(__import__("uuid").UUID(written))
+    assert MultiQAVectorStore(EMBEDDINGS, "docs", client=client, adopt=True).delete([written])
+    assert ours.collection.count() == 0
+
+
+def test_what_was_written_here_is_read_by_langchain_qdrant(client: QdrantClient) -> None:
+    ours = MultiQAVectorStore(EMBEDDINGS, "docs", client=client)
+    ours.add_documents(DOCUMENTS)
+    theirs = QdrantVectorStore(client, "docs", embedding=EMBEDDINGS)
+    (document, score) = theirs.similarity_search_with_score("red button", k=1)[0]
+    assert document.page_content == DOCUMENTS[0].page_content
+    assert document.metadata["chapter"] == 1
+    assert score == pytest.approx(ours.similarity_search_with_score("red button", k=1)[0][1])
+    theirs.add_texts(["written by the other"], metadatas=[{"n": 9}])
+    assert ours.similarity_search("written by the other", k=1)[0].metadata == {"n": 9}
+
+
+# --- LangChain's index() ------------------------------------------------------------------------
+
+
+def contents(store: MultiQAVectorStore) -> set[str]:
+    points, _ = store.collection.store.scroll(store.collection.name, limit=1000)
+    return {point.payload["page_content"] for point in points}
+
+
+def documents(*texts: str, source: str = "s") -> list[Document]:
+    return [Document(text, metadata={"source": source}) for text in texts]
+
+
+@pytest.mark.parametrize("cleanup", ["incremental", "full", "scoped_full"])
+def test_index(store: Store, name: str, cleanup: Any) -> None:
+    made = MultiQAVectorStore(EMBEDDINGS, name, store=store)
+    manager = InMemoryRecordManager("test")
+    manager.create_schema()
+
+    def run(*texts: str) -> IndexingResult:
+        return index(
+            documents(*texts),
+            manager,
+            made,
+            cleanup=cleanup,
+            source_id_key="source",
+            key_encoder=uuid5_key_encoder,
+        )
+
+    assert run("a", "b", "c")["num_added"] == 3
+    assert run("a", "b", "c") == {
+        "num_added": 0, "num_updated": 0, "num_skipped": 3, "num_deleted": 0
+    }  # fmt: skip
+    changed = run("a", "b2", "c")
+    assert (changed["num_added"], changed["num_deleted"]) == (1, 1)
+    assert contents(made) == {"a", "b2", "c"}
+
+
+def test_an_emptied_store_is_filled_again_only_by_force(store: Store, name: str) -> None:
+    """The record manager does not look into the store: docs/langchain.md says what to do."""
+    made = MultiQAVectorStore(EMBEDDINGS, name, store=store)
+    manager = InMemoryRecordManager("test")
+    manager.create_schema()
+    settings: Any = {
+        "cleanup": "full", "source_id_key": "source", "key_encoder": uuid5_key_encoder
+    }  # fmt: skip
+    index(documents("a", "b"), manager, made, **settings)
+    store.drop(name)
+    made = MultiQAVectorStore(EMBEDDINGS, name, store=store)
+    assert index(documents("a", "b"), manager, made, **settings)["num_skipped"] == 2
+    assert contents(made) == set()
+    index(documents("a", "b"), manager, made, force_update=True, **settings)
+    assert contents(made) == {"a", "b"}
+
+
+def test_keys_depend_on_text_and_metadata_only() -> None:
+    key = uuid5_key_encoder(Document("text", metadata={"a": 1, "b": [2]}))
+    assert key == uuid5_key_encoder(Document("text", id="x", metadata={"b": [2], "a": 1}))
+    others = [Document("text"), Document("other", metadata={"a": 1, "b": [2]})]
+    assert key not in {uuid5_key_encoder(one) for one in others}
+
+
+def test_metadata_is_untouched(vectors: MultiQAVectorStore) -> None:
+    (found,) = vectors.get_by_ids(["m#2"])
+    assert found == DOCUMENTS[1]
+    assert json.dumps(found.metadata) == json.dumps(DOCUMENTS[1].metadata)
+    assert np.all([not key.startswith("_") for key in found.metadata])
