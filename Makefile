@@ -32,8 +32,8 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
-	@echo "Installing torch and the development tools into $(VENV) ..."
-	$(PIP) -c constraints.txt -e '.[cli,torch,dev]'
+	@echo "Installing torch, the frameworks and the development tools into $(VENV) ..."
+	$(PIP) -c constraints.txt -e '.[cli,langchain,torch,dev]'
 	@touch $@
 
 # --- what it is for -----------------------------------------------------------------------
@@ -47,7 +47,7 @@ demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
 	$(BIN)/multiqa demo
 
 test: $(VENV)/.stamp-dev ## install what is needed and run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 check: lint types imports docs wheel ## run every check below
 

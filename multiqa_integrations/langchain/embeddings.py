@@ -160,5 +160,5 @@ class MultiQAEmbeddings(Serializable, Embeddings):
         return super().to_json() if self.encoder is None else self.to_json_not_implemented()
 
     def _settings(self) -> dict[str, Any]:
-        fields = type(self).model_fields.keys() - _NOT_OF_THE_ENCODER
-        return {name: getattr(self, name) for name in fields}
+        # What was not given is left to the encoder, whose defaults these are.
+        return {name: getattr(self, name) for name in self.model_fields_set - _NOT_OF_THE_ENCODER}

@@ -19,7 +19,7 @@ def uuid5_key_encoder(document: Document) -> str:
 
     Example:
         >>> uuid5_key_encoder(Document("text", metadata={"a": 1, "b": 2}))
-        'f46a2de2-4e82-5c33-98d4-f2b6eb5cbb2f'
+        'c4c3108d-1ff4-5584-80f1-7b493606a04d'
     """
     content = json.dumps(
         [document.page_content, document.metadata], sort_keys=True, ensure_ascii=True, default=str

@@ -69,7 +69,7 @@ def copy(
         target: Where to; the same store if `to` is another name.
         collection: The collection, or an alias.
         to: Its name in the target; by default the same.
-        progress: Called with the number of points of each page that is done.
+        progress: Called with numbers of points as they are done.
 
     Returns:
         What was copied.
@@ -117,7 +117,7 @@ def reembed(
         encoder: The other model.
         to: The new collection; by default a name with the beginning of the fingerprint.
         content_payload_key: Where the text is in the payload.
-        progress: Called with the number of points of each page that is done.
+        progress: Called with numbers of points as they are done.
 
     Returns:
         What was done.
@@ -181,7 +181,8 @@ def _move(
     begun = target.count(to) > 0
     written = unchanged = 0
     sample = _Sample()
-    with Uploader(target, to) as uploader:
+    told = progress or (lambda _: None)
+    with Uploader(target, to, progress=told) as uploader:
         for page in _pages(source, collection):
             sample.see(page)
             there: Mapping[PointId, Point] = {}
@@ -193,8 +194,8 @@ def _move(
                 uploader.add(change(missing))
             written += len(missing)
             unchanged += len(page) - len(missing)
-            if progress is not None:
-                progress(len(page))
+            if len(page) > len(missing):
+                told(len(page) - len(missing))
     target.optimize(to, minimum=20_000)
     _verify(source, collection, target, to, sample.points, same)
     return MoveReport(collection, to, written + unchanged, written, unchanged)

@@ -113,7 +113,7 @@ def test_progress_is_told_by_the_thread_that_adds(store: Store) -> None:
 # --- faults -------------------------------------------------------------------------------------
 
 EVERY_FAULT = [
-    Faults(throttled=0.2),
+    Faults(throttled=0.1),
     Faults(too_busy=0.5, too_busy_above=40),
     Faults(unavailable=0.3),
     Faults(reset_before=0.3),
@@ -121,12 +121,12 @@ EVERY_FAULT = [
     Faults(slow=0.05),
     Faults(bad=frozenset({0, 77, 500, 501, 999})),
     Faults(
-        throttled=0.05,
+        throttled=0.03,
         too_busy=0.1,
         too_busy_above=40,
-        unavailable=0.1,
-        reset_before=0.1,
-        reset_after=0.1,
+        unavailable=0.05,
+        reset_before=0.05,
+        reset_after=0.05,
         bad=frozenset({5, 750}),
     ),
 ]
@@ -201,7 +201,7 @@ def test_it_is_not_the_points(loopback: LoopbackQdrant, store: Store) -> None:
         pytest.raises(WriteRejectedError, match="all 256 points of a request were refused"),
         Uploader(store, "docs", threads=1) as uploader,
     ):
-        uploader.add(points(2000))
+        uploader.add(points(1200))
     assert loopback.seen["upsert"] < 1100
 
 
