@@ -15,7 +15,7 @@ _EXTRA_OF = {
     "qdrant_edge": "qdrant",
     "langchain_core": "langchain",
     "langchain_text_splitters": "langchain",
-    "llama_index": "llama-index",
+    "llama_index.core": "llama-index",
     "pyarrow": "etl",
     "orjson": "etl",
     "typer": "cli",
@@ -25,7 +25,10 @@ _EXTRA_OF = {
 
 def is_installed(package: str) -> bool:
     """Tell whether `package` could be imported, without importing it."""
-    return importlib.util.find_spec(package) is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that it should be in
+        return False
 
 
 def require(package: str, *, purpose: str) -> ModuleType:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from multiqa_integrations._optional import require
 from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.ensure import check_collection, ensure_collection
 from multiqa_integrations.qdrant.moving import MoveReport, copy, reembed
@@ -57,10 +58,12 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Each brings its engine's library along; that of servers takes seconds to import.
     if name == "EdgeStore":
+        require("qdrant_edge", purpose="EdgeStore")
         from multiqa_integrations.qdrant.edge import EdgeStore
 
         return EdgeStore
     if name == "ServerStore":
+        require("qdrant_client", purpose="ServerStore")
         from multiqa_integrations.qdrant.server import ServerStore
 
         return ServerStore

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, overload
@@ -14,24 +12,19 @@ from tqdm import tqdm
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.errors import (
     ConfigurationError,
-    TextTypeError,
     WriteRejectedError,
 )
 from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.documents import Intake, PayloadLayout
 from multiqa_integrations.qdrant.ensure import sparse_name
 from multiqa_integrations.qdrant.points import (
     Point,
-    PointId,
     PointQuery,
     ScoredPoint,
     SparseVector,
-    Vector,
-    json_payload,
     lookup_ids,
-    point_id,
 )
 from multiqa_integrations.qdrant.schema import (
-    RESERVED_KEY,
     SPARSE_NAME,
     CollectionReport,
     CollectionSchema,
@@ -41,59 +34,16 @@ from multiqa_integrations.qdrant.schema import (
 )
 from multiqa_integrations.qdrant.store import Store, open_store
 from multiqa_integrations.qdrant.upload import Uploader, upload_async
-from multiqa_integrations.texts import check_text, check_texts
+from multiqa_integrations.texts import check_texts
 from multiqa_integrations.types import Document, Encoder, Hit, Vectors
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient, models
     from typing_extensions import Unpack
 
-_BATCH = 256  # points that are made at a time
-
 # An embedded collection compares a query with every point that was written since it was last
 # optimised: up to so many that is as fast as following a graph.
 _OPTIMIZE_AT = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class PayloadLayout:
-    """Where a point keeps a document; the default is what langchain-qdrant reads and writes.
-
-    Attributes:
-        content_key: The payload key of the text.
-        metadata_key: The payload key of the metadata.
-    """
-
-    content_key: str = "page_content"
-    metadata_key: str = "metadata"
-
-    def payload(self, document: Document, index: int, fingerprint: str) -> dict[str, Any]:
-        """Make the payload of a document, item `index` of the input."""
-        text = check_text(document.text, index)
-        where = f"the metadata of document {index if document.id is None else repr(document.id)}"
-        if not isinstance(document.metadata, Mapping):
-            raise ConfigurationError(f"{where} is {type(document.metadata).__name__}, not a dict.")
-        own: dict[str, Any] = {"fingerprint": fingerprint}
-        if document.id is not None and document.id != point_id(document.id):
-            own["id"] = json_payload(document.id, "the id")
-        return {
-            self.content_key: text,
-            self.metadata_key: json_payload(document.metadata, where),
-            RESERVED_KEY: own,
-        }
-
-    def document_id(self, point: Point) -> str:
-        """Give a point's id as its writer knew it."""
-        own = point.payload.get(RESERVED_KEY)
-        return str(own["id"]) if isinstance(own, Mapping) and "id" in own else str(point.id)
-
-    def document(self, point: Point) -> Document:
-        """Make the document of a point."""
-        return Document(
-            text=str(point.payload.get(self.content_key) or ""),
-            id=self.document_id(point),
-            metadata=point.payload.get(self.metadata_key) or {},
-        )
 
 
 class SearchOptions(TypedDict, total=False):
@@ -297,20 +247,17 @@ class Collection:
             StoreError: The store failed for good. What was added before stays; add all again:
                 the same ids overwrite.
         """
-        written: list[str] = []
-        waiting: deque[_Item] = deque()
-        items = self._items(documents, ids, metadatas)
+        intake = self._intake(documents, ids, metadatas)
         with tqdm(total=_length(documents), unit="doc", disable=not show_progress) as bar:
             try:
                 with Uploader(self.store, self.name, progress=bar.update) as uploader:
-                    for vectors in self.encoder.encode_stream(self._texts(items, waiting)):
-                        for given, points in self._batches(vectors, waiting):
-                            written.extend(given)
+                    for vectors in self.encoder.encode_stream(intake.texts()):
+                        for points in intake.points(vectors):
                             uploader.add(points)
             except WriteRejectedError as error:
-                raise _by_document_ids(error, written) from error
+                raise intake.named(error) from error
         self.store.optimize(self.name, minimum=_OPTIMIZE_AT)
-        return written
+        return intake.ids
 
     async def aadd(
         self,
@@ -320,24 +267,21 @@ class Collection:
         metadatas: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str]:
         """Encode documents and store them, as `add` does."""
-        written: list[str] = []
-        waiting: deque[_Item] = deque()
-        items = await in_thread(self._items, documents, ids, metadatas)
-        windows = self.encoder.encode_stream(self._texts(items, waiting))
+        intake = await in_thread(self._intake, documents, ids, metadatas)
+        windows = self.encoder.encode_stream(intake.texts())
 
         async def points() -> AsyncIterator[list[Point]]:
             while (vectors := await in_thread(next, windows, None)) is not None:
-                batches = self._batches(vectors, waiting)
+                batches = intake.points(vectors)
                 while (batch := await in_thread(next, batches, None)) is not None:
-                    written.extend(batch[0])
-                    yield batch[1]
+                    yield batch
 
         try:
             await upload_async(self.store, self.name, points())
         except WriteRejectedError as error:
-            raise _by_document_ids(error, written) from error
+            raise intake.named(error) from error
         await self.store.aoptimize(self.name, minimum=_OPTIMIZE_AT)
-        return written
+        return intake.ids
 
     def delete(
         self, ids: Sequence[str] | None = None, *, filter: models.Filter | None = None
@@ -560,82 +504,21 @@ class Collection:
 
     # --- between texts and points -----------------------------------------------------------
 
-    def _items(
+    def _intake(
         self,
         documents: Iterable[str | Document],
         ids: Sequence[str | None] | None,
         metadatas: Sequence[Mapping[str, Any]] | None,
-    ) -> Iterable[_Item]:
-        if isinstance(documents, str | bytes | Document) or not isinstance(documents, Iterable):
-            raise TextTypeError(
-                f"expected texts or documents, got one {type(documents).__name__}. Pass a list."
-            )
-        for name, given in (("ids", ids), ("metadatas", metadatas)):
-            if given is None:
-                continue
-            if not isinstance(documents, Sequence) or len(given) != len(documents):
-                size = len(documents) if isinstance(documents, Sequence) else "a generator of"
-                raise ConfigurationError(
-                    f"{len(given)} {name} for {size} documents. Give one for each, in a list; "
-                    "or give Documents, which have their own."
-                )
-        items = (
-            self._item(
-                index,
-                document,
-                None if ids is None else ids[index],
-                None if metadatas is None else metadatas[index],
-            )
-            for index, document in enumerate(documents)
+    ) -> Intake:
+        return Intake(
+            documents,
+            ids,
+            metadatas,
+            layout=self._layout,
+            fingerprint=self.encoder.fingerprint,
+            vector_name=self._vector_name,
+            sparse_name=self._sparse,
         )
-        return list(items) if isinstance(documents, Sequence) else items
-
-    def _item(
-        self,
-        index: int,
-        document: str | Document,
-        given_id: str | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> _Item:
-        if isinstance(document, Document):
-            if given_id is not None or metadata is not None:
-                raise ConfigurationError(
-                    f"document {index} has its own id and metadata: leave ids and metadatas out."
-                )
-        else:
-            document = Document(check_text(document, index), given_id, metadata or {})
-        identity = point_id(document.id)
-        return _Item(
-            given_id=str(identity) if document.id is None else document.id,
-            point_id=identity,
-            payload=self._layout.payload(document, index, self.encoder.fingerprint),
-        )
-
-    def _texts(self, items: Iterable[_Item], waiting: deque[_Item]) -> Iterator[str]:
-        """Hand on the texts to be encoded, and keep what they belong to."""
-        for item in items:
-            waiting.append(item)
-            yield item.payload[self._layout.content_key]
-
-    def _batches(
-        self, vectors: Vectors, waiting: deque[_Item]
-    ) -> Iterator[tuple[list[str], list[Point]]]:
-        """Join vectors to the items that wait for them, in batches of ids and points."""
-        for start in range(0, len(vectors), _BATCH):
-            rows = vectors[start : start + _BATCH]
-            items = [waiting.popleft() for _ in rows]
-            named: list[dict[str, Vector]] = [{self._vector_name: row} for row in rows]
-            if self._sparse is not None:
-                texts = [item.payload[self._layout.content_key] for item in items]
-                for vectors_of_one, words in zip(named, bm25.encode_documents(texts), strict=True):
-                    vectors_of_one[self._sparse] = words
-            yield (
-                [item.given_id for item in items],
-                [
-                    Point(item.point_id, vectors_of_one, item.payload)
-                    for item, vectors_of_one in zip(items, named, strict=True)
-                ],
-            )
 
     def _queries(
         self, queries: list[str], *, hybrid: bool = False, **options: Any
@@ -722,15 +605,6 @@ class Collection:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A document on its way: all of its point but the vectors."""
-
-    given_id: str
-    point_id: PointId
-    payload: dict[str, Any]
-
-
 def _encoder(encoder: Encoder | None) -> Encoder:
     if encoder is None:
         from multiqa_integrations.encoder import MultiQAEncoder
@@ -782,14 +656,6 @@ def _sparse_vector(schema: CollectionSchema, report: CollectionReport) -> str | 
     if schema.sparse_name is not None:
         return schema.sparse_name
     return SPARSE_NAME if SPARSE_NAME in report.state.sparse else None
-
-
-def _by_document_ids(error: WriteRejectedError, given: Iterable[str]) -> WriteRejectedError:
-    """Name the refused documents as the caller knows them."""
-    names = {str(point_id(one)): one for one in given}
-    return WriteRejectedError(
-        str(error), reasons={names.get(one, one): why for one, why in error.reasons.items()}
-    )
 
 
 def _length(documents: Iterable[object]) -> int | None:

@@ -6,16 +6,16 @@ import asyncio
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import numpy as np
+import qdrant_edge as edge
 
-from multiqa_integrations._optional import require
 from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.qdrant import edge_format
 from multiqa_integrations.qdrant import shard as shards
 from multiqa_integrations.qdrant.filters import check_selection, to_edge
 from multiqa_integrations.qdrant.points import (
@@ -23,8 +23,6 @@ from multiqa_integrations.qdrant.points import (
     PointId,
     PointQuery,
     ScoredPoint,
-    SparseVector,
-    Vector,
     check_points,
 )
 from multiqa_integrations.qdrant.schema import (
@@ -34,7 +32,6 @@ from multiqa_integrations.qdrant.schema import (
     VectorState,
     check_name,
     differences,
-    index_kind,
     missing,
     missing_indexes,
     no_collection,
@@ -51,16 +48,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_RRF_K = 2  # as servers fuse by default
-
-# The graph of a new collection, and how a search follows it, unless other options are given:
-# with 8-bit vectors in the graph and the hits scored again by the originals it is twice as fast
-# as the engine's own defaults and finds more. docs/benchmarks.md has the measurements.
-_HNSW_M = 32
-_HNSW_EF_CONSTRUCT = 256
-_HNSW_FULL_SCAN_KB = 10_000
-_HNSW_EF = 192
-_OVERSAMPLING = 2.0
 _THREADS = 4  # of the asynchronous twins
 
 
@@ -77,10 +64,8 @@ class EdgeStore:
         """Open a directory; it is created at the first collection.
 
         Raises:
-            MissingDependencyError: qdrant-edge-py is not installed.
             ConfigurationError: The path is a file, or a directory of something else.
         """
-        self._edge = require("qdrant_edge", purpose="an embedded collection")
         self.path = Path(path).expanduser().resolve()
         _check_directory(self.path)
         self._lock = threading.Lock()
@@ -108,8 +93,8 @@ class EdgeStore:
         created = False
         if not shards.exists(directory):
             self._check_open()
-            config = self._config(schema, options)
-            created = shards.create(directory, _description(schema), config)
+            config = edge_format.config(schema, options)
+            created = shards.create(directory, edge_format.description(schema), config)
         found = self._state(collection)
         refuse(collection, differences(schema, found, indexes=False))
         shard = self._shard(collection)
@@ -120,8 +105,8 @@ class EdgeStore:
                 shard.save_description()
         created_indexes = missing_indexes(schema, found)
         for key in created_indexes:
-            operation = self._edge.UpdateOperation.create_field_index(
-                key, self._index(schema.payload_indexes[key], key)
+            operation = edge.UpdateOperation.create_field_index(
+                key, edge_format.index(schema.payload_indexes[key], key)
             )
             with shard.writing, engine_errors("indexing", shard.directory):
                 shard.engine.update(operation)
@@ -193,15 +178,8 @@ class EdgeStore:
         if not points:
             return
         with engine_errors("upsert", shard.directory):
-            operation = self._edge.UpdateOperation.upsert_points(
-                [
-                    self._edge.Point(
-                        id=point.id,
-                        vector={name: self._vector(one) for name, one in point.vectors.items()},
-                        payload=dict(point.payload),
-                    )
-                    for point in points
-                ]
+            operation = edge.UpdateOperation.upsert_points(
+                [edge_format.point(one) for one in points]
             )
             with shard.writing:
                 shard.engine.update(operation)
@@ -220,8 +198,8 @@ class EdgeStore:
         shard = self._shard(collection)
         with engine_errors("retrieve", shard.directory):
             records = shard.engine.retrieve(list(ids), with_payload, with_vectors)
-        found = {_id(record.id): _point(record) for record in records}
-        return [found[one] for one in dict.fromkeys(map(_id, ids)) if one in found]
+        found = {edge_format.id_of(record.id): edge_format.read(record) for record in records}
+        return [found[one] for one in dict.fromkeys(map(edge_format.id_of, ids)) if one in found]
 
     def delete(
         self,
@@ -231,33 +209,34 @@ class EdgeStore:
         filter: models.Filter | None = None,
     ) -> None:
         check_selection(ids, filter)
-        operations = self._edge.UpdateOperation
+        operations = edge.UpdateOperation
         shard = self._shard(collection)
         with engine_errors("delete", shard.directory):
+            selected = to_edge(filter)
             operation = (
-                operations.delete_points(list(ids))
-                if ids is not None
-                else operations.delete_points_by_filter(to_edge(filter))
+                operations.delete_points(list(ids or ()))
+                if selected is None
+                else operations.delete_points_by_filter(selected)
             )
             with shard.writing:
                 shard.engine.update(operation)
 
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        request = self._request(query)
+        request = edge_format.request(query)
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
-            return [_scored(point) for point in shard.engine.query(request)]
+            return [edge_format.read_scored(point) for point in shard.engine.query(request)]
 
     def query_batch(
         self, collection: str, queries: Sequence[PointQuery]
     ) -> list[list[ScoredPoint]]:
         if not queries:
             return []
-        request = self._edge.QueryBatchRequest([self._request(one) for one in queries])
+        request = edge.QueryBatchRequest([edge_format.request(one) for one in queries])
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
             answers = shard.engine.query_batch(request)
-            return [[_scored(point) for point in points] for points in answers]
+            return [[edge_format.read_scored(point) for point in points] for points in answers]
 
     def scroll(
         self,
@@ -269,7 +248,7 @@ class EdgeStore:
         with_payload: bool = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
-        request = self._edge.ScrollRequest(
+        request = edge.ScrollRequest(
             limit=limit,
             offset=offset,
             filter=to_edge(filter),
@@ -279,10 +258,12 @@ class EdgeStore:
         shard = self._shard(collection)
         with engine_errors("scroll", shard.directory):
             records, following = shard.engine.scroll(request)
-        return [_point(record) for record in records], None if following is None else _id(following)
+        return [
+            edge_format.read(record) for record in records
+        ], None if following is None else edge_format.id_of(following)
 
     def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
-        request = self._edge.CountRequest(exact=True, filter=to_edge(filter))
+        request = edge.CountRequest(exact=True, filter=to_edge(filter))
         shard = self._shard(collection)
         with engine_errors("count", shard.directory):
             return int(shard.engine.count(request))
@@ -290,7 +271,7 @@ class EdgeStore:
     def facet(
         self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
     ) -> dict[str | int | bool, int]:
-        request = self._edge.FacetRequest(key, limit=limit, exact=True, filter=to_edge(filter))
+        request = edge.FacetRequest(key, limit=limit, exact=True, filter=to_edge(filter))
         shard = self._shard(collection)
         with engine_errors("facet", shard.directory):
             return {hit.value: hit.count for hit in shard.engine.facet(request).hits}
@@ -491,116 +472,6 @@ class EdgeStore:
             details={"path": str(shard.directory), "segments": info.segments_count},
         )
 
-    def _config(self, schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
-        """Make the engine's configuration; options go to it as they are."""
-        edge = self._edge
-        for name, value in options.items():
-            if name in ("vectors", "sparse_vectors", "wal_enabled"):
-                raise ConfigurationError(f"{name} is made from the schema.")
-            if type(value).__module__.startswith("qdrant_client"):
-                raise ConfigurationError(
-                    f"{name} is {type(value).__name__} of qdrant-client, expected the class of "
-                    "that sort of qdrant_edge."
-                )
-        if not {"hnsw_config", "quantization_config"} & options.keys():
-            options = {
-                **options,
-                "hnsw_config": edge.HnswIndexConfig(
-                    _HNSW_M, _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB
-                ),
-                "quantization_config": edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),
-            }
-        metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
-        vector = edge.EdgeVectorParams(size=schema.size, distance=metrics[schema.distance])
-        sparse = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)
-        try:
-            return edge.EdgeConfig(
-                vectors={schema.vector_name: vector},
-                sparse_vectors={schema.sparse_name: sparse} if schema.sparse_name else None,
-                wal_enabled=True,
-                **options,
-            )
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"the embedded engine does not take {', '.join(options)} ({error}). See "
-                "qdrant_edge.EdgeConfig."
-            ) from error
-
-    def _index(self, kind: Any, key: str) -> Any:
-        edge = self._edge
-        name = index_kind(kind, key)
-        settings: dict[str, Any] = {}
-        if hasattr(kind, "model_dump"):  # of qdrant_client.models
-            settings = kind.model_dump(exclude_none=True, exclude={"type"})
-            if "tokenizer" in settings:
-                tokenizer = settings["tokenizer"].value.capitalize()
-                settings["tokenizer"] = getattr(edge.TokenizerType, tokenizer)
-        elif not isinstance(kind, str):  # the engine's own
-            if name == "text" and not kind.phrase_matching:
-                raise ConfigurationError(
-                    f"the text index of {key!r} needs phrase_matching=True: without it a phrase "
-                    "matches nothing, without a word."
-                )
-            return kind
-        if name == "text":
-            settings["phrase_matching"] = True
-        try:
-            return getattr(edge, f"{name.capitalize()}IndexParams")(**settings)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"the embedded engine does not take these parameters for the index of {key!r} "
-                f"({error}). Give qdrant_edge.{name.capitalize()}IndexParams(...)."
-            ) from error
-
-    def _request(self, query: PointQuery) -> Any:
-        edge = self._edge
-        filter = to_edge(query.filter)
-        params = edge.SearchParams(
-            exact=query.exact,
-            hnsw_ef=query.hnsw_ef or _HNSW_EF,
-            quantization=edge.QuantizationSearchParams(
-                ignore=query.exact,
-                rescore=True if query.rescore is None else query.rescore,
-                oversampling=query.oversampling or _OVERSAMPLING,
-            ),
-        )
-        dense = None if query.vector is None else query.vector.tolist()
-        name = query.vector_name or None
-        prefetches = None
-        if query.fused:
-            wanted: Any = edge.Fusion.Rrf(_RRF_K)
-            prefetches = [
-                edge.Prefetch(
-                    query.candidate_limit,
-                    query=edge.Query.Nearest(one, using=using),
-                    filter=filter,
-                    params=params,
-                )
-                for one, using in ((dense, name), (self._vector(query.sparse), query.sparse_name))
-            ]
-        elif query.sparse is not None:
-            wanted = edge.Query.Nearest(self._vector(query.sparse), using=query.sparse_name)
-        elif query.diversity is None:
-            wanted = edge.Query.Nearest(dense, using=name)
-        else:
-            wanted = edge.Mmr(dense, 1.0 - query.diversity, query.candidate_limit, using=name)
-        return edge.QueryRequest(
-            query.limit,
-            offset=query.offset,
-            query=wanted,
-            prefetches=prefetches,
-            filter=filter,
-            score_threshold=query.score_threshold,
-            params=params,
-            with_payload=query.with_payload,
-            with_vector=query.with_vectors,
-        )
-
-    def _vector(self, vector: Vector | None) -> Any:
-        if isinstance(vector, SparseVector):
-            return self._edge.SparseVector(vector.indices.tolist(), vector.values.tolist())
-        return None if vector is None else vector.tolist()
-
 
 def _check_directory(path: Path) -> None:
     if path.exists() and not path.is_dir():
@@ -612,41 +483,7 @@ def _check_directory(path: Path) -> None:
         )
 
 
-def _description(schema: CollectionSchema) -> dict[str, Any]:
-    return {
-        **schema.stamp,
-        "vectors": {schema.vector_name: {"size": schema.size, "distance": schema.distance}},
-        "sparse": [schema.sparse_name] if schema.sparse_name else [],
-    }
-
-
 def _release_all(open_shards: dict[Path, Shard]) -> None:
     while open_shards:
         _, shard = open_shards.popitem()
         shards.release(shard)
-
-
-def _id(value: Any) -> PointId:
-    return value if isinstance(value, int) else str(value)
-
-
-def _vectors(vector: Any) -> dict[str, Vector]:
-    if vector is None:
-        return {}
-    named = vector if isinstance(vector, dict) else {"": vector}
-    return {
-        name: np.asarray(one, np.float32)
-        if isinstance(one, list)
-        else SparseVector(np.asarray(one.indices, np.uint32), np.asarray(one.values, np.float32))
-        for name, one in named.items()
-    }
-
-
-def _point(record: Any) -> Point:
-    return Point(_id(record.id), _vectors(record.vector), record.payload or {})
-
-
-def _scored(point: Any) -> ScoredPoint:
-    return ScoredPoint(
-        _id(point.id), _vectors(point.vector), point.payload or {}, score=float(point.score)
-    )

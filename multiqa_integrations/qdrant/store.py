@@ -281,6 +281,7 @@ def open_store(
         options = ", ".join([*(["api_key"] if api_key is not None else []), *client_options])
         raise ConfigurationError(f"{options}: these go with url, not with {named[0]}.")
     if path is not None:
+        require("qdrant_edge", purpose="an embedded collection")
         from multiqa_integrations.qdrant.edge import EdgeStore
 
         return EdgeStore(path)

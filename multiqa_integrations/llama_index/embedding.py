@@ -1,0 +1,138 @@
+"""The encoder as a LlamaIndex embedding model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
+from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
+from pydantic import AliasChoices, Field, field_validator, model_validator
+
+from multiqa_integrations.coroutines import in_thread
+from multiqa_integrations.encoder import MultiQAEncoder
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.llama_index.cache import KeyedCache
+from multiqa_integrations.model import MULTI_QA
+
+# The core makes its own batches, by word pieces: the more texts it sees, the better.
+_WINDOW = 512
+
+_SETTINGS = (
+    *("revision", "backend", "dtype", "device", "max_seq_length", "batch_tokens"),
+    *("on_truncation", "cache_folder", "local_files_only", "threads"),
+)
+
+
+class MultiQAEmbedding(BaseEmbedding):
+    """Embed with `multi-qa-MiniLM-L6-cos-v1`; vectors have length 1.
+
+    No argument is needed. Every setting of `MultiQAEncoder` is a field here; see there for what
+    they mean. The model itself is no part of this object: it is loaded at the first use, once a
+    process for the same settings, so that copies, pickles, dictionaries and worker processes
+    carry settings only.
+
+    Example:
+        >>> from llama_index.core import Settings
+        >>> Settings.embed_model = MultiQAEmbedding()
+        >>> Settings.embed_model.model_name
+        'sentence-transformers/multi-qa-MiniLM-L6-cos-v1'
+    """
+
+    model_name: str = Field(
+        default=MULTI_QA.name,
+        validation_alias=AliasChoices("model_name", "model"),
+        description="A hub name, or a directory.",
+    )
+    embed_batch_size: int = Field(
+        default=_WINDOW,
+        gt=0,
+        le=2048,
+        description="Texts that are handed to the encoder at a time; it makes its own batches.",
+    )
+    revision: str | None = Field(default=None, description="Commit, tag or branch of the hub.")
+    backend: str = Field(default="auto", description="openvino, sentence-transformers or auto.")
+    dtype: str = Field(default="auto", description="float32, bfloat16, float16, int8 or auto.")
+    device: str = Field(default="auto", description="cpu, a torch device, or auto.")
+    max_seq_length: int | None = Field(default=None, description="Limit in word pieces.")
+    batch_tokens: int | None = Field(default=None, description="Word pieces of a batch.")
+    on_truncation: str = Field(default="warn", description="warn, error or ignore.")
+    cache_folder: str | None = Field(default=None, description="The hub cache.")
+    local_files_only: bool = Field(default=False, description="Never use the network.")
+    threads: int | None = Field(default=None, description="Processors to use.")
+
+    @field_validator("model_name", "cache_folder", mode="before")
+    @classmethod
+    def _from_path(cls, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown(cls, values: Any) -> Any:
+        # The base class would drop them without a word.
+        known = cls.model_fields.keys() | {"model", "class_name"}
+        if isinstance(values, dict) and (unknown := values.keys() - known):
+            raise ConfigurationError(
+                f"unknown settings: {', '.join(sorted(unknown))}. Expected some of "
+                f"{', '.join(sorted(cls.model_fields))}."
+            )
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> MultiQAEmbedding:
+        _ = self.encoder  # checks the settings; nothing is loaded
+        cache = self.embeddings_cache
+        if cache is not None and not isinstance(cache, KeyedCache):
+            # Not by assignment, which would validate again.
+            object.__setattr__(self, "embeddings_cache", KeyedCache(cache, self._cache_key))
+        return self
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Tell LlamaIndex how the class is called."""
+        return "MultiQAEmbedding"
+
+    @property
+    def encoder(self) -> MultiQAEncoder:
+        """An encoder of these settings; all of them share one loaded model."""
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        return MultiQAEncoder(self.model_name, **settings)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the weights: vectors are comparable where it is equal."""
+        return self.encoder.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector: 384."""
+        return MULTI_QA.dimension
+
+    def _cache_key(self) -> str:
+        """Name everything that changes a vector: weights, arithmetic, limit."""
+        encoder = self.encoder
+        return f"{encoder.fingerprint}/{encoder.compute.dtype}/{encoder.max_seq_length}"
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        embedded: Embedding = self.encoder.encode_query([query])[0].tolist()
+        return embedded
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        return await in_thread(self._get_query_embedding, query)
+
+    def _get_text_embedding(self, text: str) -> Embedding:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> Embedding:
+        return await in_thread(self._get_text_embedding, text)
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        embedded: list[Embedding] = self.encoder.encode_document(texts).tolist()
+        return embedded
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return await in_thread(self._get_text_embeddings, texts)
+
+
+# So that load_embed_model(embedding.to_dict()) gives it back.
+RECOGNIZED_EMBEDDINGS[MultiQAEmbedding.class_name()] = MultiQAEmbedding

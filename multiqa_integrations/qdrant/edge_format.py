@@ -1,0 +1,187 @@
+"""Between this package's points and queries, and those of Qdrant Edge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant.filters import to_edge
+from multiqa_integrations.qdrant.points import (
+    Point,
+    PointId,
+    PointQuery,
+    ScoredPoint,
+    SparseVector,
+    Vector,
+)
+from multiqa_integrations.qdrant.schema import CollectionSchema, index_kind
+
+_RRF_K = 2  # as servers fuse by default
+
+# The graph of a new collection, and how a search follows it, unless other options are given:
+# with 8-bit vectors in the graph and the hits scored again by the originals it is twice as fast
+# as the engine's own defaults and finds more. docs/benchmarks.md has the measurements.
+_HNSW_M = 32
+_HNSW_EF_CONSTRUCT = 256
+_HNSW_FULL_SCAN_KB = 10_000
+_HNSW_EF = 192
+_OVERSAMPLING = 2.0
+
+
+def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
+    """Make the engine's configuration; options go to it as they are."""
+    for name, value in options.items():
+        if name in ("vectors", "sparse_vectors", "wal_enabled"):
+            raise ConfigurationError(f"{name} is made from the schema.")
+        if type(value).__module__.startswith("qdrant_client"):
+            raise ConfigurationError(
+                f"{name} is {type(value).__name__} of qdrant-client, expected the class of "
+                "that sort of qdrant_edge."
+            )
+    if not {"hnsw_config", "quantization_config"} & options.keys():
+        options = {
+            **options,
+            "hnsw_config": edge.HnswIndexConfig(_HNSW_M, _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB),
+            "quantization_config": edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),
+        }
+    metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
+    vector = edge.EdgeVectorParams(size=schema.size, distance=metrics[schema.distance])
+    sparse = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)
+    try:
+        return edge.EdgeConfig(
+            vectors={schema.vector_name: vector},
+            sparse_vectors={schema.sparse_name: sparse} if schema.sparse_name else None,
+            wal_enabled=True,
+            **options,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the embedded engine does not take {', '.join(options)} ({error}). See "
+            "qdrant_edge.EdgeConfig."
+        ) from error
+
+
+def index(kind: Any, key: str) -> Any:
+    """Make the parameters of a payload index."""
+    name = index_kind(kind, key)
+    settings: dict[str, Any] = {}
+    if hasattr(kind, "model_dump"):  # of qdrant_client.models
+        settings = kind.model_dump(exclude_none=True, exclude={"type"})
+        if "tokenizer" in settings:
+            tokenizer = settings["tokenizer"].value.capitalize()
+            settings["tokenizer"] = getattr(edge.TokenizerType, tokenizer)
+    elif not isinstance(kind, str):  # the engine's own
+        if name == "text" and not kind.phrase_matching:
+            raise ConfigurationError(
+                f"the text index of {key!r} needs phrase_matching=True: without it a phrase "
+                "matches nothing, without a word."
+            )
+        return kind
+    if name == "text":
+        settings["phrase_matching"] = True
+    try:
+        return getattr(edge, f"{name.capitalize()}IndexParams")(**settings)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"the embedded engine does not take these parameters for the index of {key!r} "
+            f"({error}). Give qdrant_edge.{name.capitalize()}IndexParams(...)."
+        ) from error
+
+
+def request(query: PointQuery) -> edge.QueryRequest:
+    """Make the engine's query."""
+    filter = to_edge(query.filter)
+    params = edge.SearchParams(
+        exact=query.exact,
+        hnsw_ef=query.hnsw_ef or _HNSW_EF,
+        quantization=edge.QuantizationSearchParams(
+            ignore=query.exact,
+            rescore=True if query.rescore is None else query.rescore,
+            oversampling=query.oversampling or _OVERSAMPLING,
+        ),
+    )
+    dense: Any = None if query.vector is None else query.vector.tolist()
+    name = query.vector_name or None
+    prefetches = None
+    if query.fused:
+        wanted: Any = edge.Fusion.Rrf(_RRF_K)
+        prefetches = [
+            edge.Prefetch(
+                query.candidate_limit,
+                query=edge.Query.Nearest(one, using=using),
+                filter=filter,
+                params=params,
+            )
+            for one, using in ((dense, name), (_vector(query.sparse), query.sparse_name))
+        ]
+    elif query.sparse is not None:
+        wanted = edge.Query.Nearest(_vector(query.sparse), using=query.sparse_name)
+    elif query.diversity is None:
+        wanted = edge.Query.Nearest(dense, using=name)
+    else:
+        wanted = edge.Mmr(dense, 1.0 - query.diversity, query.candidate_limit, using=name)
+    return edge.QueryRequest(
+        query.limit,
+        offset=query.offset,
+        query=wanted,
+        prefetches=prefetches,
+        filter=filter,
+        score_threshold=query.score_threshold,
+        params=params,
+        with_payload=query.with_payload,
+        with_vector=query.with_vectors,
+    )
+
+
+def _vector(vector: Vector | None) -> Any:
+    if isinstance(vector, SparseVector):
+        return edge.SparseVector(vector.indices.tolist(), vector.values.tolist())
+    return None if vector is None else vector.tolist()
+
+
+def point(one: Point) -> edge.Point:
+    """Make the engine's point."""
+    vectors = {name: _vector(vector) for name, vector in one.vectors.items()}
+    return edge.Point(id=one.id, vector=vectors, payload=dict(one.payload))
+
+
+def description(schema: CollectionSchema) -> dict[str, Any]:
+    """Say what a collection is, for its `collection.json`."""
+    return {
+        **schema.stamp,
+        "vectors": {schema.vector_name: {"size": schema.size, "distance": schema.distance}},
+        "sparse": [schema.sparse_name] if schema.sparse_name else [],
+    }
+
+
+def id_of(value: Any) -> PointId:
+    """Read an id of the engine."""
+    return value if isinstance(value, int) else str(value)
+
+
+def _vectors(vector: Any) -> dict[str, Vector]:
+    if vector is None:
+        return {}
+    named = vector if isinstance(vector, dict) else {"": vector}
+    return {
+        name: np.asarray(one, np.float32)
+        if isinstance(one, list)
+        else SparseVector(np.asarray(one.indices, np.uint32), np.asarray(one.values, np.float32))
+        for name, one in named.items()
+    }
+
+
+def read(record: Any) -> Point:
+    """Read a point of the engine."""
+    return Point(id_of(record.id), _vectors(record.vector), record.payload or {})
+
+
+def read_scored(point: Any) -> ScoredPoint:
+    """Read a point that the engine found."""
+    return ScoredPoint(
+        id_of(point.id), _vectors(point.vector), point.payload or {}, score=float(point.score)
+    )
