@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import multiqa_integrations
-from multiqa_integrations import MultiQAEncoder, backends, errors, qdrant
+from multiqa_integrations import MultiQAEncoder, backends, errors, langchain, llama_index, qdrant
 
 
 def test_the_package() -> None:
@@ -89,6 +89,19 @@ def test_qdrant() -> None:
         "upload_async",
     ]
     assert all(getattr(qdrant, name) is not None for name in qdrant.__all__)
+
+
+def test_the_adapters() -> None:
+    assert langchain.__all__ == [
+        "MultiQAEmbeddings",
+        "MultiQARetriever",
+        "MultiQAVectorStore",
+        "WordPieceTextSplitter",
+        "uuid5_key_encoder",
+    ]
+    assert llama_index.__all__ == ["MultiQAEmbedding", "WordPieceNodeParser"]
+    for room in (langchain, llama_index):
+        assert all(getattr(room, name) is not None for name in room.__all__)
 
 
 def test_every_store_has_every_method() -> None:

@@ -95,8 +95,11 @@ class MultiQAEmbedding(BaseEmbedding):
     @property
     def encoder(self) -> MultiQAEncoder:
         """An encoder of these settings; all of them share one loaded model."""
-        settings = {name: getattr(self, name) for name in _SETTINGS}
-        return MultiQAEncoder(self.model_name, **settings)
+        # What was not given is left to the encoder, whose defaults these are.
+        given = {name: getattr(self, name) for name in _SETTINGS if name in self.model_fields_set}
+        if "model_name" in self.model_fields_set:
+            given["model"] = self.model_name
+        return MultiQAEncoder(**given)
 
     @property
     def fingerprint(self) -> str:

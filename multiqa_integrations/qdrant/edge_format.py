@@ -42,11 +42,14 @@ def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
                 f"{name} is {type(value).__name__} of qdrant-client, expected the class of "
                 "that sort of qdrant_edge."
             )
+    settings = dict(options)
     if not {"hnsw_config", "quantization_config"} & options.keys():
-        options = {
-            **options,
+        settings = {
             "hnsw_config": edge.HnswIndexConfig(_HNSW_M, _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB),
             "quantization_config": edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),
+            # One graph: each segment is searched by itself, which takes its time.
+            "optimizers": edge.EdgeOptimizersConfig(default_segment_number=1),
+            **options,
         }
     metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
     vector = edge.EdgeVectorParams(size=schema.size, distance=metrics[schema.distance])
@@ -56,7 +59,7 @@ def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
             vectors={schema.vector_name: vector},
             sparse_vectors={schema.sparse_name: sparse} if schema.sparse_name else None,
             wal_enabled=True,
-            **options,
+            **settings,
         )
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
