@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from multiqa_integrations.errors import (
     WriteRejectedError,
 )
 from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.closing import Closing
 from multiqa_integrations.qdrant.documents import Intake, PayloadLayout
 from multiqa_integrations.qdrant.ensure import sparse_name
 from multiqa_integrations.qdrant.points import (
@@ -74,7 +74,7 @@ class SearchOptions(TypedDict, total=False):
     hnsw_ef: int | None
 
 
-class Collection:
+class Collection(Closing):
     """Documents in a collection, found by meaning.
 
     Any number of threads may use it. Each method has a twin for coroutines, its name with an
@@ -479,28 +479,6 @@ class Collection:
         """Close the store, unless it was given."""
         if self._owns_store:
             await self.store.aclose()
-
-    def __enter__(self) -> Collection:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Collection:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     # --- between texts and points -----------------------------------------------------------
 

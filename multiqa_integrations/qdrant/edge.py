@@ -9,7 +9,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import qdrant_edge as edge
@@ -17,6 +16,7 @@ import qdrant_edge as edge
 from multiqa_integrations.errors import ConfigurationError, StoreError
 from multiqa_integrations.qdrant import edge_format
 from multiqa_integrations.qdrant import shard as shards
+from multiqa_integrations.qdrant.closing import Closing
 from multiqa_integrations.qdrant.filters import check_selection, to_edge
 from multiqa_integrations.qdrant.points import (
     Point,
@@ -51,7 +51,7 @@ P = ParamSpec("P")
 _THREADS = 4  # of the asynchronous twins
 
 
-class EdgeStore:
+class EdgeStore(Closing):
     """A store over Qdrant Edge. See `Store` for what its methods do.
 
     Each collection is a subdirectory. Any number of threads, and of stores of one process, may
@@ -306,28 +306,6 @@ class EdgeStore:
             self._threads = None
         with self._lock:
             _release_all(self._shards)
-
-    def __enter__(self) -> EdgeStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> EdgeStore:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     # --- asynchronous twins: the engine never awaits, so they go through threads ------------
 

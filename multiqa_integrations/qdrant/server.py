@@ -11,7 +11,6 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.qdrant import requests
 from multiqa_integrations.qdrant.calls import Steps, arun, run
+from multiqa_integrations.qdrant.closing import Closing
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import CollectionReport, CollectionSchema, CollectionState
 
@@ -35,7 +35,7 @@ _TIMEOUT_SECONDS = 30
 _WRITE_THREADS = 3  # more only make a server queue
 
 
-class ServerStore:
+class ServerStore(Closing):
     """A store over qdrant-client. See `Store` for what its methods do.
 
     Any number of threads may use it. Calls of the client's local mode are made one after the
@@ -313,28 +313,6 @@ class ServerStore:
         if made is not None:
             await made.close()
         self.close()
-
-    def __enter__(self) -> ServerStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> ServerStore:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     # --- how calls are made -----------------------------------------------------------------
 

@@ -1,0 +1,42 @@
+"""What is closed at the end of a `with` or `async with` block."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T", bound="Closing")
+
+
+class Closing:
+    """Gives a class with `close` and `aclose` its `with` and `async with`."""
+
+    def close(self) -> None:
+        """Close it."""
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Close it, without blocking the event loop."""
+        raise NotImplementedError
+
+    def __enter__(self: T) -> T:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self: T) -> T:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
