@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TypeVar
 
 T = TypeVar("T", bound="Closing")
 
 
-class Closing:
+class Closing(ABC):
     """Gives a class with `close` and `aclose` its `with` and `async with`."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close it."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def aclose(self) -> None:
         """Close it, without blocking the event loop."""
-        raise NotImplementedError
 
     def __enter__(self: T) -> T:
         return self

