@@ -126,6 +126,11 @@ class Uploader:
         for batch in self._batches.feed(points):
             self._submit(batch)
 
+    def send(self) -> None:
+        """Send what is left, without waiting for its end."""
+        if rest := self._batches.rest():
+            self._submit(rest)
+
     def flush(self) -> dict[str, str]:
         """Send what is left and wait for all of it.
 
@@ -136,8 +141,7 @@ class Uploader:
         Raises:
             StoreError: A request failed for good.
         """
-        if rest := self._batches.rest():
-            self._submit(rest)
+        self.send()
         self._finish(0)
         refused, self._refused = self._refused, {}
         return refused
