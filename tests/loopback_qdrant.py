@@ -48,6 +48,7 @@ class Faults:
         slow: The answer takes `slow_seconds`.
         slow_seconds: See there.
         bad: Points with these numbers in the payload's field "n" make the whole request a 400.
+        bad_texts: As `bad`, by the payload's "page_content".
         acknowledged: The answer is "acknowledged", as if one had not waited.
         api_key: Requests without this key are refused.
         chance: Where chances come from.
@@ -62,6 +63,7 @@ class Faults:
     slow: float = 0.0
     slow_seconds: float = 3.0
     bad: frozenset[int] = frozenset()
+    bad_texts: frozenset[str] = frozenset()
     acknowledged: bool = False
     api_key: str | None = None
     chance: random.Random = field(default_factory=lambda: random.Random(7))
@@ -172,8 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
             raise _CutError
         if act == "upsert":
             for point in points:
-                number = (point.get("payload") or {}).get("n")
-                if isinstance(number, int) and number in faults.bad:
+                payload = point.get("payload") or {}
+                number, text = payload.get("n"), payload.get("page_content")
+                if (isinstance(number, int) and number in faults.bad) or text in faults.bad_texts:
                     seen["bad"] += 1
                     raise _Refusal(400, f"Wrong input: point {point['id']} is not to our taste")
         if happens("slow"):

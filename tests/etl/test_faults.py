@@ -1,0 +1,86 @@
+"""Jobs over a server that fails now and then: complete in the end, nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback_qdrant import Faults, LoopbackQdrant
+from versions import COLLECTION, assert_equal, first_version, next_version
+
+from multiqa_integrations.etl import replay, sync
+from multiqa_integrations.qdrant import open_store
+from multiqa_integrations.testing import FakeEncoder
+
+# MULTIQA_TEST_RECORDS=5000 for the long run.
+RECORDS = int(os.environ.get("MULTIQA_TEST_RECORDS", "300"))
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "throttled": {"throttled": 0.3},
+    "too busy for large requests": {"too_busy": 0.5, "too_busy_above": 100},
+    "unavailable": {"unavailable": 0.2},
+    "reset before the work": {"reset_before": 0.2},
+    "reset after the work": {"reset_after": 0.2},
+    "slow": {"slow": 0.3, "slow_seconds": 1.5},
+    "all of them": {"throttled": 0.05, "unavailable": 0.1, "reset_before": 0.1, "reset_after": 0.1},
+}
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackQdrant]:
+    running = LoopbackQdrant().start()
+    yield running
+    running.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_complete_in_the_end(server: LoopbackQdrant, fault: str) -> None:
+    chance = random.Random(3)
+    first = first_version(RECORDS, chance)
+    second = next_version(first, 0.2, chance)
+    timeout = 1 if fault == "slow" else 30
+    with open_store(url=server.url, timeout=timeout) as store:
+        server.faults = Faults(**FAULTS[fault])
+        for version in (first, second):
+            report = sync(
+                version,
+                COLLECTION,
+                store=store,
+                encoder=FakeEncoder(),
+                prune=True,
+                max_delete_share=0.5,
+            )
+            assert report.complete
+        assert sum(server.seen[name] for name in FAULTS[fault]) > 0
+        server.faults = Faults()
+        assert_equal(store, second)
+
+
+def test_points_that_the_server_refuses_are_dead_letters(
+    server: LoopbackQdrant, tmp_path: Path
+) -> None:
+    """One bad point keeps its document out, and no other."""
+    source = [{"id": f"d{n}", "text": f"Text {n}."} for n in range(300)]
+    dead = tmp_path / "dead.jsonl"
+    with open_store(url=server.url) as store:
+        server.faults.bad_texts = frozenset({"Text 7.", "Text 250."})
+        report = sync(source, COLLECTION, store=store, encoder=FakeEncoder(), dead_letter=dead)
+        assert (report.added, report.rejected) == (298, 2)
+        entries = [json.loads(line) for line in dead.read_text().splitlines()]
+        assert [entry["id"] for entry in entries] == ["d7", "d250"]
+        assert "not to our taste" in entries[0]["reason"]
+        server.faults.bad_texts = frozenset({"Text 250."})
+        result = replay(dead, COLLECTION, store=store, encoder=FakeEncoder())
+        assert (result.stored, result.left) == (1, 1)
+        assert [json.loads(line)["id"] for line in dead.read_text().splitlines()] == ["d250"]
+        server.faults.bad_texts = frozenset()
+        assert replay(dead, COLLECTION, store=store, encoder=FakeEncoder()).complete
+        assert not dead.exists()
+        again = sync(source, COLLECTION, store=store, encoder=FakeEncoder())
+        assert again.unchanged == 300

@@ -1,0 +1,156 @@
+"""Two runs on one source: the second is refused, and a dead one's lease is taken over."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiqa_integrations.errors import LeaseError
+from multiqa_integrations.etl import sync
+from multiqa_integrations.etl.job import Job
+from multiqa_integrations.etl.lease import EXPIRES_SECONDS, RENEWED_SECONDS, Lease
+from multiqa_integrations.etl.sources import open_source
+from multiqa_integrations.qdrant import EdgeStore, Store
+from multiqa_integrations.testing import FakeEncoder
+
+Found = Callable[[], dict[str, Any]]
+
+KEY = "multiqa.lease.default"
+ROWS = [{"id": n, "text": f"Text {n}."} for n in range(5)]
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Store]:
+    with EdgeStore(tmp_path) as opened:
+        sync(ROWS, "docs", store=opened, encoder=FakeEncoder())
+        yield opened
+
+
+def annotations_of(store: Store, name: str = "docs") -> Any:
+    state = store.state(name)
+    assert state is not None
+    return state.annotations
+
+
+def someone(*, host: str, pid: int, seconds_ago: float) -> dict[str, Any]:
+    moment = datetime.now(timezone.utc) - timedelta(seconds=seconds_ago)
+    return {"run": "x", "host": host, "pid": pid, "since": "then", "renewed": moment.isoformat()}
+
+
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def job(store: Store, **options: Any) -> Job:
+    return Job(
+        store=store,
+        collection="docs",
+        encoder=FakeEncoder(),
+        source=open_source(ROWS),
+        **options,
+    )
+
+
+def test_a_second_run_is_refused_while_the_first_is_at_work(store: Store, name: str) -> None:
+    first_reads = threading.Event()
+    second_is_done = threading.Event()
+
+    def slowly() -> Iterator[dict[str, Any]]:
+        first_reads.set()
+        assert second_is_done.wait(60)
+        yield from ROWS
+
+    def first() -> None:
+        sync(slowly(), name, store=store, encoder=FakeEncoder())
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert first_reads.wait(60)
+    with pytest.raises(LeaseError, match=rf"process {os.getpid()} on"):
+        sync(ROWS, name, store=store, encoder=FakeEncoder())
+    other = sync(ROWS, name, store=store, encoder=FakeEncoder(), source_name="other")
+    assert other.added == 5
+    second_is_done.set()
+    thread.join()
+    assert annotations_of(store, name) == {}
+    assert sync(ROWS, name, store=store, encoder=FakeEncoder()).unchanged == 5
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        lambda: someone(host=socket.gethostname(), pid=dead_pid(), seconds_ago=1),
+        lambda: someone(host=socket.gethostname(), pid=os.getpid(), seconds_ago=1),  # used again
+        lambda: someone(host="elsewhere", pid=1, seconds_ago=EXPIRES_SECONDS + 5),
+        lambda: {"run": "not readable"},
+    ],
+)
+def test_the_lease_of_a_dead_run_is_taken_over(embedded: Store, found: Found) -> None:
+    embedded.annotate("docs", KEY, found())
+    assert sync(ROWS, "docs", store=embedded, encoder=FakeEncoder()).unchanged == 5
+    assert annotations_of(embedded) == {}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        lambda: someone(host="elsewhere", pid=1, seconds_ago=EXPIRES_SECONDS - 60),
+        lambda: someone(host=socket.gethostname(), pid=os.getppid(), seconds_ago=1),
+    ],
+)
+def test_the_lease_of_a_living_run_is_not(embedded: Store, found: Found) -> None:
+    lease = found()
+    embedded.annotate("docs", KEY, lease)
+    with pytest.raises(LeaseError, match="another run is working"):
+        sync(ROWS, "docs", store=embedded, encoder=FakeEncoder())
+    assert annotations_of(embedded) == {KEY: lease}
+
+
+def test_a_run_that_lost_its_lease_stops(embedded: Store) -> None:
+    now = [0.0]
+    taken = someone(host="elsewhere", pid=1, seconds_ago=0)
+
+    def run() -> None:
+        with Lease(job(embedded), lambda: now[0]) as lease:
+            embedded.annotate("docs", KEY, taken)
+            lease.renew()  # not yet the time to look
+            now[0] += RENEWED_SECONDS
+            lease.renew()
+
+    with pytest.raises(LeaseError, match="taken the source"):
+        run()
+    assert annotations_of(embedded) == {KEY: taken}  # it is the other's
+
+
+def test_a_lease_is_renewed(embedded: Store) -> None:
+    now = [0.0]
+    with Lease(job(embedded, shard=(1, 4)), lambda: now[0]) as lease:
+        (key,) = annotations_of(embedded)
+        assert key == f"{KEY}/1of4"  # shards do not keep each other out
+        first = annotations_of(embedded)[key]
+        embedded.annotate("docs", key, {**first, "renewed": "long ago"})
+        now[0] += RENEWED_SECONDS
+        lease.renew()
+        assert annotations_of(embedded)[key]["renewed"] != "long ago"
+    assert annotations_of(embedded) == {}
+
+
+def test_a_failed_run_gives_its_lease_back(embedded: Store) -> None:
+    def failing() -> Iterator[dict[str, Any]]:
+        yield ROWS[0]
+        raise RuntimeError("a bug in the user's generator")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        sync(failing(), "docs", store=embedded, encoder=FakeEncoder())
+    assert annotations_of(embedded) == {}
