@@ -133,8 +133,8 @@ def test_worker_processes(vectors: MultiQALlamaStore, asynchronous: bool) -> Non
     found = {node.node_id: node.embedding for node in vectors.get_nodes()}
     texts = [node.get_content() for node in made]
     np.testing.assert_allclose(
-        [found[node.node_id] for node in made],
-        vectors.embedding.get_text_embedding_batch(texts),
+        np.array([found[node.node_id] for node in made]),
+        np.array(vectors.embedding.get_text_embedding_batch(texts)),
         atol=1e-5,
     )
     cached = pipeline.cache.cache.get_all(collection=pipeline.cache.collection)
