@@ -291,7 +291,9 @@ def test_a_cache_that_is_shared_keeps_settings_apart(make: Make, other: str) -> 
     expected, found = [], []
     for variant in ("plain", other):
         expected.append(make(variant).get_text_embedding(text))
-        found.append(make(variant, embeddings_cache=cache).get_text_embedding(text))
+        model = make(variant)
+        model.embeddings_cache = cache
+        found.append(model.get_text_embedding(text))
     assert expected[0] != expected[1]
     assert found == expected
 
