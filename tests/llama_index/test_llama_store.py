@@ -19,6 +19,7 @@ from llama_index.core.schema import (
     MediaResource,
     Node,
     NodeRelationship,
+    QueryBundle,
     RelatedNodeInfo,
     TextNode,
 )
@@ -637,6 +638,21 @@ def test_an_index(
     found = asyncio.run(retriever.aretrieve("machine"))
     assert {one.node.ref_doc_id for one in found} == {"oil", "paint"}
     assert capsys.readouterr().out == ""
+
+
+def test_index_nodes_restrict_a_retriever(embedding: MultiQAEmbedding) -> None:
+    """LlamaIndex gives their ids, and no others, as those that are wanted."""
+    vectors = MultiQALlamaStore(client=QdrantClient(":memory:"), embedding=embedding)
+    nodes = [IndexNode(text="of another", index_id="x", id_="i"), TextNode(text="text", id_="t")]
+    index = VectorStoreIndex(
+        nodes,
+        storage_context=StorageContext.from_defaults(vector_store=vectors),
+        embed_model=embedding,
+    )
+    found = index.as_retriever(similarity_top_k=2)._retrieve(QueryBundle("text"))
+    assert [one.node_id for one in found] == ["i"]
+    whole = VectorStoreIndex.from_vector_store(vectors, embed_model=embedding).as_retriever()
+    assert {one.node_id for one in whole._retrieve(QueryBundle("text"))} == {"i", "t"}
 
 
 def test_the_rest_of_the_package_reads_nodes(

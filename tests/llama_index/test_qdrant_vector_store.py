@@ -99,6 +99,23 @@ def test_what_was_written_here_is_read_and_deleted_there(
     assert [node.ref_doc_id for node in ours.get_nodes()] == ["oil"]
 
 
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
+def test_a_collection_that_they_made_is_adopted(
+    client: QdrantClient, name: str, embedding: MultiQAEmbedding
+) -> None:
+    theirs = QdrantVectorStore(collection_name=name, client=client)
+    index_over(theirs, embedding)
+    ours = MultiQALlamaStore(name, client=client, adopt=True, embedding=embedding)
+    assert by_id(ours.get_nodes()) == by_id(theirs.get_nodes())
+    again = VectorStoreIndex.from_vector_store(ours, embed_model=embedding)
+    again.insert(Document(text="Paint the door yellow.", id_="paint"))
+    for vectors in (ours, theirs):
+        index = VectorStoreIndex.from_vector_store(vectors, embed_model=embedding)
+        found = index.as_retriever(similarity_top_k=3).retrieve("Which colour is it?")
+        assert found[0].node.ref_doc_id == "paint"
+        assert len(found) == 3
+
+
 def test_nodes_move_with_their_vectors(
     theirs: QdrantVectorStore, client: QdrantClient, embedding: MultiQAEmbedding
 ) -> None:
