@@ -73,7 +73,7 @@ class MultiQALlamaStore(BasePydanticVectorStore, Closing):
         StoreError: The collection cannot be opened.
 
     Example:
-        >>> from llama_index.core import StorageContext, VectorStoreIndex
+        >>> from llama_index.core import VectorStoreIndex
         >>> store = MultiQALlamaStore("manual", path="./collections")  # doctest: +SKIP
         >>> index = VectorStoreIndex.from_vector_store(store)  # doctest: +SKIP
     """
@@ -93,7 +93,7 @@ class MultiQALlamaStore(BasePydanticVectorStore, Closing):
         default=None,
         exclude=True,
         repr=False,
-        description="For url; by default the environment's QDRANT_API_KEY. Never serialised.",
+        description="For url; by default the environment's QDRANT_API_KEY. In no dictionary.",
     )
     vector_name: str = Field(default="", description='"" is the unnamed vector.')
     sparse: bool | str | None = Field(
