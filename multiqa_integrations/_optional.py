@@ -17,7 +17,7 @@ _EXTRA_OF = {
     "langchain_text_splitters": "langchain",
     "llama_index.core": "llama-index",
     "pyarrow": "etl",
-    "orjson": "etl",
+    "bs4": "etl",
     "typer": "cli",
     "rich": "cli",
 }

@@ -32,6 +32,13 @@ Directory = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 CollectionName = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
+Index = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        metavar="FIELD:KIND",
+        help="A payload field to index, such as metadata.lang:keyword; may be repeated.",
+    ),
+]
 
 
 def open_at(url: str | None, path: Path | None) -> Store:
@@ -42,3 +49,16 @@ def open_at(url: str | None, path: Path | None) -> Store:
             f"{', not both' if url is not None else ''}."
         )
     return open_store(url=url, path=path)
+
+
+def parse_indexes(given: list[str] | None) -> dict[str, str]:
+    """Read what --index says."""
+    indexes = {}
+    for one in given or ():
+        field, separator, kind = one.rpartition(":")
+        if not separator or not field:
+            raise ConfigurationError(
+                f"--index is {one!r}, expected FIELD:KIND such as metadata.lang:keyword."
+            )
+        indexes[field] = kind
+    return indexes
