@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -23,6 +23,9 @@ from multiqa_integrations.qdrant import EdgeStore, ServerStore, Store, open_stor
 # How long an example takes says nothing on a machine that does other work too.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+if TYPE_CHECKING:
+    from multiqa_integrations.llama_index import MultiQAEmbedding
 
 Change = Callable[[str, dict[str, Any]], None]
 
@@ -40,6 +43,14 @@ def sibling() -> Path:
 def encoder(sibling: Path) -> MultiQAEncoder:
     """The encoder that most tests use: exact, and without a word on truncation at 256."""
     return MultiQAEncoder(sibling, max_seq_length=512, backend="openvino", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def embedding(sibling: Path) -> MultiQAEmbedding:
+    """The same as `encoder`, in LlamaIndex."""
+    from multiqa_integrations.llama_index import MultiQAEmbedding
+
+    return MultiQAEmbedding(model_name=str(sibling), dtype="float32", max_seq_length=512)
 
 
 @pytest.fixture

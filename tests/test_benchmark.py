@@ -135,6 +135,16 @@ def test_query(small: Settings) -> None:
 
 
 @pytest.mark.usefixtures("without_peers")
+@pytest.mark.parametrize("adapter", ["langchain", "llama-index"])
+def test_adapters(small: Settings, adapter: str) -> None:
+    (table,) = measure(adapter, small).tables
+    ours, theirs = table.rows
+    assert {"first vector s", "query p50 ms", "documents/s", "peak MB"} <= ours.figures.keys()
+    assert "not installed" in theirs.note
+    assert "torch" in theirs.note
+
+
+@pytest.mark.usefixtures("without_peers")
 def test_quality(small: Settings) -> None:
     vectors, neighbours = measure("quality", small).tables
     for name, texts in (("under 8 tokens", 2), ("8 tokens and more", 3)):

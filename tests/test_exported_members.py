@@ -99,7 +99,7 @@ def test_the_adapters() -> None:
         "WordPieceTextSplitter",
         "uuid5_key_encoder",
     ]
-    assert llama_index.__all__ == ["MultiQAEmbedding", "WordPieceNodeParser"]
+    assert llama_index.__all__ == ["MultiQAEmbedding", "MultiQALlamaStore", "WordPieceNodeParser"]
     for room in (langchain, llama_index):
         assert all(getattr(room, name) is not None for name in room.__all__)
 

@@ -19,6 +19,11 @@ def langchain(session: Session) -> list[Table]:
     return _compare(session, "langchain", ["MultiQAEmbeddings", "HuggingFaceEmbeddings"])
 
 
+def llama_index(session: Session) -> list[Table]:
+    """Measure `MultiQAEmbedding` against `HuggingFaceEmbedding`."""
+    return _compare(session, "llama-index", ["MultiQAEmbedding", "HuggingFaceEmbedding"])
+
+
 def load(name: str, model: str, limit_tokens: int) -> Adapter:
     """Load an adapter as its documentation says; returns how documents and queries are embedded.
 
@@ -27,13 +32,19 @@ def load(name: str, model: str, limit_tokens: int) -> Adapter:
         model: Directory of the checkpoint.
         limit_tokens: Longest text in word pieces.
     """
-    if name == "MultiQAEmbeddings":
-        from multiqa_integrations.langchain import MultiQAEmbeddings
+    return _LOADERS[name](model, limit_tokens)
 
-        ours = MultiQAEmbeddings(
-            model=model, device="cpu", max_seq_length=limit_tokens, on_truncation="ignore"
-        )
-        return ours.embed_documents, ours.embed_query
+
+def _langchain_ours(model: str, limit_tokens: int) -> Adapter:
+    from multiqa_integrations.langchain import MultiQAEmbeddings
+
+    ours = MultiQAEmbeddings(
+        model=model, device="cpu", max_seq_length=limit_tokens, on_truncation="ignore"
+    )
+    return ours.embed_documents, ours.embed_query
+
+
+def _langchain_theirs(model: str, limit_tokens: int) -> Adapter:
     from langchain_huggingface import HuggingFaceEmbeddings
 
     theirs = HuggingFaceEmbeddings(
@@ -41,6 +52,32 @@ def load(name: str, model: str, limit_tokens: int) -> Adapter:
     )
     theirs._client.max_seq_length = limit_tokens
     return theirs.embed_documents, theirs.embed_query
+
+
+def _llama_index_ours(model: str, limit_tokens: int) -> Adapter:
+    from multiqa_integrations.llama_index import MultiQAEmbedding
+
+    ours = MultiQAEmbedding(
+        model_name=model, device="cpu", max_seq_length=limit_tokens, on_truncation="ignore"
+    )
+    return ours.get_text_embedding_batch, ours.get_query_embedding
+
+
+def _llama_index_theirs(model: str, limit_tokens: int) -> Adapter:
+    from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+
+    theirs = HuggingFaceEmbedding(
+        model_name=model, device="cpu", max_length=limit_tokens, local_files_only=True
+    )
+    return theirs.get_text_embedding_batch, theirs.get_query_embedding
+
+
+_LOADERS: dict[str, Callable[[str, int], Adapter]] = {
+    "MultiQAEmbeddings": _langchain_ours,
+    "HuggingFaceEmbeddings": _langchain_theirs,
+    "MultiQAEmbedding": _llama_index_ours,
+    "HuggingFaceEmbedding": _llama_index_theirs,
+}
 
 
 def _compare(session: Session, measure: str, names: list[str]) -> list[Table]:

@@ -31,6 +31,12 @@ PEERS: dict[str, tuple[str, ...]] = {
 ADAPTERS: dict[str, tuple[str, ...]] = {
     "MultiQAEmbeddings": ("langchain_core",),
     "HuggingFaceEmbeddings": ("langchain_huggingface", "sentence_transformers", "torch"),
+    "MultiQAEmbedding": ("llama_index.core",),
+    "HuggingFaceEmbedding": (
+        "llama_index.embeddings.huggingface",
+        "sentence_transformers",
+        "torch",
+    ),
 }
 
 

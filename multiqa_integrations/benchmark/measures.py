@@ -27,6 +27,7 @@ MEASURES: dict[str, Callable[[Session], list[Table]]] = {
     "chunk": endurance.chunk,
     "search": search.search,
     "langchain": adapters.langchain,
+    "llama-index": adapters.llama_index,
 }
 
 

@@ -1,4 +1,4 @@
-"""The model in LlamaIndex: an embedding model and a node parser.
+"""The model in LlamaIndex: an embedding model, a node parser, a vector store.
 
 from llama_index.core import Settings
 from multiqa_integrations.llama_index import MultiQAEmbedding
@@ -16,10 +16,15 @@ from multiqa_integrations._optional import require
 if TYPE_CHECKING:
     from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
     from multiqa_integrations.llama_index.node_parser import WordPieceNodeParser
+    from multiqa_integrations.llama_index.vectorstore import MultiQALlamaStore
 
-_HOMES = {"MultiQAEmbedding": "embedding", "WordPieceNodeParser": "node_parser"}
+_HOMES = {
+    "MultiQAEmbedding": "embedding",
+    "MultiQALlamaStore": "vectorstore",
+    "WordPieceNodeParser": "node_parser",
+}
 
-__all__ = ["MultiQAEmbedding", "WordPieceNodeParser"]
+__all__ = ["MultiQAEmbedding", "MultiQALlamaStore", "WordPieceNodeParser"]
 
 
 def __getattr__(name: str) -> object:

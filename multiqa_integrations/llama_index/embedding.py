@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
-from pydantic import AliasChoices, Field, field_validator, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
 
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.encoder import MultiQAEncoder
@@ -38,6 +38,9 @@ class MultiQAEmbedding(BaseEmbedding):
         >>> Settings.embed_model.model_name
         'sentence-transformers/multi-qa-MiniLM-L6-cos-v1'
     """
+
+    # A cache or a setting may be given later too.
+    model_config = ConfigDict(validate_assignment=True)
 
     model_name: str = Field(
         default=MULTI_QA.name,

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 # An embedded collection compares a query with every point that was written since it was last
 # optimised: up to so many that is as fast as following a graph.
-_OPTIMIZE_AT = 20_000
+OPTIMIZE_AT = 20_000
 
 
 class SearchOptions(TypedDict, total=False):
@@ -108,7 +108,7 @@ class Collection(Closing):
         self.report = report
         self.name = report.collection
         self._vector_name = vector_name
-        self._sparse = sparse_vector
+        self.sparse_vector = sparse_vector
         self._layout = layout or PayloadLayout()
         self._owns_store = owns_store
 
@@ -257,7 +257,7 @@ class Collection(Closing):
                             uploader.add(points)
             except WriteRejectedError as error:
                 raise intake.named(error) from error
-        self.store.optimize(self.name, minimum=_OPTIMIZE_AT)
+        self.store.optimize(self.name, minimum=OPTIMIZE_AT)
         return intake.ids
 
     async def aadd(
@@ -281,7 +281,7 @@ class Collection(Closing):
             await upload_async(self.store, self.name, points())
         except WriteRejectedError as error:
             raise intake.named(error) from error
-        await self.store.aoptimize(self.name, minimum=_OPTIMIZE_AT)
+        await self.store.aoptimize(self.name, minimum=OPTIMIZE_AT)
         return intake.ids
 
     def delete(
@@ -496,7 +496,7 @@ class Collection(Closing):
             layout=self._layout,
             fingerprint=self.encoder.fingerprint,
             vector_name=self._vector_name,
-            sparse_name=self._sparse,
+            sparse_name=self.sparse_vector,
         )
 
     def _queries(
@@ -533,7 +533,7 @@ class Collection(Closing):
             vector=vector,
             vector_name=self._vector_name,
             sparse=words,
-            sparse_name=self._sparse or "",
+            sparse_name=self.sparse_vector or "",
             limit=limit,
             offset=offset,
             filter=filter,
@@ -564,7 +564,7 @@ class Collection(Closing):
         )
 
     def _check_hybrid(self) -> None:
-        if self._sparse is None:
+        if self.sparse_vector is None:
             schema = CollectionSchema(
                 fingerprint=self.encoder.fingerprint,
                 vector_name=self._vector_name,

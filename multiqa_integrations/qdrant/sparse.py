@@ -10,6 +10,7 @@ import numpy as np
 
 from multiqa_integrations._optional import require
 from multiqa_integrations.qdrant.points import SparseVector
+from multiqa_integrations.texts import repair_surrogates
 
 if TYPE_CHECKING:
     from qdrant_edge import Bm25
@@ -22,13 +23,13 @@ def encode_documents(texts: Sequence[str]) -> list[SparseVector]:
     Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond, 2009.
     """
     model = _model()
-    return [_sparse(model.embed_document(text)) for text in texts]
+    return [_sparse(model.embed_document(repair_surrogates(text))) for text in texts]
 
 
 def encode_queries(texts: Sequence[str]) -> list[SparseVector]:
     """Give each different word of a query the weight 1."""
     model = _model()
-    return [_sparse(model.embed_query(text)) for text in texts]
+    return [_sparse(model.embed_query(repair_surrogates(text))) for text in texts]
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
@@ -15,11 +14,6 @@ from multiqa_integrations.llama_index import MultiQAEmbedding, WordPieceNodePars
 
 TEXT = topics["exceptions"] + "\n\n" + topics["with"]
 METADATA = {"title": "The Python Language Reference", "topic": "exceptions and with", "page": 42}
-
-
-@pytest.fixture
-def embedding(sibling: Path) -> MultiQAEmbedding:
-    return MultiQAEmbedding(model_name=str(sibling), max_seq_length=512)
 
 
 @pytest.mark.parametrize("chunk_size", [64, 250])

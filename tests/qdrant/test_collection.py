@@ -341,7 +341,7 @@ def test_coroutines(store: Store, name: str) -> None:
 def test_much_is_optimised_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from multiqa_integrations.qdrant import collection as module
 
-    monkeypatch.setattr(module, "_OPTIMIZE_AT", 1000)
+    monkeypatch.setattr(module, "OPTIMIZE_AT", 1000)
     with EdgeStore(tmp_path) as store:
         collection = Collection.open("docs", encoder=ENCODER, store=store)
         collection.add([f"text {number}" for number in range(900)])

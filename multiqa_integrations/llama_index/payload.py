@@ -1,0 +1,71 @@
+"""Nodes as payloads of points.
+
+    page_content, metadata                   the node's text and metadata
+    _multiqa                                 fingerprint of the weights, and the node's id
+    _node_content, _node_type, doc_id, …     the whole node, as LlamaIndex's adapters write it
+
+The first three are those of every collection of this package and of langchain-qdrant, so that the
+`Collection`, the LangChain adapter and the commands read nodes as documents with their own
+metadata, and a LlamaIndex index reads what those wrote. The last are, at the top, where
+LlamaIndex's QdrantVectorStore keeps them: either reads, finds and deletes what the other wrote.
+The price is that a text is there twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llama_index.core.schema import BaseNode, Document, ImageDocument, MetadataMode, TextNode
+from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
+
+from multiqa_integrations import types
+from multiqa_integrations.qdrant.documents import PayloadLayout
+from multiqa_integrations.qdrant.points import Point, json_payload
+
+_LAYOUT = PayloadLayout()
+METADATA_KEY = _LAYOUT.metadata_key
+
+DOCUMENT_KEY = "doc_id"
+_DOCUMENT_KEYS = (DOCUMENT_KEY, "document_id", "ref_doc_id")
+NODE_KEYS = ("_node_content", "_node_type", *_DOCUMENT_KEYS)
+"""Payload keys beside those of every collection."""
+
+# LlamaIndex would read them as text nodes, and fail at one that has no text.
+_DOCUMENTS = {kind.class_name(): kind for kind in (Document, ImageDocument)}
+
+
+def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
+    """Make the payload of a node, item `index` of the input.
+
+    Raises:
+        TextError: Its text is no text.
+        ConfigurationError: Its metadata is nothing that JSON can hold.
+    """
+    metadata = node_to_metadata_dict(node)
+    own = {key: metadata.pop(key) for key in NODE_KEYS}
+    if node.ref_doc_id is None:
+        # LlamaIndex writes the string "None", as if all of them were of one document.
+        own = {key: value for key, value in own.items() if key not in _DOCUMENT_KEYS}
+    text = node.get_content(metadata_mode=MetadataMode.NONE)
+    document = types.Document(text, node.node_id, metadata)
+    return {
+        **json_payload(own, f"node {node.node_id!r}"),
+        **_LAYOUT.payload(document, index, fingerprint),
+    }
+
+
+def to_node(point: Point, vector_name: str) -> BaseNode:
+    """Make the node of a point; with its embedding, where the point was read with vectors."""
+    node: BaseNode
+    if "_node_content" not in point.payload:  # written by this package's Collection, LangChain…
+        document = _LAYOUT.document(point)
+        node = TextNode(id_=document.id, text=document.text, metadata=dict(document.metadata))
+    elif kind := _DOCUMENTS.get(point.payload["_node_type"]):
+        node = kind.from_json(point.payload["_node_content"])
+    else:
+        node = metadata_dict_to_node(dict(point.payload))
+    vector = point.vectors.get(vector_name)
+    if isinstance(vector, np.ndarray):
+        node.embedding = vector.tolist()
+    return node

@@ -1,0 +1,144 @@
+"""LlamaIndex's queries and selections, as those of Qdrant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.llama_index.filters import (
+    Condition,
+    has_id,
+    is_empty,
+    one_of,
+    to_condition,
+)
+from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, METADATA_KEY
+from multiqa_integrations.qdrant import Collection, PointQuery, SparseVector
+from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.points import lookup_ids
+from multiqa_integrations.types import Vectors
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+_MODES = (
+    VectorStoreQueryMode.DEFAULT,
+    VectorStoreQueryMode.MMR,
+    VectorStoreQueryMode.HYBRID,
+    VectorStoreQueryMode.SPARSE,
+)
+
+
+def to_point_query(
+    query: VectorStoreQuery,
+    collection: Collection,
+    vector_name: str,
+    *,
+    filter: models.Filter | None = None,
+    score_threshold: float | None = None,
+    exact: bool = False,
+    hnsw_ef: int | None = None,
+    mmr_threshold: float | None = None,
+    mmr_prefetch_k: int | None = None,
+) -> PointQuery:
+    """Translate a query; the options are those of `MultiQALlamaStore.query`.
+
+    Raises:
+        ConfigurationError: Something of it cannot be honoured.
+    """
+    mode = query.mode
+    if mode not in _MODES:
+        raise ConfigurationError(
+            f"the query's mode is {mode.value!r}, expected one of "
+            f"{', '.join(one.value for one in _MODES)}."
+        )
+    if mmr_threshold is None:
+        mmr_threshold = query.mmr_threshold
+    mmr, hybrid, sparse = (mode is one for one in _MODES[1:])
+    for name, value, honoured in (
+        ("alpha", query.alpha, False),  # lists that are fused by ranks have no weights
+        ("output_fields", query.output_fields, False),
+        ("embedding_field", query.embedding_field, False),
+        ("sparse_top_k", query.sparse_top_k, hybrid),
+        ("hybrid_top_k", query.hybrid_top_k, hybrid),
+        ("mmr_threshold", mmr_threshold, mmr),
+        ("mmr_prefetch_k", mmr_prefetch_k, mmr),
+    ):
+        if value is not None and not honoured:
+            raise ConfigurationError(
+                f"{name} is {value!r}, which a search of mode {mode.value!r} cannot honour. "
+                "Leave it out."
+            )
+    diversity = None
+    if mmr:
+        closeness = 0.5 if mmr_threshold is None else mmr_threshold
+        if not 0.0 <= closeness <= 1.0:
+            raise ConfigurationError(f"mmr_threshold is {closeness!r}, expected 0 to 1.")
+        diversity = 1.0 - closeness
+    return PointQuery(
+        vector=None if sparse else _unit(query.query_embedding),
+        vector_name=vector_name,
+        sparse=_words(query.query_str, collection) if hybrid or sparse else None,
+        sparse_name=collection.sparse_vector or "",
+        limit=query.hybrid_top_k or query.similarity_top_k,
+        filter=to_filter(
+            # An index gives an empty list of ids where it means all.
+            one_of(DOCUMENT_KEY, query.doc_ids) if query.doc_ids else None,
+            has_id(lookup_ids(query.node_ids)) if query.node_ids else None,
+            to_condition(query.filters, collection.report.state.payload_indexes),
+            filter,
+        ),
+        score_threshold=score_threshold,
+        candidates=query.sparse_top_k or mmr_prefetch_k,
+        diversity=diversity,
+        exact=exact,
+        hnsw_ef=hnsw_ef,
+    )
+
+
+def to_filter(*given: Condition | models.Filter | None) -> models.Filter | None:
+    """Join conditions by "and"; None where there is none."""
+    joined = [one for one in given if one is not None]
+    if not joined:
+        return None
+    # Imports the client, which takes seconds.
+    from multiqa_integrations.qdrant import conditions
+
+    return conditions.to_filter({"must": joined}, METADATA_KEY)
+
+
+def of_document(ref_doc_id: str) -> models.Filter | None:
+    """Select the nodes of a document; it itself too, as a pipeline without a parser stores it."""
+    itself: Condition = {"must": [has_id(lookup_ids([ref_doc_id])), is_empty(DOCUMENT_KEY)]}
+    return to_filter({"should": [one_of(DOCUMENT_KEY, [ref_doc_id]), itself]})
+
+
+def everything() -> models.Filter | None:
+    """Select all points, which an empty filter may not."""
+    return to_filter({"must_not": [has_id([])]})
+
+
+def _words(text: str | None, collection: Collection) -> SparseVector:
+    if collection.sparse_vector is None:
+        raise ConfigurationError(
+            f"{collection.name!r} cannot be searched by words. That is chosen when a collection "
+            "is created: MultiQALlamaStore(..., sparse=True)."
+        )
+    if not text:
+        raise ConfigurationError("a search by words needs query_str.")
+    return bm25.encode_queries([text])[0]
+
+
+def _unit(embedding: list[float] | None) -> Vectors:
+    """Give the query's vector the length 1: the mean of several has less."""
+    if embedding is None:
+        raise ConfigurationError("the query has no query_embedding.")
+    vector = np.asarray(embedding, np.float32)
+    length = np.linalg.norm(vector)
+    if not length:
+        raise ConfigurationError("the query_embedding is all zeros: it has no direction.")
+    unit: Vectors = vector / length
+    return unit

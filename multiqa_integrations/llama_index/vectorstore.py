@@ -1,0 +1,426 @@
+"""Qdrant collections as a LlamaIndex vector store, over any engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from llama_index.core import Settings
+from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryResult,
+)
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator
+
+from multiqa_integrations.coroutines import in_thread
+from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
+from multiqa_integrations.llama_index import filters as conditions
+from multiqa_integrations.llama_index import queries
+from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
+from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, to_node, to_payload
+from multiqa_integrations.qdrant import Collection, Point, ScoredPoint, Store, Uploader
+from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.closing import Closing
+from multiqa_integrations.qdrant.collection import OPTIMIZE_AT
+from multiqa_integrations.qdrant.points import Vector, lookup_ids, point_id
+from multiqa_integrations.qdrant.upload import upload_async
+from multiqa_integrations.types import Vectors
+
+if TYPE_CHECKING:
+    from qdrant_client import AsyncQdrantClient, QdrantClient, models
+
+_PAGE = 256  # nodes that are read at a time
+
+
+def _embedding_of_settings() -> MultiQAEmbedding:
+    chosen = Settings._embed_model  # its public name would make OpenAI's where none is chosen
+    if chosen is None:
+        return MultiQAEmbedding()
+    if isinstance(chosen, MultiQAEmbedding):
+        return chosen
+    raise _not_ours(chosen)
+
+
+def _not_ours(embedding: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"the embedding is {type(embedding).__name__}, expected MultiQAEmbedding: the collection "
+        "keeps the fingerprint of its weights. Pass embedding=MultiQAEmbedding(...), the one of "
+        "your index. Other embeddings go with QdrantVectorStore of LlamaIndex."
+    )
+
+
+class MultiQALlamaStore(BasePydanticVectorStore, Closing):
+    """Nodes in a Qdrant collection: in a directory, on a server, or behind a client of yours.
+
+    The collection is created if there is none, and checked otherwise: one that another model
+    filled is kept out. A directory persists by itself. A node's id may be any string; the same id
+    overwrites. Any number of threads may use it; asynchronous methods never block the event loop.
+
+    Args:
+        collection_name: The collection, or an alias.
+        client: A client of qdrant-client. Give one of url, path, client and store.
+        store: A store of `open_store`.
+        settings: The fields below.
+
+    Raises:
+        CollectionMismatchError: Another model filled the collection, or it differs otherwise.
+        ConfigurationError: A setting is wrong.
+        StoreError: The collection cannot be opened.
+
+    Example:
+        >>> from llama_index.core import VectorStoreIndex
+        >>> store = MultiQALlamaStore("manual", path="./collections")  # doctest: +SKIP
+        >>> index = VectorStoreIndex.from_vector_store(store)  # doctest: +SKIP
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    stores_text: bool = True
+    collection_name: str = Field(default="llama_index", description="A collection or an alias.")
+    embedding: MultiQAEmbedding = Field(
+        default_factory=_embedding_of_settings,
+        description="The index's embedding model, whose fingerprint the collection keeps; by "
+        "default that of LlamaIndex's Settings. The store itself embeds nothing.",
+    )
+    url: str | None = Field(default=None, description="Of a server.")
+    path: str | None = Field(default=None, description="A directory of embedded collections.")
+    api_key: str | None = Field(
+        default=None,
+        exclude=True,
+        repr=False,
+        description="For url; by default the environment's QDRANT_API_KEY. In no dictionary.",
+    )
+    vector_name: str = Field(default="", description='"" is the unnamed vector.')
+    sparse: bool | str | None = Field(
+        default=None, description="Whether a new collection can be searched by words too."
+    )
+    payload_indexes: dict[str, Any] = Field(
+        default_factory=dict,
+        description='Payload fields to index, such as {"metadata.lang": "keyword"}.',
+    )
+    adopt: bool = Field(
+        default=False, description="Write the fingerprint into a collection that has none."
+    )
+    create_options: dict[str, Any] = Field(
+        default_factory=dict, description="For a new collection; see ensure_collection."
+    )
+
+    _collection: Collection = PrivateAttr()
+    _given: object = PrivateAttr(default=None)
+
+    def __init__(
+        self,
+        collection_name: str = "llama_index",
+        *,
+        client: QdrantClient | AsyncQdrantClient | None = None,
+        store: Store | None = None,
+        **settings: Any,
+    ) -> None:
+        settings["collection_name"] = collection_name
+        super().__init__(**settings)
+        self._given = store if client is None else client
+        self._collection = Collection.open(**self._opening(client, store))
+
+    @classmethod
+    async def aopen(
+        cls,
+        collection_name: str = "llama_index",
+        *,
+        client: QdrantClient | AsyncQdrantClient | None = None,
+        store: Store | None = None,
+        **settings: Any,
+    ) -> MultiQALlamaStore:
+        """Do as the constructor, without blocking the event loop."""
+        opened = cls.__new__(cls)
+        settings["collection_name"] = collection_name
+        BasePydanticVectorStore.__init__(opened, **settings)
+        opened._given = store if client is None else client
+        opened._collection = await Collection.aopen(**opened._opening(client, store))
+        return opened
+
+    def _opening(
+        self, client: QdrantClient | AsyncQdrantClient | None, store: Store | None
+    ) -> dict[str, Any]:
+        return {
+            "name": self.collection_name,
+            "encoder": self.embedding.encoder,
+            "url": self.url,
+            "path": self.path,
+            "client": client,
+            "store": store,
+            "api_key": self.api_key,
+            "vector_name": self.vector_name,
+            "sparse": self.sparse,
+            # Documents are deleted by it.
+            "payload_indexes": {DOCUMENT_KEY: "keyword", **self.payload_indexes},
+            "adopt": self.adopt,
+            **self.create_options,
+        }
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _from_path(cls, value: Any) -> Any:
+        return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+    @field_validator("embedding", mode="before")
+    @classmethod
+    def _check_embedding(cls, value: Any) -> Any:
+        if isinstance(value, MultiQAEmbedding | dict):  # a dict is what to_dict() gave
+            return value
+        raise _not_ours(value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._given is not None:
+            raise TypeError(
+                "a vector store over client= or store= cannot be pickled. Open it with url= or "
+                "path=, or open it where it is needed."
+            )
+        return _reopen, (type(self), dict(self))
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Tell LlamaIndex how the class is called."""
+        return "MultiQALlamaStore"
+
+    @property
+    def collection(self) -> Collection:
+        """The collection behind."""
+        return self._collection
+
+    @property
+    def client(self) -> Any:
+        """The client or store that was given; else the store that was opened."""
+        return self._collection.store if self._given is None else self._given
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Store nodes that have embeddings; all are checked before the first is written.
+
+        Returns:
+            Their ids.
+
+        Raises:
+            ConfigurationError: A node has no embedding, or metadata that JSON cannot hold.
+            WriteRejectedError: The store refused some, which `.ids` names; the others are in.
+            StoreError: The store failed for good. Add all again: the same ids overwrite.
+        """
+        _check_options(kwargs)
+        points = self._points(nodes)
+        store, name = self._collection.store, self._collection.name
+        try:
+            with Uploader(store, name) as uploader:
+                uploader.add(points)
+        except WriteRejectedError as error:
+            raise _named(error, nodes) from error
+        store.optimize(name, minimum=OPTIMIZE_AT)
+        return [node.node_id for node in nodes]
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Do as `add`, without blocking the event loop."""
+        _check_options(kwargs)
+        points = await in_thread(self._points, nodes)
+        store, name = self._collection.store, self._collection.name
+
+        async def windows() -> AsyncIterator[list[Point]]:
+            yield points
+
+        try:
+            await upload_async(store, name, windows())
+        except WriteRejectedError as error:
+            raise _named(error, nodes) from error
+        await store.aoptimize(name, minimum=OPTIMIZE_AT)
+        return [node.node_id for node in nodes]
+
+    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Delete the nodes of a document; the document itself, where it was stored as a node."""
+        _check_options(delete_kwargs)
+        self._collection.delete(filter=queries.of_document(ref_doc_id))
+
+    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Do as `delete`, without blocking the event loop."""
+        _check_options(delete_kwargs)
+        selected = await in_thread(queries.of_document, ref_doc_id)
+        await self._collection.adelete(filter=selected)
+
+    def delete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **delete_kwargs: Any,
+    ) -> None:
+        """Delete nodes by ids, by filters, or by both together; without them, none."""
+        _check_options(delete_kwargs)
+        if (selected := self._selection(node_ids, filters)) is not None:
+            self._collection.delete(filter=selected)
+
+    async def adelete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **delete_kwargs: Any,
+    ) -> None:
+        """Do as `delete_nodes`, without blocking the event loop."""
+        _check_options(delete_kwargs)
+        selected = await in_thread(self._selection, node_ids, filters)
+        if selected is not None:
+            await self._collection.adelete(filter=selected)
+
+    def clear(self) -> None:
+        """Delete all nodes, and whatever else is in the collection; the collection stays."""
+        self._collection.delete(filter=queries.everything())
+
+    async def aclear(self) -> None:
+        """Do as `clear`, without blocking the event loop."""
+        await self._collection.adelete(filter=await in_thread(queries.everything))
+
+    def persist(self, persist_path: str, fs: Any = None) -> None:
+        """Make what was written survive a power cut; where it is, is not changed."""
+        self._collection.store.flush(self._collection.name)
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def get_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Read nodes with their embeddings: by ids, filters, or both; without them, all.
+
+        In the order of their points; what is not there is left out.
+        """
+        selected = self._selection(node_ids, filters)
+        nodes: list[BaseNode] = []
+        offset = None
+        while True:
+            points, offset = self._collection.store.scroll(
+                self._collection.name,
+                filter=selected,
+                limit=_PAGE,
+                offset=offset,
+                with_vectors=True,
+            )
+            nodes += self._nodes(points)
+            if offset is None:
+                return nodes
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Do as `get_nodes`, without blocking the event loop."""
+        selected = await in_thread(self._selection, node_ids, filters)
+        nodes: list[BaseNode] = []
+        offset = None
+        while True:
+            points, offset = await self._collection.store.ascroll(
+                self._collection.name,
+                filter=selected,
+                limit=_PAGE,
+                offset=offset,
+                with_vectors=True,
+            )
+            nodes += await in_thread(self._nodes, points)
+            if offset is None:
+                return nodes
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Find nodes, best first.
+
+        Args:
+            query: Of the modes default, mmr, hybrid (by meaning and by words, fused by ranks) and
+                sparse (by words: BM25). The last two need a collection with `sparse=True`.
+                `sparse_top_k` is how many nodes each list of a hybrid search brings.
+            kwargs: What a retriever has as `vector_store_kwargs`: score_threshold, exact,
+                hnsw_ef; `filter`, a `qdrant_client.models.Filter` that holds too; for mmr
+                `mmr_threshold` (1 is closeness only, 0 is difference only; 0.5 by default) and
+                `mmr_prefetch_k` (from how many of the closest they are chosen).
+
+        Returns:
+            Nodes, their ids, and similarities: cosines; of hybrid searches, scores of ranks.
+
+        Raises:
+            ConfigurationError: Something of it cannot be honoured; nothing is ignored.
+            StoreError: The store refused or failed.
+        """
+        wanted = queries.to_point_query(query, self._collection, self.vector_name, **kwargs)
+        return self._result(self._collection.store.query(self._collection.name, wanted))
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Do as `query`, without blocking the event loop."""
+        wanted = await in_thread(
+            queries.to_point_query, query, self._collection, self.vector_name, **kwargs
+        )
+        return self._result(await self._collection.store.aquery(self._collection.name, wanted))
+
+    # --- opening and closing ------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._collection.close()
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        await self._collection.aclose()
+
+    # --- between LlamaIndex and points --------------------------------------------------------
+
+    def _points(self, nodes: Sequence[BaseNode]) -> list[Point]:
+        fingerprint = self._collection.encoder.fingerprint
+        payloads = [to_payload(node, index, fingerprint) for index, node in enumerate(nodes)]
+        vectors: list[dict[str, Vector]] = [{self.vector_name: _embedding(node)} for node in nodes]
+        if (sparse := self._collection.sparse_vector) is not None:
+            # The same text that the vector was made of.
+            texts = [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
+            for vectors_of_one, words in zip(vectors, bm25.encode_documents(texts), strict=True):
+                vectors_of_one[sparse] = words
+        return [
+            Point(point_id(node.node_id), vectors_of_one, payload)
+            for node, vectors_of_one, payload in zip(nodes, vectors, payloads, strict=True)
+        ]
+
+    def _selection(
+        self, node_ids: list[str] | None, filters: MetadataFilters | None
+    ) -> models.Filter | None:
+        return queries.to_filter(
+            None if node_ids is None else conditions.has_id(lookup_ids(node_ids)),
+            conditions.to_condition(filters, self._collection.report.state.payload_indexes),
+        )
+
+    def _nodes(self, points: Iterable[Point]) -> list[BaseNode]:
+        return [to_node(point, self.vector_name) for point in points]
+
+    def _result(self, points: list[ScoredPoint]) -> VectorStoreQueryResult:
+        nodes = self._nodes(points)
+        return VectorStoreQueryResult(
+            nodes=nodes,
+            similarities=[point.score for point in points],
+            ids=[node.node_id for node in nodes],
+        )
+
+
+def _embedding(node: BaseNode) -> Vectors:
+    if node.embedding is None:
+        raise ConfigurationError(
+            f"node {node.node_id!r} has no embedding. Let an index or an IngestionPipeline embed "
+            "it, or set node.embedding."
+        )
+    return np.asarray(node.embedding, np.float32)
+
+
+def _named(error: WriteRejectedError, nodes: Sequence[BaseNode]) -> WriteRejectedError:
+    """Make the same error with the ids of the nodes."""
+    names = {str(point_id(node.node_id)): node.node_id for node in nodes}
+    reasons = {names.get(one, one): why for one, why in error.reasons.items()}
+    return WriteRejectedError(str(error), reasons=reasons)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    if options:
+        raise ConfigurationError(f"unknown options: {', '.join(sorted(options))}.")
+
+
+def _reopen(kind: type[MultiQALlamaStore], settings: dict[str, Any]) -> MultiQALlamaStore:
+    return kind(**settings)
