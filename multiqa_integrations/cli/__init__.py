@@ -17,6 +17,7 @@ from multiqa_integrations.cli.demo import demo
 from multiqa_integrations.cli.doctor import doctor
 from multiqa_integrations.cli.download import download
 from multiqa_integrations.cli.encode import encode
+from multiqa_integrations.cli.evaluate import evaluate
 from multiqa_integrations.cli.reembed import reembed
 from multiqa_integrations.cli.search import search
 from multiqa_integrations.cli.swap import swap
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback of a bug is for a bug report: keep it plain
 )
-for command in (demo, search, encode, copy, swap, reembed, download, doctor, bench):
+for command in (demo, search, encode, copy, swap, reembed, download, doctor, bench, evaluate):
     app.command()(command)
 app.add_typer(collection.app)
 

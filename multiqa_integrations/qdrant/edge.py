@@ -437,7 +437,12 @@ class EdgeStore(Closing):
             fingerprints=[description["fingerprint"]] if description["fingerprint"] else [],
             model=description["model"],
             indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
-            details={"path": str(shard.directory), "segments": info.segments_count},
+            details={
+                "path": str(shard.directory),
+                "segments": info.segments_count,
+                # Small collections are optimised without a graph.
+                "in_graph": info.indexed_vectors_count,
+            },
         )
 
 
