@@ -129,7 +129,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Measure how well the right documents are found: nDCG@10, MRR@10, recall@100, MAP."""
-    for package in ("ir_measures", "pytrec_eval", "scipy.stats"):
+    for package in ("ir_measures", "pytrec_eval", *(("scipy.stats",) if against else ())):
         require(package, purpose="multiqa evaluate")
     compared = configurations(
         {
@@ -245,19 +245,5 @@ def _show(found: Evaluation, console: Console) -> None:
             cells += [f"{one.better:,}", f"{one.worse:,}"]
         table.add_row(escape(result.name), *cells)
     console.print(table)
-    for remark in _remarks(found):
+    for remark in found.remarks:
         console.print(f"• {remark}", markup=False)
-
-
-def _remarks(found: Evaluation) -> Iterator[str]:
-    yield from found.dataset.remarks
-    for result in found.results:
-        if result.lengths is not None and result.lengths.cut_documents:
-            total = len(result.lengths.documents)
-            yield (
-                f"{result.name}: {result.lengths.cut_documents:,} of {total:,} documents "
-                f"({result.lengths.cut_documents / total:.1%}) are cut at {result.lengths.limit} "
-                "word pieces."
-            )
-        for remark in result.remarks:
-            yield f"{result.name}: {remark}"

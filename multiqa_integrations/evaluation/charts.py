@@ -14,43 +14,57 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 30
 
 
 def histogram(
-    series: Sequence[tuple[str, Sequence[float]]], labels: Sequence[str], *, title: str, x: str
+    series: Sequence[tuple[str, Sequence[float]]],
+    labels: Sequence[str],
+    *,
+    title: str,
+    x: str,
+    kinds: Sequence[str] = ("s0", "s1", "s2", "s3", "s4", "s5"),
+    stacked: bool = False,
 ) -> str:
-    """Draw shares side by side.
+    """Draw shares as bars.
 
     Args:
         series: Name and shares (0 to 1) of each; one share a label.
         labels: Below the bars.
         title: What it shows, also for who cannot see it.
         x: What the labels are.
+        kinds: The colour of each series.
+        stacked: Whether the series stand one on the other, and not side by side.
     """
-    height = 210
-    scale = max(0.01, *(max(shares) for _, shares in series))
-    inner, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM - 12
+    height, tall, inner = 210, 158, _WIDTH - _LEFT - _RIGHT
+    base = float(_TOP + tall)
+    total = sum if stacked else max
+    scale = max(0.01, *(total(column) for column in zip(*(s for _, s in series), strict=True)))
     slot = inner / len(labels)
-    bar = slot * 0.82 / len(series)
+    wide = slot * 0.82 / (1 if stacked else len(series))
     parts = []
     for tick in ticks(0, scale)[1:]:
-        y = _TOP + tall * (1 - tick / scale)
+        y = base - tall * tick / scale
         parts.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, "grid"))
         parts.append(_text(_LEFT - 6, y + 4, f"{tick:.0%}", "end"))
-    for number, (_, shares) in enumerate(series):
-        for place, share in enumerate(shares):
-            if share > 0:
-                left = _LEFT + place * slot + slot * 0.09 + number * bar
-                size = max(tall * share / scale, 1)
-                parts.append(_rect(left, _TOP + tall - size, max(bar - 1, 1), size, f"s{number}"))
-    parts.append(_line(_LEFT, _TOP + tall, _WIDTH - _RIGHT, _TOP + tall, "axis"))
     for place, label in enumerate(labels):
-        parts.append(_text(_LEFT + (place + 0.5) * slot, _TOP + tall + 15, label, "middle"))
+        left, foot = _LEFT + (place + 0.09) * slot, base
+        for kind, (_, shares) in zip(kinds, series, strict=False):
+            tip = foot - max(tall * shares[place] / scale, 1 if shares[place] else 0)
+            if shares[place]:
+                parts.append(_rect(left, tip, wide - (not stacked), foot - tip, kind))
+            if stacked:
+                foot = tip
+            else:
+                left += wide
+        parts.append(_text(_LEFT + (place + 0.5) * slot, base + 15, label, "middle"))
+    parts.append(_line(_LEFT, base, _WIDTH - _RIGHT, base, "axis"))
     parts.append(_text(_LEFT + inner / 2, height - 4, x, "middle"))
-    return _figure(title, _svg(height, parts, title), [name for name, _ in series])
+    names = [name for name, _ in series]
+    return _figure(title, _svg(height, parts, title), list(zip(kinds, names, strict=False)))
 
 
 def differences(values: NDArray[np.float64], *, title: str) -> str:
-    """Draw the differences of all queries, the largest gain first."""
-    ordered = np.sort(values)[::-1]
-    height, reach = 210, max(float(np.abs(ordered).max()), 0.01)
+    """Draw the differences of the queries that differ, the largest gain first."""
+    ordered = np.sort(values[values != 0])[::-1]
+    gains = int((ordered > 0).sum())
+    height, reach = 210, max(0.01, *np.abs(ordered).tolist(), 0.0)
     inner, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM
     middle = _TOP + tall / 2
     parts = []
@@ -58,30 +72,23 @@ def differences(values: NDArray[np.float64], *, title: str) -> str:
         y = middle - tick / reach * tall / 2
         parts.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, "axis" if tick == 0 else "grid"))
         parts.append(_text(_LEFT - 6, y + 4, signed(tick, 2 if reach < 0.15 else 1), "end"))
-    step = inner / len(ordered)
-    # An area each for gains and losses: thousands of bars would be a slow page.
-    for kind, chosen, first in (
-        ("gain", ordered[ordered > 0], 0),
-        ("loss", ordered[ordered < 0], int((ordered >= 0).sum())),
-    ):
+    step = min(inner / max(len(ordered), 1), 14)
+    # One area each for gains and losses: thousands of bars would make a slow page.
+    for kind, first, chosen in (("gain", 0, ordered[:gains]), ("loss", gains, ordered[gains:])):
         if len(chosen):
             left = _LEFT + first * step
-            points = [f"M{left:.1f},{middle:.1f}"]
-            for place, value in enumerate(chosen):
-                y = middle - value / reach * tall / 2
-                points.append(f"L{left + place * step:.1f},{y:.1f}H{left + (place + 1) * step:.1f}")
-            points.append(f"V{middle:.1f}Z")
-            parts.append(f'<path class="{kind}" d="{"".join(points)}"/>')
-    parts.append(
-        _text(
-            _LEFT + inner / 2,
-            height - 6,
-            f"{len(ordered):,} queries: {int((ordered > 0).sum()):,} better, "
-            f"{int((ordered == 0).sum()):,} the same, {int((ordered < 0).sum()):,} worse",
-            "middle",
-        )
+            steps = [
+                f"V{middle - value / reach * tall / 2:.1f}H{left + place * step:.1f}"
+                for place, value in enumerate(chosen, 1)
+            ]
+            path = f"M{left:.1f},{middle:.1f}{''.join(steps)}V{middle:.1f}Z"
+            parts.append(f'<path class="{kind}" d="{path}"/>')
+    counts = (
+        f"{gains:,} queries better, {len(ordered) - gains:,} worse, "
+        f"{len(values) - len(ordered):,} the same"
     )
-    return _figure(title, _svg(height, parts, title), [])
+    parts.append(_text(_LEFT + inner / 2, height - 6, counts, "middle"))
+    return _figure(title, _svg(height, parts, title))
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], *, title: str) -> str:
@@ -111,33 +118,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], *, title: str) ->
         parts.append(
             f'<circle class="{kind}" cx="{middle + mean / reach * half:.1f}" cy="{y}" r="4.5"/>'
         )
-    return _figure(title, _svg(height, parts, title, width), [])
-
-
-def stacked(
-    whole: Sequence[float], cut: Sequence[float], labels: Sequence[str], *, title: str, x: str
-) -> str:
-    """Draw shares as bars of two parts, what is whole below what is cut."""
-    height = 210
-    scale = max(a + b for a, b in zip(whole, cut, strict=True)) or 1
-    inner, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM - 12
-    slot = inner / len(labels)
-    parts = []
-    for tick in ticks(0, scale)[1:]:
-        y = _TOP + tall * (1 - tick / scale)
-        parts.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, "grid"))
-        parts.append(_text(_LEFT - 6, y + 4, f"{tick:.0%}", "end"))
-    for place, (label, below, above) in enumerate(zip(labels, whole, cut, strict=True)):
-        foot = _TOP + tall
-        for share, kind in ((below, "s0"), (above, "loss")):
-            if share > 0:
-                size = max(tall * share / scale, 1)
-                foot -= size
-                parts.append(_rect(_LEFT + (place + 0.09) * slot, foot, slot * 0.82, size, kind))
-        parts.append(_text(_LEFT + (place + 0.5) * slot, _TOP + tall + 15, label, "middle"))
-    parts.append(_line(_LEFT, _TOP + tall, _WIDTH - _RIGHT, _TOP + tall, "axis"))
-    parts.append(_text(_LEFT + inner / 2, height - 4, x, "middle"))
-    return _figure(title, _svg(height, parts, title), ["whole"], ["cut"])
+    return _figure(title, _svg(height, parts, title, width))
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -169,9 +150,7 @@ def _shortened(name: str, length: int) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def _figure(title: str, svg: str, names: Sequence[str], losses: Sequence[str] = ()) -> str:
-    keys = [(f"s{number}", name) for number, name in enumerate(names)]
-    keys += [("loss", name) for name in losses]
+def _figure(title: str, svg: str, keys: Sequence[tuple[str, str]] = ()) -> str:
     legend = "".join(
         f'<span><i class="key {kind}"></i>{escape(name)}</span>' for kind, name in keys
     )

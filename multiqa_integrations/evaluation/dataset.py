@@ -59,19 +59,18 @@ class Dataset:
     def remarks(self) -> list[str]:
         """What is to be known about the judgements, in sentences."""
         found = []
-        for ids, what in (
-            (self.unjudged, "queries have no judgement and were not searched"),
-            (self.unknown_queries, "judged queries are not in queries.jsonl: left out"),
+        for what, ids in (
+            ("Queries without judgements, not searched", self.unjudged),
+            ("Judged queries that are not in queries.jsonl, left out", self.unknown_queries),
             (
+                "Judged documents that are not in corpus.jsonl; relevant ones count as not found",
                 self.unknown_documents,
-                "judged documents are not in corpus.jsonl: what is relevant among them counts as "
-                "not found",
             ),
-            (self.without_relevant, "judged queries have no relevant document: they count as 0"),
+            ("Judged queries without a relevant document; they count as 0", self.without_relevant),
         ):
             if ids:
                 shown = ", ".join(map(repr, ids[:3])) + (", …" if len(ids) > 3 else "")
-                found.append(f"{len(ids):,} {what} ({shown}).")
+                found.append(f"{what}: {len(ids):,} ({shown}).")
         return found
 
 

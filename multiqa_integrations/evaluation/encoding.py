@@ -43,6 +43,17 @@ class Lengths:
         """How many queries lost their end."""
         return int((self.queries > self.limit).sum())
 
+    @property
+    def remark(self) -> str:
+        """How many are cut, in a sentence; "" if none is."""
+        if not self.cut_documents and not self.cut_queries:
+            return ""
+        return (
+            f"{self.cut_documents:,} of {len(self.documents):,} documents "
+            f"({self.cut_documents / len(self.documents):.1%}) and {self.cut_queries:,} queries "
+            f"are cut at {self.limit} word pieces."
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:

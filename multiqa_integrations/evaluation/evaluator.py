@@ -62,6 +62,23 @@ class Evaluation:
     results: list[Result]
     comparisons: list[Comparison]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known about the set and the searches, in sentences."""
+        names: dict[str, list[str]] = {}
+        for result in self.results:
+            cut = [] if result.lengths is None else [result.lengths.remark]
+            for remark in filter(None, [*cut, *result.remarks]):
+                names.setdefault(remark, []).append(result.name)
+        # What is the same everywhere is said once, without names.
+        return [
+            *self.dataset.remarks,
+            *(
+                remark if len(named) == len(self.results) else f"{', '.join(named)}: {remark}"
+                for remark, named in names.items()
+            ),
+        ]
+
     def comparison(self, other: str, metric: str = METRICS[0]) -> Comparison:
         """Find the comparison of a configuration with the first, by a measure."""
         return next(c for c in self.comparisons if (c.other, c.metric) == (other, metric))

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from multiqa_integrations.evaluation import charts
 from multiqa_integrations.evaluation.dataset import Dataset
@@ -18,6 +18,7 @@ from multiqa_integrations.evaluation.metrics import METRICS
 from multiqa_integrations.evaluation.significance import Comparison
 
 _EXAMPLES = 5  # queries shown of those with the largest gains and losses
+_COLOURS = 6  # configurations that are told apart in a chart
 _FIRST = 10  # hits of a query whose similarities are shown
 
 Cell = tuple[str, str]
@@ -40,7 +41,8 @@ def whole(report: Mapping[str, Any], sections: Sequence[str]) -> str:
     ]
     if missing:
         body.append(f'<p class="note">Not finished: {escape(", ".join(missing))}.</p>')
-    body.append(_overview(sets))
+    if len(sets) > 1:
+        body.append(_overview(sets))
     rows = [
         (
             f"{one['name']}: {comparison['other']}",
@@ -75,9 +77,7 @@ def section(evaluation: Evaluation) -> str:
         "each</p>",
         _table(["configuration", *METRICS], [_means(one) for one in evaluation.results]),
     ]
-    remarks = [*dataset.remarks]
-    remarks += [f"{one.name}: {remark}" for one in evaluation.results for remark in one.remarks]
-    body += [f'<p class="note">{escape(remark)}</p>' for remark in remarks]
+    body += [f'<p class="note">{escape(remark)}</p>' for remark in evaluation.remarks]
     figures = [
         charts.differences(
             one.differences, title=f"{one.metric} of each query: {one.other} against {one.base}"
@@ -164,8 +164,10 @@ def _scores(results: Sequence[Result]) -> str:
     edges = [0, 1e-9, 0.2, 0.4, 0.6, 0.8, 1 - 1e-9, 1.1]
     labels = ["0", "to .2", "to .4", "to .6", "to .8", "below 1", "1"]
     metric = METRICS[0]
-    series = [(one.name, _shares(one.scores[metric], edges)) for one in results]
+    series = [(one.name, _shares(one.scores[metric], edges)) for one in results[:_COLOURS]]
     title = f"Share of the queries by {metric}"
+    if len(results) > _COLOURS:
+        title += f", the first {_COLOURS} configurations"
     return charts.histogram(series, labels, title=title, x=metric)
 
 
@@ -181,18 +183,17 @@ def _similarities(dataset: Dataset, results: Sequence[Result]) -> list[str]:
     edges[0] = -1.0
     labels = [f"{edge:.1f}".lstrip("0") or "0" for edge in np.linspace(0, 1, 11)]
     labels = ["<0", *(label if label != ".0" else "0" for label in labels)]
+    drawn: list[Lengths | None] = []
     for one in results:
-        if one.configuration.mode != "dense":
-            continue  # scores of words and of ranks are no similarities
+        # Scores of words and of ranks are no similarities; the same vectors have the same.
+        if one.configuration.mode != "dense" or any(one.lengths is other for other in drawn):
+            continue
+        drawn.append(one.lengths)
         rows, scores = one.hits.rows[:, :_FIRST], one.hits.scores[:, :_FIRST]
         right = np.array([np.isin(a, b) for a, b in zip(rows, relevant, strict=True)])
         groups = (("relevant", right), ("not judged relevant", ~right & (rows >= 0)))
-        total = max(int((rows >= 0).sum()), 1)
-        series = [
-            (name, [count / total for count in np.histogram(scores[chosen], edges)[0]])
-            for name, chosen in groups
-        ]
-        title = f"Share of the first {_FIRST} hits by similarity ({one.name})"
+        series = [(name, _shares(scores[chosen], edges)) for name, chosen in groups]
+        title = f"The first {_FIRST} hits by similarity, as shares of each kind ({one.name})"
         figures.append(charts.histogram(series, labels, title=title, x="from this similarity"))
     return figures
 
@@ -219,12 +220,21 @@ def _lengths(dataset: Dataset, results: Sequence[Result]) -> list[str]:
             f"({lengths.cut_documents / total:.1%}) are cut at {limit} word pieces; "
             f"{lengths.cut_queries:,} of {len(dataset.queries):,} queries"
         )
-        figures.append(charts.stacked(whole, cut, labels, title=title, x="word pieces"))
+        figures.append(
+            charts.histogram(
+                [("whole", whole), ("cut", cut)],
+                labels,
+                title=title,
+                x="word pieces",
+                kinds=("s0", "loss"),
+                stacked=True,
+            )
+        )
     return figures
 
 
-def _shares(values: NDArray[np.float64], edges: Sequence[float]) -> list[float]:
-    return [float(count) / len(values) for count in np.histogram(values, edges)[0]]
+def _shares(values: NDArray[np.floating[Any]], edges: ArrayLike) -> list[float]:
+    return [float(count) / max(len(values), 1) for count in np.histogram(values, edges)[0]]
 
 
 def _settings(report: Mapping[str, Any]) -> str:

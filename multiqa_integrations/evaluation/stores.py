@@ -187,7 +187,7 @@ class TemporaryCollections:
         state = self._store.state(name)
         indexed = None if state is None else state.details.get("in_graph", state.indexed_vectors)
         if indexed is None:
-            return ["the store has no graph: it compared every document."]
+            return ["The store has no graph: it compared every document."]
         if indexed < len(self._dataset.document_ids):
             return [
                 f"{indexed:,} of {len(self._dataset.document_ids):,} documents are in the graph; "
