@@ -49,7 +49,7 @@ def test_two_sets_two_ways(make_set: MakeSet, sibling: Path, tmp_path: Path) -> 
             assert f"│ {kept['configuration']}" in result.stdout
             assert f"{kept['nDCG@10']:.4f}" in result.stdout
         assert one["results"][0]["cut_documents"] == 5
-    assert "mode=dense: 5 of 5 documents" in result.stdout
+    assert "• 5 of 5 documents (100.0%)" in result.stdout
     assert "not searched: 1 ('spare')" in result.stdout
     assert len(list((tmp_path / "runs").iterdir())) == 4
     assert "</html>" in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -75,6 +75,13 @@ def test_a_damaged_set_is_found_out_first(make_set: MakeSet, sibling: Path, tmp_
     assert "queries.jsonl, line 1: 'text' is None, expected a string" in result.stderr
     assert result.stdout == ""
     assert not (tmp_path / "report.json").exists()
+
+
+def test_two_folders_of_one_name(make_set: MakeSet, sibling: Path, tmp_path: Path) -> None:
+    folders = [str(make_set("set")), str(make_set("other/set"))]
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--model", str(sibling)])
+    assert isinstance(result.exception, ConfigurationError)
+    assert "two of the folders are called 'set'" in str(result.exception)
 
 
 def test_interrupted_it_keeps_the_finished_sets(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from multiqa_integrations import evaluation
 from multiqa_integrations._optional import require
+from multiqa_integrations.benchmark.report import new_console
 from multiqa_integrations.cli.configurations import configurations
 from multiqa_integrations.cli.options import (
     Backend,
@@ -158,12 +159,14 @@ def evaluate(
             "--url and --path name a store, but nothing would be searched there. Pass --search "
             "hnsw, --mode bm25 or hybrid, or leave them out."
         )
-    console, errors = _console(), Console(stderr=True, highlight=False)
+    settings = {
+        **{"split": split, "limit": hits_wanted(compared, limit), "seed": seed},
+        "ignore_identical_ids": ignore_identical_ids,
+    }
+    console, errors = new_console(), Console(stderr=True, highlight=False)
     # All are read before the first is encoded: a damaged one is found out at once.
     with errors.status("reading the sets"):
         datasets = [read_dataset(folder, split=split) for folder in folders]
-    settings: dict[str, Any] = {"split": split, "limit": hits_wanted(compared, limit), "seed": seed}
-    settings["ignore_identical_ids"] = ignore_identical_ids
     report = Report(datasets, compared, **settings)
     with open_at(url, path) if in_store else nullcontext() as store:
         try:
@@ -198,11 +201,6 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
                 write(file)
             except OSError as error:
                 raise ConfigurationError(f"{file} cannot be written ({error.strerror}).") from error
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
 
 
 @contextmanager

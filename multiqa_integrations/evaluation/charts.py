@@ -68,10 +68,10 @@ def differences(values: NDArray[np.float64], *, title: str) -> str:
     inner, tall = _WIDTH - _LEFT - _RIGHT, height - _TOP - _BOTTOM
     middle = _TOP + tall / 2
     parts = []
-    for tick in sorted({*ticks(0, reach), *(-tick for tick in ticks(0, reach))}):
+    for tick, label in _signed_ticks(reach):
         y = middle - tick / reach * tall / 2
         parts.append(_line(_LEFT, y, _WIDTH - _RIGHT, y, "axis" if tick == 0 else "grid"))
-        parts.append(_text(_LEFT - 6, y + 4, signed(tick, 2 if reach < 0.15 else 1), "end"))
+        parts.append(_text(_LEFT - 6, y + 4, label, "end"))
     step = min(inner / max(len(ordered), 1), 14)
     # One area each for gains and losses: thousands of bars would make a slow page.
     for kind, first, chosen in (("gain", 0, ordered[:gains]), ("loss", gains, ordered[gains:])):
@@ -103,16 +103,15 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], *, title: str) ->
     reach = max(max(abs(low), abs(high)) for _, _, low, high in rows) * 1.08 or 0.001
     middle, half = left + (width - left - 20) / 2, (width - left - 20) / 2
     bottom = height - _BOTTOM
-    digits = max(1, 1 - math.floor(math.log10(reach)))
     parts = []
-    for tick in sorted({*ticks(0, reach), *(-tick for tick in ticks(0, reach))}):
+    for tick, label in _signed_ticks(reach):
         x = middle + tick / reach * half
         parts.append(_line(x, _TOP, x, bottom, "axis" if tick == 0 else "grid"))
-        parts.append(_text(x, bottom + 16, signed(tick, digits), "middle"))
+        parts.append(_text(x, bottom + 16, label, "middle"))
     for place, (name, mean, low, high) in enumerate(rows):
         y = _TOP + 26 * place + 13
         kind = "gain" if low > 0 else "loss" if high < 0 else "even"
-        parts.append(_text(left - 12, y + 4, _shortened(name, 48), "end"))
+        parts.append(_text(left - 12, y + 4, _shortened(name, 44), "end"))
         ends = [middle + value / reach * half for value in (low, high)]
         parts.append(_line(ends[0], y, ends[1], y, f"interval {kind}"))
         parts.append(
@@ -122,7 +121,7 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], *, title: str) ->
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Give three to six round numbers from `low` to at most `high`.
+    """Give two to six round numbers from `low` to at most `high`.
 
     Example:
         >>> ticks(0, 0.7)
@@ -130,9 +129,17 @@ def ticks(low: float, high: float) -> list[float]:
     """
     rough = (high - low) / 4
     power = 10 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * 0.999)
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.999)
     count = math.floor((high - low) / step + 1e-9)
     return [round(low + step * number, 12) for number in range(count + 1)]
+
+
+def _signed_ticks(reach: float) -> list[tuple[float, str]]:
+    """Give round numbers on both sides of 0, and how they are written."""
+    positive = ticks(0, reach)[1:]
+    digits = max(1, -math.floor(math.log10(positive[0]) + 1e-9))
+    values = [*(-tick for tick in positive), 0.0, *positive]
+    return [(value, signed(value, digits)) for value in values]
 
 
 def signed(value: float, digits: int) -> str:

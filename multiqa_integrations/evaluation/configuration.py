@@ -96,24 +96,23 @@ class Configuration:
 
 
 def name_all(configurations: Sequence[Configuration]) -> list[str]:
-    """Name configurations, by their own names or by what sets them apart.
+    """Name configurations, by their own names or by what sets them apart from the first.
 
     Raises:
         ConfigurationError: Two are the same, or have the same name.
 
     Example:
-        >>> name_all([Configuration(), Configuration(search="hnsw", hnsw_ef=64)])
-        ['search=exact', 'search=hnsw hnsw_ef=64']
+        >>> name_all([Configuration(), Configuration(search="hnsw"), Configuration(mode="bm25")])
+        ['mode=dense search=exact', 'search=hnsw', 'mode=bm25']
     """
-    settings = [one.settings for one in configurations]
+    first, *others = settings = [one.settings for one in configurations]
     known = dict.fromkeys(key for one in settings for key in one)
-    differing = [
-        key for key in known if any(one.get(key) != settings[0].get(key) for one in settings)
-    ]
+    apart = [[key for key in known if one.get(key) != first.get(key)] for one in others]
+    shown = [[key for key in known if any(key in keys for keys in apart)], *apart]
     names = []
-    for one, values in zip(configurations, settings, strict=True):
-        apart = " ".join(f"{key}={_plain(values[key])}" for key in differing if key in values)
-        names.append(one.name or apart or f"{one.mode} {one.search}")
+    for one, values, keys in zip(configurations, settings, shown, strict=True):
+        told = " ".join(f"{key}={_plain(values[key])}" for key in keys if key in values)
+        names.append(one.name or told or f"{one.mode} {one.search}")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigurationError(

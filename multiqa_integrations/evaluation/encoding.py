@@ -78,7 +78,6 @@ def encode(dataset: Dataset, encoder: Encoder, progress: Progress) -> Encoded:
     total = len(dataset.document_ids)
     documents = np.empty((total, encoder.dimension), np.float32)
     tokens = np.empty(total, np.int64)
-    done = 0
 
     def texts() -> Iterator[str]:
         read, stream = 0, dataset.texts()
@@ -87,13 +86,17 @@ def encode(dataset: Dataset, encoder: Encoder, progress: Progress) -> Encoded:
             read += len(window)
             yield from window
 
-    what = f"{dataset.name}: encoding documents"
+    what, done = f"{dataset.name}: encoding documents", 0
     progress(what, 0, total)
     for vectors in encoder.encode_stream(texts()):
         documents[done : done + len(vectors)] = vectors
         done += len(vectors)
         progress(what, done, total)
     asked = list(dataset.queries.values())
-    progress(f"{dataset.name}: encoding queries", 0, len(asked))
+    queries = np.empty((len(asked), encoder.dimension), np.float32)
+    what = f"{dataset.name}: encoding queries"
+    for start in range(0, len(asked), _WINDOW):
+        progress(what, start, len(asked))
+        queries[start : start + _WINDOW] = encoder.encode_query(asked[start : start + _WINDOW])
     lengths = Lengths(tokens, encoder.count_tokens(asked), encoder.max_seq_length)
-    return Encoded(documents, encoder.encode_query(asked), lengths)
+    return Encoded(documents, queries, lengths)

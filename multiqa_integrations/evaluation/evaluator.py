@@ -65,16 +65,17 @@ class Evaluation:
     @property
     def remarks(self) -> list[str]:
         """What is to be known about the set and the searches, in sentences."""
+        encoded = [one for one in self.results if one.lengths is not None]
         names: dict[str, list[str]] = {}
-        for result in self.results:
-            cut = [] if result.lengths is None else [result.lengths.remark]
-            for remark in filter(None, [*cut, *result.remarks]):
-                names.setdefault(remark, []).append(result.name)
-        # What is the same everywhere is said once, without names.
+        for one in self.results:
+            cut = "" if one.lengths is None else one.lengths.remark
+            for remark in filter(None, [cut, *one.remarks]):
+                names.setdefault(remark, []).append(one.name)
+        # What is the same of all vectors is said without names.
         return [
             *self.dataset.remarks,
             *(
-                remark if len(named) == len(self.results) else f"{', '.join(named)}: {remark}"
+                remark if len(named) == len(encoded) else f"{', '.join(named)}: {remark}"
                 for remark, named in names.items()
             ),
         ]
@@ -119,8 +120,7 @@ def evaluate(
 
     Example:
         >>> evaluation = evaluate("scifact", Configuration())  # doctest: +SKIP
-        >>> evaluation.results[0].mean("nDCG@10")  # doctest: +SKIP
-        0.6451
+        >>> print(f"{evaluation.results[0].mean('nDCG@10'):.3f}")  # doctest: +SKIP
     """
     if not isinstance(dataset, Dataset):
         dataset = read_dataset(dataset)
@@ -140,6 +140,7 @@ def evaluate(
             )
             if ignore_identical_ids:
                 hits = hits.without_identical(dataset)
+            progress(f"{dataset.name}: scoring", 0, 0)
             scores = score(dataset, hits)
             lengths = None if encoded is None else encoded.lengths
             results.append(Result(name, configuration, hits, scores, lengths, remarks))

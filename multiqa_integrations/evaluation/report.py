@@ -47,10 +47,16 @@ class Report:
             datasets: All that are to be evaluated.
             configurations: What they are evaluated with.
             settings: What else was chosen: JSON values.
+
+        Raises:
+            ConfigurationError: Two sets have the same name.
         """
         self.sets: list[dict[str, Any]] = []
         self._sections: list[str] = []
         self._names = [one.name for one in datasets]
+        twice = next((name for name in self._names if self._names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigurationError(f"two of the folders are called {twice!r}. Rename one.")
         names = name_all(configurations)
         self._head: dict[str, Any] = {
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -47,10 +47,10 @@ def test_every_way_to_search_in_every_store(make_set: MakeSet, store: Store) -> 
     found = evaluate(make_set(), all_ways(encoder), store=store)
     assert [one.name for one in found.results] == [
         "mode=dense search=exact",
-        "mode=dense search=hnsw",
-        "mode=dense search=hnsw hnsw_ef=32 quantization=no",
-        "mode=bm25 search=exact",
-        "mode=hybrid search=exact candidates=5",
+        "search=hnsw",
+        "search=hnsw hnsw_ef=32 quantization=no",
+        "mode=bm25",
+        "mode=hybrid candidates=5",
         "mode=hybrid search=hnsw rescore=no",
     ]
     for one in found.results:

@@ -152,7 +152,7 @@ def test_differences_are_drawn(values: list[float]) -> None:
 
 
 def test_numbers_on_axes() -> None:
-    assert charts.ticks(0, 1) == [0, 0.25, 0.5, 0.75, 1]
+    assert charts.ticks(0, 1) == [0, 0.5, 1]
     assert charts.ticks(0, 0.0019) == [0, 0.0005, 0.001, 0.0015]
     assert charts.signed(0.125, 2) == "+0.12"
     assert charts.signed(-0.00001, 3) == "0.000"
