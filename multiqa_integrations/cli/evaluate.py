@@ -160,7 +160,9 @@ def evaluate(
             "hnsw, --mode bm25 or hybrid, or leave them out."
         )
     settings = {
-        **{"split": split, "limit": hits_wanted(compared, limit), "seed": seed},
+        "split": split,
+        "limit": hits_wanted(compared, limit),
+        "seed": seed,
         "ignore_identical_ids": ignore_identical_ids,
     }
     console, errors = new_console(), Console(stderr=True, highlight=False)
