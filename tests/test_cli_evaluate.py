@@ -142,7 +142,8 @@ def test_the_extra_is_missing(make_set: MakeSet) -> None:
     ("options", "message"),
     [
         (["--url", "http://localhost:1"], "nothing would be searched there"),
-        (["--limit", "10"], "limit is 10, expected 100 or more"),
+        (["--limit", "9"], "limit is 9, expected 10 or more"),
+        (["--search", "hnsw", "--hnsw-ef", "64"], "200 hits are taken from the graph"),
         (["--against", "dtype=float32"], "two configurations are called"),
         (["--json", "nowhere/report.json"], "nowhere/report.json cannot be written"),
         (["--sibling"], "--sibling and --model exclude each other"),

@@ -61,7 +61,7 @@ def evaluate(
         typer.Option(
             metavar="NAME=VALUE,…",
             help="Compare with a configuration that differs in this, such as dtype=int8 or "
-            "search=hnsw,hnsw_ef=64; may be repeated.",
+            "search=hnsw,hnsw_ef=256; may be repeated.",
         ),
     ] = None,
     mode: Annotated[str, typer.Option(help="dense, bm25 or hybrid.")] = "dense",
@@ -84,7 +84,7 @@ def evaluate(
         ),
     ] = None,
     oversampling: Annotated[
-        _Float, typer.Option(help="How many times as many hits are taken for that.")
+        _Float, typer.Option(help="How many times as many hits are taken for that; 2.")
     ] = None,
     candidates: Annotated[
         _Int,
@@ -93,7 +93,7 @@ def evaluate(
     limit: Annotated[
         _Int,
         typer.Option(
-            help="Hits of each query, at least 100.",
+            help="Hits of each query, at least 10.",
             show_default="1000; 100 where a graph is searched",
         ),
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,6 +16,11 @@ Search: TypeAlias = Literal["exact", "hnsw"]
 
 GRAPH_OPTIONS = ("hnsw_ef", "quantization", "rescore", "oversampling")
 """They go with search="hnsw" alone."""
+
+MINIMUM_LIMIT = 10
+"""nDCG@10 and MRR@10 need so many hits."""
+
+_OVERSAMPLING = 2.0  # as embedded collections are asked by default; here servers are too
 
 
 def _encoder() -> Encoder:
@@ -33,8 +39,7 @@ class Configuration:
         hnsw_ef: How widely the graph is followed; by default the store's choice.
         quantization: Whether the graph has 8-bit vectors; by default it has.
         rescore: Whether their hits are scored again by the originals; by default they are.
-        oversampling: How many times as many hits are taken for that; by default the store's
-            choice.
+        oversampling: How many times as many hits are taken for that; by default 2.
         candidates: How many hits each of the two lists brings to fusion; by default 5 times
             the hits wanted.
         name: How reports call it; by default what sets it apart from the others.
@@ -84,6 +89,31 @@ class Configuration:
     def needs_store(self) -> bool:
         """Whether a store is filled and searched."""
         return self.mode != "dense" or self.search == "hnsw"
+
+    @property
+    def quantized(self) -> bool:
+        """Whether 8-bit vectors are searched."""
+        return self.search == "hnsw" and self.quantization is not False
+
+    @property
+    def oversampled(self) -> float | None:
+        """How many times as many hits are taken from 8-bit vectors; None without them."""
+        return (self.oversampling or _OVERSAMPLING) if self.quantized else None
+
+    def check_reach(self, limit: int) -> None:
+        """Make sure that so many hits can be asked for without widening the search.
+
+        Raises:
+            ConfigurationError: `hnsw_ef` is smaller than the number of hits that are taken from
+                the graph, which the engine would search for instead.
+        """
+        taken = math.ceil(limit * (self.oversampled or 1))
+        if self.hnsw_ef is not None and self.hnsw_ef < taken:
+            raise ConfigurationError(
+                f"hnsw_ef is {self.hnsw_ef}, but {taken} hits are taken from the graph (limit "
+                f"{limit}, oversampling {self.oversampled or 1:g}), and it is followed at least so "
+                f"widely. Pass a lower limit (--limit {MINIMUM_LIMIT}), or a greater hnsw_ef."
+            )
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.evaluation.configuration import Configuration, name_all
+from multiqa_integrations.evaluation.configuration import (
+    MINIMUM_LIMIT,
+    Configuration,
+    name_all,
+)
 from multiqa_integrations.evaluation.dataset import Dataset, read_dataset
 from multiqa_integrations.evaluation.encoding import Encoded, Lengths, Progress, encode
 from multiqa_integrations.evaluation.metrics import METRICS, Scores, score
@@ -17,8 +21,7 @@ from multiqa_integrations.evaluation.stores import TemporaryCollections
 from multiqa_integrations.qdrant import Store
 from multiqa_integrations.types import Encoder
 
-LEAST_LIMIT = 100
-"""Recall@100 needs so many hits."""
+_EXACT_LIMIT, _GRAPH_LIMIT = 1000, 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +75,10 @@ class Evaluation:
             for remark in filter(None, [cut, *one.remarks]):
                 names.setdefault(remark, []).append(one.name)
         # What is the same of all vectors is said without names.
+        few = f"Each query got {self.limit} hits: recall@100 and MAP are of those."
         return [
             *self.dataset.remarks,
+            *([few] if self.limit < _GRAPH_LIMIT else []),
             *(
                 remark if len(named) == len(encoded) else f"{', '.join(named)}: {remark}"
                 for remark, named in names.items()
@@ -103,7 +108,7 @@ def evaluate(
         dataset: A folder in the format of BEIR, or what `read_dataset` made of one.
         configurations: One, or several of which the first is what the others are compared with;
             by default the model as it comes, searched exactly.
-        limit: Hits of each query, at least 100. By default as `hits_wanted` says.
+        limit: Hits of each query, at least 10. By default as `hits_wanted` says.
         store: Where collections are made, and dropped at the end; by default embedded ones in a
             temporary directory.
         ignore_identical_ids: Leave out documents that have the id of their query, as sets need
@@ -113,7 +118,7 @@ def evaluate(
 
     Raises:
         SourceError: The folder is damaged; `.source` and `.line` tell where.
-        ConfigurationError: Two configurations are the same, or the limit is too small.
+        ConfigurationError: Two configurations are the same, or the limit does not fit.
         MissingDependencyError: The extra `evaluate` is not installed.
         ModelError: A model cannot be found or used.
         StoreError: The store failed.
@@ -163,18 +168,24 @@ def evaluate(
 def hits_wanted(configurations: Iterable[Configuration], limit: int | None = None) -> int:
     """Tell how many hits each query is given.
 
-    1,000 where every search is exact. 100 where one follows a graph, for all of them: the more
-    hits a store is asked for, the further it looks, and the less of its losses would be seen.
+    1,000 where every search is exact. 100 where one follows a graph, for all of them: a graph is
+    followed at least as widely as hits are taken from it, so that with more its losses would not
+    be seen.
 
     Raises:
-        ConfigurationError: The limit is below 100.
+        ConfigurationError: The limit is below 10, or more than the `hnsw_ef` of a configuration
+            allows.
     """
+    configurations = list(configurations)
     if limit is None:
-        return LEAST_LIMIT if any(one.search == "hnsw" for one in configurations) else 1000
-    if limit < LEAST_LIMIT:
+        graph = any(one.search == "hnsw" for one in configurations)
+        limit = _GRAPH_LIMIT if graph else _EXACT_LIMIT
+    if limit < MINIMUM_LIMIT:
         raise ConfigurationError(
-            f"limit is {limit}, expected {LEAST_LIMIT} or more: recall@100 needs so many hits."
+            f"limit is {limit}, expected {MINIMUM_LIMIT} or more: nDCG@10 needs so many hits."
         )
+    for one in configurations:
+        one.check_reach(limit)
     return limit
 
 

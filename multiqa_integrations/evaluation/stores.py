@@ -102,7 +102,7 @@ class TemporaryCollections:
             "exact": configuration.search == "exact",
             "hnsw_ef": configuration.hnsw_ef,
             "rescore": configuration.rescore,
-            "oversampling": configuration.oversampling,
+            "oversampling": configuration.oversampled,
             "with_payload": False,
         }
         for start in range(0, len(texts), _QUERIES):
@@ -126,9 +126,8 @@ class TemporaryCollections:
 
     def _collection(self, configuration: Configuration, encoded: Encoded | None) -> str:
         graph = configuration.search == "hnsw"
-        quantized = graph and configuration.quantization is not False
         sparse = configuration.mode != "dense"
-        key = (id(encoded), sparse, graph, quantized)
+        key = (id(encoded), sparse, graph, configuration.quantized)
         if key in self._names:
             return self._names[key]
         store, name = self._store, f"multiqa-evaluate-{uuid.uuid4().hex[:12]}"
@@ -136,7 +135,7 @@ class TemporaryCollections:
         store.ensure(
             name,
             CollectionSchema(fingerprint=fingerprint, sparse_name=SPARSE_NAME if sparse else None),
-            **_quantization(store, quantized),
+            **_quantization(store, configuration.quantized),
         )
         self._names[key] = name  # dropped at the end, whatever happens next
         total = len(self._dataset.document_ids)

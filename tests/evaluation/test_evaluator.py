@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def all_ways(encoder: FakeEncoder) -> list[Configuration]:
     return [
         Configuration(encoder=encoder),
         Configuration(encoder=encoder, search="hnsw"),
-        Configuration(encoder=encoder, search="hnsw", quantization=False, hnsw_ef=32),
+        Configuration(encoder=encoder, search="hnsw", quantization=False, hnsw_ef=128),
         Configuration(encoder=encoder, mode="bm25"),
         Configuration(encoder=encoder, mode="hybrid", candidates=5),
         Configuration(encoder=encoder, mode="hybrid", search="hnsw", rescore=False),
@@ -48,7 +49,7 @@ def test_every_way_to_search_in_every_store(make_set: MakeSet, store: Store) -> 
     assert [one.name for one in found.results] == [
         "mode=dense search=exact",
         "search=hnsw",
-        "search=hnsw hnsw_ef=32 quantization=no",
+        "search=hnsw hnsw_ef=128 quantization=no",
         "mode=bm25",
         "mode=hybrid candidates=5",
         "mode=hybrid search=hnsw rescore=no",
@@ -165,5 +166,29 @@ def test_the_same_twice(make_set: MakeSet) -> None:
 
 
 def test_too_few_hits(make_set: MakeSet) -> None:
-    with pytest.raises(ConfigurationError, match="limit is 10, expected 100 or more"):
-        evaluate(make_set(), Configuration(encoder=FakeEncoder()), limit=10)
+    way = Configuration(encoder=FakeEncoder())
+    with pytest.raises(ConfigurationError, match="limit is 9, expected 10 or more"):
+        evaluate(make_set(), way, limit=9)
+    found = evaluate(make_set("b"), way, limit=10)
+    assert found.remarks[-1] == "Each query got 10 hits: recall@100 and MAP are of those."
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit", "taken"),
+    [
+        ({"hnsw_ef": 199}, None, "200 hits are taken from the graph .limit 100, oversampling 2"),
+        ({"hnsw_ef": 99, "quantization": False}, None, "100 hits .* oversampling 1"),
+        ({"hnsw_ef": 149, "oversampling": 1.5}, None, "150 hits .* oversampling 1.5"),
+        ({"hnsw_ef": 19}, 10, "20 hits"),
+    ],
+)
+def test_a_graph_is_followed_as_widely_as_hits_are_taken(
+    make_set: MakeSet, settings: dict[str, Any], limit: int | None, taken: str
+) -> None:
+    ways = [
+        Configuration(encoder=FakeEncoder(), search="hnsw", **{**settings, "hnsw_ef": ef})
+        for ef in (settings["hnsw_ef"] + 1, settings["hnsw_ef"])
+    ]
+    assert evaluate(make_set(), ways[0], limit=limit).results[0].mean("nDCG@10") > 0.8
+    with pytest.raises(ConfigurationError, match=taken):
+        evaluate(make_set("b"), ways[1], limit=limit)

@@ -13,7 +13,7 @@ WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty".split()
 
 @pytest.mark.slow
 def test_losses_of_the_graph_are_seen(make_set: MakeSet) -> None:
-    """7,000 documents of four words; a narrow search of 8-bit vectors finds less than all."""
+    """7,000 documents of four words; 8-bit vectors alone give other scores than the originals."""
     names = {
         f"d{n}": ("", " ".join(f"{word}{n // 10**i % 10}" for i, word in enumerate(WORDS[:4])))
         for n in range(7000)
