@@ -146,6 +146,7 @@ def test_the_extra_is_missing(make_set: MakeSet) -> None:
         (["--search", "hnsw", "--hnsw-ef", "64"], "200 hits are taken from the graph"),
         (["--against", "dtype=float32"], "two configurations are called"),
         (["--json", "nowhere/report.json"], "nowhere/report.json cannot be written"),
+        (["--run-dir", "/dev/null/runs"], "/dev/null/runs cannot be made"),
         (["--sibling"], "--sibling and --model exclude each other"),
     ],
 )

@@ -172,7 +172,9 @@ def evaluate(
     report = Report(datasets, compared, **settings)
     with open_at(url, path) if in_store else nullcontext() as store:
         try:
-            _write(report, json_file, html_file)  # a path that cannot be written is found out now
+            # A path that cannot be written is found out now.
+            _write(report, json_file, html_file)
+            _make(run_dir)
             for dataset in datasets:
                 with _bar(errors) as progress:
                     found = evaluation.evaluate(
@@ -186,10 +188,10 @@ def evaluate(
                     )
                 report.add(found)
                 _show(found, console)
+                _write(report, json_file, html_file)
                 if run_dir is not None:
                     for result in found.results:
                         write_run(dataset, result, run_dir)
-                _write(report, json_file, html_file)
         except KeyboardInterrupt:
             missing = ", ".join(report.missing)
             errors.print(f"not finished: {missing}; what was found before is kept", markup=False)
@@ -203,6 +205,14 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
                 write(file)
             except OSError as error:
                 raise ConfigurationError(f"{file} cannot be written ({error.strerror}).") from error
+
+
+def _make(folder: Path | None) -> None:
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{folder} cannot be made ({error.strerror}).") from error
 
 
 @contextmanager
