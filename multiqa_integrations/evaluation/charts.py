@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _WIDTH = 460
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 10, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 10, 30
 
 
 def histogram(
@@ -120,14 +120,14 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], *, title: str) ->
     return _figure(title, _svg(height, parts, title, width))
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Give two to six round numbers from `low` to at most `high`.
+def ticks(low: float, high: float, steps: int = 5) -> list[float]:
+    """Give round numbers from `low` to at most `high`, at most so many steps apart.
 
     Example:
         >>> ticks(0, 0.7)
         [0.0, 0.2, 0.4, 0.6]
     """
-    rough = (high - low) / 4
+    rough = (high - low) / steps
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * 0.999)
     count = math.floor((high - low) / step + 1e-9)
@@ -136,7 +136,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 def _signed_ticks(reach: float) -> list[tuple[float, str]]:
     """Give round numbers on both sides of 0, and how they are written."""
-    positive = ticks(0, reach)[1:]
+    positive = ticks(0, reach, 3)[1:]
     digits = max(1, -math.floor(math.log10(positive[0]) + 1e-9))
     values = [*(-tick for tick in positive), 0.0, *positive]
     return [(value, signed(value, digits)) for value in values]

@@ -83,7 +83,7 @@ def section(evaluation: Evaluation) -> str:
             one.differences, title=f"{one.metric} of each query: {one.other} against {one.base}"
         )
         for one in evaluation.comparisons
-        if one.metric == METRICS[0]
+        if one.metric == METRICS[0] and one.differences.any()
     ]
     figures += [_scores(evaluation.results), *_similarities(dataset, evaluation.results)]
     figures += _lengths(dataset, evaluation.results)
