@@ -17,7 +17,7 @@ _EXTRA_OF = {
     "langchain_text_splitters": "langchain",
     "llama_index.core": "llama-index",
     "pyarrow": "etl",
-    "orjson": "etl",
+    "bs4": "etl",
     "ir_measures": "evaluate",
     "pytrec_eval": "evaluate",
     "scipy.stats": "evaluate",

@@ -17,7 +17,8 @@
     │   └─ WriteRejectedError                     .ids .reasons
     └─ SyncError                                  an ETL job stopped
         ├─ SourceError                            .source .line
-        ├─ PruneRefusedError
+        ├─ LeaseError                             another run works on the source
+        ├─ PruneRefusedError                      .report
         └─ SyncIncompleteError                    .report
 
 Every message says what was given, what was expected and what to do next.
@@ -190,8 +191,20 @@ class SourceError(SyncError):
         self.line = line
 
 
+class LeaseError(SyncError):
+    """Another run works on the same source of the same collection."""
+
+
 class PruneRefusedError(SyncError):
-    """Deleting what left the source was refused as unsafe."""
+    """Deleting what left the source was refused as unsafe; everything else was done.
+
+    Attributes:
+        report: What was done.
+    """
+
+    def __init__(self, message: str, *, report: object) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class SyncIncompleteError(SyncError):

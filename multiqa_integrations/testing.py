@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,7 +62,9 @@ class FakeEncoder:
         vectors = np.empty((len(checked), self.dimension), np.float32)
         for row, text in enumerate(checked):
             # The empty word gives an empty text a direction too.
-            total = sum((self._word(word) for word in _words(text)), self._word("") * 1e-3)
+            total = self._word("") * 1e-3
+            for word, times in Counter(_words(text)).items():
+                total = total + times * self._word(word)
             vectors[row] = total / np.linalg.norm(total)
         return vectors
 
@@ -92,9 +96,14 @@ class FakeEncoder:
         return np.array([len(_words(text)) + 2 for text in check_texts(texts)], np.int64)
 
     def _word(self, word: str) -> NDArray[np.float64]:
-        digest = hashlib.sha256(f"{self.seed}\0{word}".encode()).digest()
-        generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
-        return generator.standard_normal(self.dimension)
+        return _direction(self.seed, word)
+
+
+@lru_cache(maxsize=4_096)
+def _direction(seed: int, word: str) -> NDArray[np.float64]:
+    digest = hashlib.sha256(f"{seed}\0{word}".encode()).digest()
+    generator = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
+    return generator.standard_normal(MULTI_QA.dimension)
 
 
 def _words(text: str) -> list[str]:

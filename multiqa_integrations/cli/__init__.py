@@ -18,9 +18,13 @@ from multiqa_integrations.cli.doctor import doctor
 from multiqa_integrations.cli.download import download
 from multiqa_integrations.cli.encode import encode
 from multiqa_integrations.cli.evaluate import evaluate
+from multiqa_integrations.cli.plan import plan
 from multiqa_integrations.cli.reembed import reembed
+from multiqa_integrations.cli.replay import replay
 from multiqa_integrations.cli.search import search
 from multiqa_integrations.cli.swap import swap
+from multiqa_integrations.cli.sync import sync
+from multiqa_integrations.cli.verify import verify
 from multiqa_integrations.errors import MultiQAError
 
 __all__ = ["app", "run"]
@@ -32,7 +36,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # a traceback of a bug is for a bug report: keep it plain
 )
-for command in (demo, search, encode, copy, swap, reembed, download, doctor, bench, evaluate):
+for command in (
+    *(demo, search, encode, plan, sync, verify, replay),
+    *(copy, swap, reembed, download, doctor, bench, evaluate),
+):
     app.command()(command)
 app.add_typer(collection.app)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,12 +13,14 @@ from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.cli.options import (
     CollectionName,
     Directory,
+    Index,
     Model,
     Offline,
     Url,
     open_at,
+    parse_indexes,
 )
-from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.errors import StoreError
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.qdrant import (
     CollectionReport,
@@ -34,13 +36,6 @@ app = typer.Typer(
 )
 
 _VectorName = Annotated[str, typer.Option(help="Name of the vector; it has none by default.")]
-_Index = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        metavar="FIELD:KIND",
-        help="A payload field to index, such as metadata.lang:keyword; may be repeated.",
-    ),
-]
 _Sparse = Annotated[bool, typer.Option("--sparse", help="With the sparse vector of hybrid search.")]
 
 
@@ -49,7 +44,7 @@ def create(
     name: CollectionName,
     url: Url = None,
     path: Directory = None,
-    index: _Index = None,
+    index: Index = None,
     sparse: _Sparse = False,
     distance: Annotated[str, typer.Option(help="cosine or dot.")] = "cosine",
     vector_name: _VectorName = "",
@@ -72,7 +67,7 @@ def create(
             fingerprint=checkpoint.fingerprint,
             distance=distance,
             vector_name=vector_name,
-            payload_indexes=_indexes(index),
+            payload_indexes=parse_indexes(index),
             sparse=sparse,
             adopt=adopt,
         )
@@ -84,7 +79,7 @@ def check(
     name: CollectionName,
     url: Url = None,
     path: Directory = None,
-    index: _Index = None,
+    index: Index = None,
     sparse: _Sparse = False,
     vector_name: _VectorName = "",
     model: Model = None,
@@ -99,7 +94,7 @@ def check(
             spec=checkpoint.spec,
             fingerprint=checkpoint.fingerprint,
             vector_name=vector_name,
-            payload_indexes=_indexes(index),
+            payload_indexes=parse_indexes(index),
             sparse=sparse,
         )
     known = "filled by this model" if report.fingerprint == "matches" else "of an unnamed model"
@@ -140,18 +135,6 @@ def drop(
             typer.confirm(f"Delete {name} with its {state.points:,} points?", abort=True)
         store.drop(name)
     typer.echo(f"{name}: dropped")
-
-
-def _indexes(given: list[str] | None) -> dict[str, str]:
-    indexes = {}
-    for one in given or ():
-        field, separator, kind = one.rpartition(":")
-        if not separator or not field:
-            raise ConfigurationError(
-                f"--index is {one!r}, expected FIELD:KIND such as metadata.lang:keyword."
-            )
-        indexes[field] = kind
-    return indexes
 
 
 def _done(report: CollectionReport) -> str:

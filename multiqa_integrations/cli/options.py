@@ -42,6 +42,13 @@ Directory = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 CollectionName = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
+Index = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        metavar="FIELD:KIND",
+        help="A payload field to index, such as metadata.lang:keyword; may be repeated.",
+    ),
+]
 
 
 def open_at(url: str | None, path: Path | None) -> Store:
@@ -59,3 +66,16 @@ def choose_model(model: str | None, use_sibling: bool) -> str:
     if use_sibling and model is not None:
         raise ConfigurationError("--sibling and --model exclude each other. Pass one of them.")
     return sibling() if use_sibling else model or MULTI_QA.name
+
+
+def parse_indexes(given: list[str] | None) -> dict[str, str]:
+    """Read what --index says."""
+    indexes = {}
+    for one in given or ():
+        field, separator, kind = one.rpartition(":")
+        if not separator or not field:
+            raise ConfigurationError(
+                f"--index is {one!r}, expected FIELD:KIND such as metadata.lang:keyword."
+            )
+        indexes[field] = kind
+    return indexes

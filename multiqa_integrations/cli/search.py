@@ -88,7 +88,12 @@ def search(
     console = Console(highlight=False)
     for number, (query, hits) in enumerate(zip(queries, answers, strict=True)):
         console.print("\n" * bool(number) + f"[bold]{escape(query)}[/bold]")
-        print_hits(hits, console, source=lambda hit: hit.id)
+        print_hits(hits, console, source=_name)
+
+
+def _name(hit: Hit) -> str:
+    """Name a hit; passages that a job stored, by their document."""
+    return str(hit.metadata.get("document_id", hit.id))
 
 
 def _fields(hit: Hit) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
     announce,
     differences,
+    filled_sparse_vector,
     refuse,
 )
 from multiqa_integrations.qdrant.store import Store, open_store
@@ -169,7 +170,7 @@ class Collection(Closing):
             encoder,
             report,
             vector_name=vector_name,
-            sparse_vector=_sparse_vector(schema, report),
+            sparse_vector=filled_sparse_vector(schema, report),
             layout=PayloadLayout(content_payload_key, metadata_payload_key),
             owns_store=store is None,
         )
@@ -210,7 +211,7 @@ class Collection(Closing):
             encoder,
             report,
             vector_name=vector_name,
-            sparse_vector=_sparse_vector(schema, report),
+            sparse_vector=filled_sparse_vector(schema, report),
             layout=PayloadLayout(content_payload_key, metadata_payload_key),
             owns_store=store is None,
         )
@@ -623,17 +624,6 @@ def _schema(
         sparse_name=None if sparse is None else sparse_name(sparse),
         payload_indexes=payload_indexes or {},
     )
-
-
-def _sparse_vector(schema: CollectionSchema, report: CollectionReport) -> str | None:
-    """Tell which sparse vector documents get.
-
-    Where the collection has ours, every document gets it, asked for or not: one without it
-    would be missing from hybrid searches, without a word.
-    """
-    if schema.sparse_name is not None:
-        return schema.sparse_name
-    return SPARSE_NAME if SPARSE_NAME in report.state.sparse else None
 
 
 def _length(documents: Iterable[object]) -> int | None:

@@ -79,6 +79,9 @@ def _conditions(key: str, value: Any) -> list[Any]:
     if value is None:
         return [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))]
     if isinstance(value, list | tuple | set):
+        kinds = {type(item) for item in value}
+        if kinds in ({str}, {int}):  # one condition, and one look into the field's index
+            return [models.FieldCondition(key=key, match=models.MatchAny(any=list(value)))]
         return [models.Filter(should=[one for item in value for one in _conditions(key, item)])]
     if isinstance(value, float) and not isinstance(value, bool):
         # Numbers with a fraction are no exact match in Qdrant, but a range of one.

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -180,14 +180,14 @@ class EdgeStore(Closing):
         collection: str,
         ids: Sequence[PointId],
         *,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> list[Point]:
         if not ids:
             return []
         shard = self._shard(collection)
         with engine_errors("retrieve", shard.directory):
-            records = shard.engine.retrieve(list(ids), with_payload, with_vectors)
+            records = shard.engine.retrieve(list(ids), _wanted(with_payload), with_vectors)
         found = {edge_format.id_of(record.id): edge_format.read(record) for record in records}
         return [found[one] for one in dict.fromkeys(map(edge_format.id_of, ids)) if one in found]
 
@@ -210,6 +210,15 @@ class EdgeStore(Closing):
             )
             with shard.writing:
                 shard.engine.update(operation)
+
+    def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+        shard = self._shard(collection)
+        with shard.writing:
+            annotations = {**shard.description.get("annotations", {}), key: value}
+            shard.description["annotations"] = {
+                name: one for name, one in annotations.items() if one is not None
+            }
+            shard.save_description()
 
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
         request = edge_format.request(query)
@@ -235,14 +244,14 @@ class EdgeStore(Closing):
         filter: models.Filter | None = None,
         limit: int = 256,
         offset: PointId | None = None,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
         request = edge.ScrollRequest(
             limit=limit,
             offset=offset,
             filter=to_edge(filter),
-            with_payload=with_payload,
+            with_payload=_wanted(with_payload),
             with_vector=with_vectors,
         )
         shard = self._shard(collection)
@@ -330,7 +339,7 @@ class EdgeStore(Closing):
         collection: str,
         ids: Sequence[PointId],
         *,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> list[Point]:
         return await self._in_thread(
@@ -345,6 +354,9 @@ class EdgeStore(Closing):
         filter: models.Filter | None = None,
     ) -> None:
         await self._in_thread(self.delete, collection, ids=ids, filter=filter)
+
+    async def aannotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+        await self._in_thread(self.annotate, collection, key, value)
 
     async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
         return await self._in_thread(self.query, collection, query)
@@ -361,7 +373,7 @@ class EdgeStore(Closing):
         filter: models.Filter | None = None,
         limit: int = 256,
         offset: PointId | None = None,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
         return await self._in_thread(
@@ -437,6 +449,7 @@ class EdgeStore(Closing):
             fingerprints=[description["fingerprint"]] if description["fingerprint"] else [],
             model=description["model"],
             indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
+            annotations=dict(description.get("annotations", {})),
             details={
                 "path": str(shard.directory),
                 "segments": info.segments_count,
@@ -444,6 +457,10 @@ class EdgeStore(Closing):
                 "in_graph": info.indexed_vectors_count,
             },
         )
+
+
+def _wanted(with_payload: bool | Sequence[str]) -> bool | list[str]:
+    return with_payload if isinstance(with_payload, bool) else list(with_payload)
 
 
 def _check_directory(path: Path) -> None:

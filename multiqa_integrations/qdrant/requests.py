@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,7 +171,10 @@ def upsert(
 
 
 def retrieve(
-    name: str, ids: Sequence[PointId], with_payload: bool, with_vectors: bool
+    name: str,
+    ids: Sequence[PointId],
+    with_payload: bool | Sequence[str],
+    with_vectors: bool,
 ) -> Steps[list[Point]]:
     """Read points by their ids, in the order of the ids; missing ones are left out."""
     if not ids:
@@ -180,7 +183,7 @@ def retrieve(
         "retrieve",
         collection_name=name,
         ids=list(ids),
-        with_payload=with_payload,
+        with_payload=_wanted(with_payload),
         with_vectors=with_vectors,
     )
     found = {record.id: _point(record) for record in records}
@@ -199,6 +202,14 @@ def delete(name: str, ids: Sequence[PointId] | None, filter: models.Filter | Non
     )
     answer = yield call("delete", collection_name=name, points_selector=selector, wait=True)
     _completed(answer, "delete", name)
+
+
+def annotate(name: str, key: str, value: Mapping[str, Any] | None) -> Steps[None]:
+    """Write something down about a collection; None forgets it."""
+    known = yield from aliases()
+    # The server merges it into what is there, and drops what is null.
+    metadata = {key: None if value is None else dict(value)}
+    yield call("update_collection", collection_name=known.get(name, name), metadata=metadata)
 
 
 def query(name: str, query: PointQuery, local: bool) -> Steps[list[ScoredPoint]]:
@@ -235,7 +246,7 @@ def scroll(
     filter: models.Filter | None,
     limit: int,
     offset: PointId | None,
-    with_payload: bool,
+    with_payload: bool | Sequence[str],
     with_vectors: bool,
 ) -> Steps[tuple[list[Point], PointId | None]]:
     """Read a page of points in the order of their ids; returns where the next one begins."""
@@ -246,7 +257,7 @@ def scroll(
         scroll_filter=filter,
         limit=limit,
         offset=offset,
-        with_payload=with_payload,
+        with_payload=_wanted(with_payload),
         with_vectors=with_vectors,
     )
     return [_point(record) for record in records], following
@@ -311,7 +322,8 @@ def _state(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionSt
         raise no_collection(name) from error
     params = info.config.params
     vectors = params.vectors or {}
-    stamp = (getattr(info.config, "metadata", None) or {}).get(METADATA_KEY) or {}
+    metadata = getattr(info.config, "metadata", None) or {}
+    stamp = metadata.get(METADATA_KEY) or {}
     fingerprints = [stamp["fingerprint"]] if stamp.get("fingerprint") else []
     if not fingerprints and sample:
         records, _ = yield call(
@@ -345,6 +357,7 @@ def _state(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionSt
         fingerprints=fingerprints,
         model=stamp.get("model"),
         indexed_vectors=None if local else info.indexed_vectors_count,
+        annotations={key: value for key, value in metadata.items() if key != METADATA_KEY},
         details=_details(info),
     )
 
@@ -356,6 +369,10 @@ def _details(info: Any) -> dict[str, Any]:
             mode="json", exclude_none=True
         )
     return details
+
+
+def _wanted(with_payload: bool | Sequence[str]) -> bool | list[str]:
+    return with_payload if isinstance(with_payload, bool) else list(with_payload)
 
 
 def _completed(answer: Any, what: str, name: str) -> None:

@@ -94,6 +94,7 @@ class CollectionState:
         fingerprints: Of the models that filled it, as far as it says.
         model: The name of that model, if it says.
         indexed_vectors: How many are in an HNSW graph or other index; None if unknown.
+        annotations: What was written down with `Store.annotate`.
         details: What else the engine tells, such as quantization.
     """
 
@@ -105,6 +106,7 @@ class CollectionState:
     fingerprints: Collection[str] = ()
     model: str | None = None
     indexed_vectors: int | None = None
+    annotations: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -357,6 +359,17 @@ def judge(name: str, schema: CollectionSchema, found: CollectionState | None) ->
         fingerprint="absent" if absent else "matches",
         notes=(no_fingerprint(name),) if absent else (),
     )
+
+
+def filled_sparse_vector(schema: CollectionSchema, report: CollectionReport) -> str | None:
+    """Tell which sparse vector documents get.
+
+    Where the collection has ours, every document gets it, asked for or not: one without it
+    would be missing from hybrid searches, without a word.
+    """
+    if schema.sparse_name is not None:
+        return schema.sparse_name
+    return SPARSE_NAME if SPARSE_NAME in report.state.sparse else None
 
 
 def no_collection(name: str) -> StoreError:

@@ -194,7 +194,7 @@ class ServerStore(Closing):
         collection: str,
         ids: Sequence[PointId],
         *,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> list[Point]:
         return self._run(requests.retrieve(collection, ids, with_payload, with_vectors))
@@ -204,7 +204,7 @@ class ServerStore(Closing):
         collection: str,
         ids: Sequence[PointId],
         *,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> list[Point]:
         return await self._arun(requests.retrieve(collection, ids, with_payload, with_vectors))
@@ -226,6 +226,12 @@ class ServerStore(Closing):
         filter: models.Filter | None = None,
     ) -> None:
         await self._arun(requests.delete(collection, ids, filter))
+
+    def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+        self._run(requests.annotate(collection, key, value))
+
+    async def aannotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+        await self._arun(requests.annotate(collection, key, value))
 
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
         return self._run(requests.query(collection, query, self._local))
@@ -250,7 +256,7 @@ class ServerStore(Closing):
         filter: models.Filter | None = None,
         limit: int = 256,
         offset: PointId | None = None,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
         return self._run(
@@ -264,7 +270,7 @@ class ServerStore(Closing):
         filter: models.Filter | None = None,
         limit: int = 256,
         offset: PointId | None = None,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
         return await self._arun(

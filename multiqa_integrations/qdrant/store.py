@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -80,10 +80,13 @@ class Store(Protocol):
         collection: str,
         ids: Sequence[PointId],
         *,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> list[Point]:
-        """Read points by their ids, in the order of the ids; missing ones are left out."""
+        """Read points by their ids, in the order of the ids; missing ones are left out.
+
+        `with_payload` names the keys of the payload that are wanted, where not all are.
+        """
 
     def delete(
         self,
@@ -97,6 +100,12 @@ class Store(Protocol):
         Raises:
             ConfigurationError: Neither or both are given, or the filter has no condition: that
                 would delete everything.
+        """
+
+    def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+        """Write something down about a collection, found in `state().annotations`; None forgets.
+
+        Servers before 1.16 keep nothing, without a word.
         """
 
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
@@ -114,7 +123,7 @@ class Store(Protocol):
         filter: models.Filter | None = None,
         limit: int = 256,
         offset: PointId | None = None,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
         """Read a page of points in the order of their ids; returns where the next begins."""
@@ -191,7 +200,7 @@ class Store(Protocol):
         collection: str,
         ids: Sequence[PointId],
         *,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> list[Point]:
         """Do as `retrieve`."""
@@ -204,6 +213,9 @@ class Store(Protocol):
         filter: models.Filter | None = None,
     ) -> None:
         """Do as `delete`."""
+
+    async def aannotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+        """Do as `annotate`."""
 
     async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
         """Do as `query`."""
@@ -220,7 +232,7 @@ class Store(Protocol):
         filter: models.Filter | None = None,
         limit: int = 256,
         offset: PointId | None = None,
-        with_payload: bool = True,
+        with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
         """Do as `scroll`."""

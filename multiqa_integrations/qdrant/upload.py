@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import threading
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from types import TracebackType
-from typing import Any
-
-import stamina
 
 from multiqa_integrations.errors import (
     ConfigurationError,
-    StoreUnavailableError,
     WriteRejectedError,
 )
 from multiqa_integrations.qdrant.failures import RefusedError, ThrottledError
+from multiqa_integrations.qdrant.patience import DEADLINE_SECONDS, patience
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector
 from multiqa_integrations.qdrant.store import Store
 
 MAX_POINTS = 256
 MAX_BYTES = 4_000_000
-DEADLINE_SECONDS = 300.0
 
 # As JSON: a number of a dense vector, and a number with its place of a sparse one.
 _BYTES_A_NUMBER = 22
@@ -131,6 +126,26 @@ class Uploader:
         for batch in self._batches.feed(points):
             self._submit(batch)
 
+    def send(self) -> None:
+        """Send what is left, without waiting for its end."""
+        if rest := self._batches.rest():
+            self._submit(rest)
+
+    def flush(self) -> dict[str, str]:
+        """Send what is left and wait for all of it.
+
+        Returns:
+            Why points were refused, by their ids, of those that nobody was told of yet. All others
+            are written.
+
+        Raises:
+            StoreError: A request failed for good.
+        """
+        self.send()
+        self._finish(0)
+        refused, self._refused = self._refused, {}
+        return refused
+
     def close(self) -> None:
         """Send what is left and wait for all of it.
 
@@ -139,12 +154,10 @@ class Uploader:
             StoreError: A request failed for good.
         """
         try:
-            if rest := self._batches.rest():
-                self._submit(rest)
-            self._finish(0)
+            refused = self.flush()
         finally:
             self.abandon()
-        raise_refused(self._refused)
+        raise_refused(refused)
 
     def abandon(self) -> None:
         """End without sending what is left; requests under way are finished, not repeated."""
@@ -189,7 +202,7 @@ class Uploader:
             request = next(steps)
             while True:
                 try:
-                    for attempt in _patience(len(request), self._deadline, self._stop):
+                    for attempt in patience(self._deadline, self._stop, splits=len(request) > 1):
                         with attempt:
                             self._store.upsert(self._collection, request)
                 except (RefusedError, ThrottledError, WriteRejectedError) as error:
@@ -239,7 +252,7 @@ async def upload_async(
             request = next(steps)
             while True:
                 try:
-                    async for attempt in _patience(len(request), deadline, None):
+                    async for attempt in patience(deadline, splits=len(request) > 1):
                         with attempt:
                             await store.aupsert(collection, request)
                 except (RefusedError, ThrottledError, WriteRejectedError) as error:
@@ -318,23 +331,3 @@ def _deliver(batch: list[Point]) -> Generator[list[Point], None, dict[str, str]]
                         reasons=refused,
                     ) from error
     return refused
-
-
-def _patience(
-    points: int, deadline: float, stop: threading.Event | None
-) -> Any:  # stamina does not name the type: an iterator, asynchronous too
-    """Repeat what fails for the time being, until the deadline."""
-
-    def wait(error: Exception) -> bool | float:
-        if stop is not None and stop.is_set():
-            return False
-        if isinstance(error, ThrottledError):
-            if error.retry_after is None:
-                return points == 1  # else it is split
-            # Not all clients at the same moment.
-            return error.retry_after * (1 + random.random() / 4)  # noqa: S311
-        return isinstance(error, StoreUnavailableError)
-
-    return stamina.retry_context(
-        on=wait, attempts=None, timeout=deadline, wait_initial=0.2, wait_max=20.0, wait_jitter=1.0
-    )

@@ -624,3 +624,30 @@ def test_any_payload_and_any_filter(
         shown = wanted.model_dump_json(exclude_none=True)
         assert [point.id for point in found] == [point.id for point in expected], shown
         assert tested.count(name, filter=wanted) == len(expected), shown
+
+
+def test_parts_of_the_payload(store: Store, name: str) -> None:
+    store.ensure(name, SCHEMA)
+    store.upsert(name, [Point(1, {"": unit(1)[0]}, {"a": 1, "b": {"c": 2, "d": 3}})])
+    (read,) = store.retrieve(name, [1], with_payload=["b"])
+    assert read.payload == {"b": {"c": 2, "d": 3}}
+    (scrolled,), _ = store.scroll(name, with_payload=["a"])
+    assert scrolled.payload == {"a": 1}
+
+
+def test_annotations(store: Store, name: str) -> None:
+    store.ensure(name, SCHEMA)
+
+    def annotations() -> Any:
+        state = store.state(name)
+        assert state is not None
+        assert state.fingerprints == [SCHEMA.fingerprint]
+        return state.annotations
+
+    assert annotations() == {}
+    store.annotate(name, "job", {"run": "a"})
+    store.annotate(name, "other", {"x": [1]})
+    store.annotate(name, "job", {"run": "b"})
+    assert annotations() == {"job": {"run": "b"}, "other": {"x": [1]}}
+    store.annotate(name, "job", None)
+    assert annotations() == {"other": {"x": [1]}}

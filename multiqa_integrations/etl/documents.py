@@ -1,0 +1,227 @@
+"""From records to documents: which field is what, what is refused, and when it has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.etl.sources import Record
+from multiqa_integrations.qdrant.points import json_payload
+from multiqa_integrations.texts import repair_surrogates
+from multiqa_integrations.types import Document
+
+WRITTEN = ("document_id", "chunk", "start_index", "end_index")
+"""Fields of the metadata that are written by the job itself."""
+
+# Part of every hash: raise it where the same text would be stored otherwise than before.
+_FORMAT = 1
+
+
+class RecordError(ValueError):
+    """A record is no document; the others are not concerned."""
+
+    def __init__(self, reason: str, id: str | None = None) -> None:
+        super().__init__(reason)
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """Which field of a record is what. A dot leads into an object: `author.name`.
+
+    Attributes:
+        id: A string or whole number, different for each document. By default `id`, else `_id`.
+        text: What is cut into passages and encoded.
+        title: Put before each passage, on a line of its own, before it is encoded and stored; a
+            missing one is none.
+        metadata: What is stored with each passage; a missing one is left out. By default every
+            field but those of the id and the text.
+    """
+
+    id: str | None = None
+    text: str = "text"
+    title: str | None = None
+    metadata: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("id", "text", "title"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise ConfigurationError(f"the {name} field is {value!r}, expected a name.")
+        if isinstance(self.metadata, str):
+            raise ConfigurationError(f"metadata is {self.metadata!r}, expected a list of names.")
+        for path in self.metadata or ():
+            if path.partition(".")[0] in WRITTEN:
+                raise ConfigurationError(
+                    f"the metadata field {path!r} is one that is written anyway "
+                    f"({', '.join(WRITTEN)}). Rename it in the source."
+                )
+
+    def as_json(self) -> dict[str, Any]:
+        """Give them as `Fields(**…)` takes them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """A document of the source, as it is to be in the collection.
+
+    Attributes:
+        id: Its id.
+        text: Its text.
+        title: Its title; "" where it has none.
+        metadata: JSON values.
+        line: Where it is in the source.
+        record: The record that it was made of.
+    """
+
+    id: str
+    text: str
+    title: str
+    metadata: dict[str, Any]
+    line: int
+    record: Mapping[str, Any] | Document
+
+
+def to_document(record: Record, fields: Fields, *, max_characters: int) -> SourceDocument:
+    """Make a document of a record.
+
+    Raises:
+        RecordError: It has no id or text, or holds what cannot be stored.
+    """
+    value = record.value
+    if isinstance(value, Document):
+        found_id, text, rest = value.id, value.text, value.metadata
+        if found_id is None and fields.id is not None:
+            found_id = _get(rest, fields.id)
+        if not isinstance(rest, Mapping):
+            raise RecordError(f"its metadata is {type(rest).__name__}, expected an object")
+        used: set[str] = set()
+    else:
+        rest = value
+        id_field = fields.id or ("_id" if "id" not in value and "_id" in value else "id")
+        found_id, text = _get(value, id_field), _get(value, fields.text)
+        used = {id_field, fields.text}
+        if found_id is None:
+            raise RecordError(
+                f"it has no {id_field!r}, but {', '.join(map(repr, list(value)[:8])) or 'nothing'}"
+            )
+    identity = _identity(found_id)
+    try:
+        document = SourceDocument(
+            id=identity,
+            text=_text(text, fields.text, max_characters),
+            title=_title(_get(rest, fields.title)) if fields.title else "",
+            metadata=_metadata(rest, fields, used),
+            line=record.line,
+            record=value,
+        )
+    except RecordError as error:
+        raise RecordError(str(error), identity) from error
+    except ConfigurationError as error:  # of json_payload: what JSON cannot hold
+        raise RecordError(str(error), identity) from error
+    except RecursionError as error:
+        raise RecordError("its metadata is nested too deeply", identity) from error
+    return document
+
+
+def text_hash(document: SourceDocument, chunk_tokens: int, overlap: int) -> str:
+    """Name what is encoded: title, text, and how it is cut. 128 bits, in hexadecimal.
+
+    The weights are named beside it, by the fingerprint.
+    """
+    title = document.title.encode()
+    digest = hashlib.sha256(f"{_FORMAT} {chunk_tokens} {overlap} {len(title)}\0".encode())
+    digest.update(title)
+    digest.update(document.text.encode())
+    return digest.hexdigest()[:32]
+
+
+def metadata_hash(document: SourceDocument) -> str:
+    """Name the metadata. 128 bits, in hexadecimal."""
+    canonical = json.dumps(
+        document.metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def _identity(value: object) -> str:
+    if isinstance(value, str) and value:
+        return repair_surrogates(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is None:
+        raise RecordError("it has no id")
+    raise RecordError(f"its id is {_short(value)}, expected a string or a whole number")
+
+
+def _text(value: object, field: str, max_characters: int) -> str:
+    if not isinstance(value, str):
+        raise RecordError(f"its text ({field!r}) is {_short(value)}, expected a string")
+    if len(value) > max_characters:
+        raise RecordError(
+            f"its text has {len(value):,} characters, the limit is {max_characters:,} "
+            "(max_characters)"
+        )
+    if not value.strip():
+        raise RecordError(f"its text ({field!r}) is empty")
+    return repair_surrogates(value)
+
+
+def _title(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RecordError(f"its title is {_short(value)}, expected a string")
+    return repair_surrogates(value).strip()
+
+
+def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[str, Any]:
+    if fields.metadata is None:
+        chosen: dict[str, Any] = {name: one for name, one in value.items() if name not in used}
+    else:
+        chosen = {}
+        for path in fields.metadata:
+            found = _get(value, path)
+            if found is not None:
+                _set(chosen, path, found)
+    for name in WRITTEN:
+        if name in chosen:
+            raise RecordError(
+                f"it has the field {name!r}, which is written anyway; rename it, or name the "
+                "metadata that is wanted"
+            )
+    payload: dict[str, Any] = json_payload(chosen, "its metadata")
+    return payload
+
+
+def _get(value: Any, path: str) -> Any:
+    """Follow a dotted path; a field whose own name has the dots comes first."""
+    if isinstance(value, Mapping) and path in value:
+        return value[path]
+    for name in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _set(target: dict[str, Any], path: str, value: Any) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        target = target.setdefault(parent, {})
+    target[name] = value
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "missing"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '...'}"

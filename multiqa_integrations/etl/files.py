@@ -1,0 +1,192 @@
+"""Sources in files: JSON lines, CSV and TSV, Parquet and Arrow."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from multiqa_integrations.errors import SourceError
+from multiqa_integrations.etl.sources import Format, Item, Record, Unreadable, rows
+
+# Python's csv refuses longer fields than 131,072 characters, for the whole process.
+_CSV_FIELD_CHARACTERS = (1 << 31) - 1
+
+
+class _File:
+    """A file that is read from its beginning to its end, `.gz` too, or an open stream."""
+
+    def __init__(self, file: Path | IO[bytes], name: str) -> None:
+        """Take a file; nothing is read yet."""
+        self.name = name
+        self.total: int | None = None
+        self._file = file
+        self._size = file.stat().st_size if isinstance(file, Path) else None
+        self._raw: IO[bytes] | None = None
+        self._line = 0
+
+    def fraction(self) -> float | None:
+        """Tell how much of the file has been read."""
+        if not self._size or self._raw is None:
+            return None
+        return 1.0 if self._raw.closed else min(1.0, self._raw.tell() / self._size)
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        self._line = 0
+        try:
+            if not isinstance(self._file, Path):
+                yield self._file
+                return
+            with self._file.open("rb") as self._raw:
+                if self._file.suffix == ".gz":
+                    with gzip.open(self._raw) as unpacked:
+                        yield unpacked  # type: ignore[misc]  # reads like any binary file
+                else:
+                    yield self._raw
+        except (OSError, EOFError, ValueError) as error:  # ValueError is pyarrow's
+            raise SourceError(
+                f"{self.name} cannot be read on after line {self._line:,} ({error}).",
+                source=self.name,
+                line=self._line,
+            ) from error
+
+
+class JsonLines(_File):
+    """A JSON object a line; empty lines are skipped."""
+
+    def __iter__(self) -> Iterator[Item]:
+        """Read it from its beginning."""
+        with self._opened() as lines:
+            for line in lines:
+                self._line += 1
+                if self._line == 1:
+                    line = line.removeprefix(b"\xef\xbb\xbf")
+                if line.strip():
+                    yield parse_json(self._line, line.rstrip(b"\r\n"))
+
+
+def parse_json(line: int, raw: bytes) -> Item:
+    """Read a record of JSON."""
+    try:
+        value = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return Unreadable(line, f"byte {error.start + 1} of the line is not UTF-8", raw)
+    except (ValueError, RecursionError) as error:
+        return Unreadable(line, f"this is not JSON: {error}", raw)
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        return Unreadable(line, f"this is {kind} in JSON, expected an object", raw)
+    return Record(line, value)
+
+
+class Delimited(_File):
+    """CSV or TSV with a header. Every value is text; an empty one counts as not there."""
+
+    def __init__(self, file: Path | IO[bytes], name: str, delimiter: str) -> None:
+        """Take a file; nothing is read yet."""
+        super().__init__(file, name)
+        self._delimiter = delimiter
+
+    def __iter__(self) -> Iterator[Item]:
+        """Read it from its beginning."""
+        csv.field_size_limit(max(csv.field_size_limit(), _CSV_FIELD_CHARACTERS))
+        with self._opened() as binary:
+            # Bytes that are no UTF-8 become lone surrogates here, so that only their row is lost.
+            text = io.TextIOWrapper(
+                binary, encoding="utf-8-sig", errors="surrogateescape", newline=""
+            )
+            try:
+                reader = csv.reader(text, delimiter=self._delimiter, strict=True)
+                header: list[str] | None = None
+                while True:
+                    try:
+                        row = next(reader)
+                    except StopIteration:
+                        return
+                    except csv.Error as error:
+                        self._line = reader.line_num
+                        yield Unreadable(self._line, f"this is not CSV: {error}")
+                        continue
+                    self._line = reader.line_num
+                    if header is None:
+                        header = self._header(row)
+                    elif row:
+                        yield self._row(header, row)
+            finally:
+                text.detach()  # the binary file is closed by who opened it
+
+    def _header(self, row: list[str]) -> list[str]:
+        if len(set(row)) != len(row) or "" in row:
+            raise SourceError(
+                f"the header of {self.name} is {row}, expected different names.",
+                source=self.name,
+                line=self._line,
+            )
+        return row
+
+    def _row(self, header: list[str], row: list[str]) -> Item:
+        fields = dict(zip(header, row, strict=False))
+        if len(row) != len(header):
+            reason = f"it has {len(row)} fields, the header has {len(header)}"
+            return Unreadable(self._line, reason, self._delimiter.join(row))
+        for name, value in fields.items():
+            if not value.isascii() and any("\udc80" <= c <= "\udcff" for c in value):
+                raw = self._delimiter.join(row).encode("utf-8", "surrogateescape")
+                return Unreadable(self._line, f"{name!r} is not UTF-8", raw)
+        return Record(self._line, {name: value for name, value in fields.items() if value})
+
+
+class ArrowFile(_File):
+    """Parquet, or Arrow's own format, as a file or a stream; read batch by batch."""
+
+    def __init__(self, file: Path, name: str, format: Format) -> None:
+        """Open it for its number of rows.
+
+        Raises:
+            SourceError: It is of another format.
+        """
+        super().__init__(file, name)
+        self._format = format
+        with self._opened() as stream:
+            self.total = self._rows(stream)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Read it from its beginning."""
+        with self._opened() as stream:
+            for batch in self._batches(stream):
+                for record in rows(batch, self._line):
+                    self._line = record.line
+                    yield record
+
+    def fraction(self) -> float | None:
+        """Tell how much of it has been read."""
+        return self._line / self.total if self.total else super().fraction()
+
+    def _rows(self, stream: IO[bytes]) -> int | None:
+        if self._format != "parquet":
+            return None
+        import pyarrow.parquet
+
+        return int(pyarrow.parquet.ParquetFile(stream).metadata.num_rows)
+
+    def _batches(self, stream: IO[bytes]) -> Iterator[Any]:
+        import pyarrow
+        import pyarrow.parquet
+
+        if self._format == "parquet":
+            yield from pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=1_000)
+            return
+        try:
+            table = pyarrow.ipc.open_file(stream)
+        except pyarrow.ArrowInvalid:
+            stream.seek(0)
+            yield from pyarrow.ipc.open_stream(stream)
+            return
+        for index in range(table.num_record_batches):
+            yield table.get_batch(index)

@@ -1,0 +1,184 @@
+"""What the collection has of a source, and what the source has had so far.
+
+The collection is the truth: what is stored is read back from it, window by window. What has been
+seen of the source is kept in a temporary file, so that memory stays flat.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from multiqa_integrations._optional import require
+from multiqa_integrations.qdrant.patience import patiently
+from multiqa_integrations.qdrant.points import Point, PointId
+from multiqa_integrations.qdrant.schema import RESERVED_KEY
+from multiqa_integrations.qdrant.store import Store
+
+INDEXES = {f"{RESERVED_KEY}.source": "keyword", f"{RESERVED_KEY}.document": "keyword"}
+"""Payload indexes that look-ups need."""
+
+# Never change it: the points of every synced collection are found by it.
+_NAMESPACE = uuid.UUID("6f0e9c56-3b1d-5d0a-8a53-3a2f6b0f7c11")
+
+_PAGE = 2_000
+
+
+def chunk_id(source: str, document: str, number: int) -> str:
+    """Give the point id of a passage: the same for ever, whatever file it came from."""
+    name = json.dumps([source, document, number], ensure_ascii=False)
+    return str(uuid.uuid5(_NAMESPACE, name))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A passage that the collection has: its point, and what that carries under `_multiqa`.
+
+    Attributes:
+        point: The point's id.
+        document: The document's id.
+        chunk: The number of the passage, from 0.
+        chunks: How many the document has.
+        hash: Of its title, text and how they are cut.
+        metadata_hash: Of its metadata.
+        fingerprint: Of the weights that encoded it.
+    """
+
+    point: PointId
+    document: str
+    chunk: int
+    chunks: int
+    hash: str
+    metadata_hash: str
+    fingerprint: str
+
+
+class Ledger:
+    """What a collection has of one source.
+
+    Args:
+        store: Where it is.
+        collection: Its name; None where there is none yet.
+        source: The source's name.
+        stop: Ends the patience with a store that fails.
+    """
+
+    def __init__(
+        self, store: Store, collection: str | None, source: str, stop: threading.Event
+    ) -> None:
+        self._store, self._collection, self._source = store, collection, source
+        self._stop = stop
+
+    def look_up(self, documents: Sequence[str]) -> dict[str, list[StoredChunk]]:
+        """Read what there is of documents, by their ids."""
+        found: dict[str, list[StoredChunk]] = {}
+        for page in self._pages({"document": list(documents)} if documents else None):
+            for point in page:
+                chunk = stored_chunk(point)
+                found.setdefault(chunk.document, []).append(chunk)
+        return found
+
+    def everything(self, *, with_vectors: bool = False) -> Iterator[list[Point]]:
+        """Read all points of the source, a page at a time."""
+        yield from self._pages({}, with_vectors=with_vectors)
+
+    def _pages(
+        self, wanted: Mapping[str, Any] | None, *, with_vectors: bool = False
+    ) -> Iterator[list[Point]]:
+        if wanted is None or self._collection is None:
+            return
+        require("qdrant_client", purpose="a sync")
+        from multiqa_integrations.qdrant.conditions import to_filter
+
+        collection = self._collection
+        filter = to_filter({"source": self._source, **wanted}, RESERVED_KEY)
+        offset: PointId | None = None
+        while True:
+            start = offset
+
+            def read(start: PointId | None = start) -> tuple[list[Point], PointId | None]:
+                return self._store.scroll(
+                    collection,
+                    filter=filter,
+                    limit=_PAGE,
+                    offset=start,
+                    with_payload=[RESERVED_KEY],
+                    with_vectors=with_vectors,
+                )
+
+            points, offset = patiently(read, self._stop)
+            if points:
+                yield points
+            if offset is None:
+                return
+
+
+def stored_chunk(point: Point) -> StoredChunk:
+    """Read what a point carries for the job."""
+    own = point.payload[RESERVED_KEY]
+    return StoredChunk(
+        point.id,
+        str(own["document"]),
+        own.get("chunk", -1),
+        own.get("chunks", -1),
+        own.get("hash", ""),
+        own.get("metadata_hash", ""),
+        own.get("fingerprint", ""),
+    )
+
+
+class Seen:
+    """Ids that the source has had so far, with their lines, in a temporary file."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        # An empty name is a file of SQLite's own, which is gone when it is closed.
+        self._ids = sqlite3.connect("", isolation_level=None)
+        self._ids.execute("PRAGMA journal_mode = OFF")
+        self._ids.execute("BEGIN")
+        self._ids.execute("CREATE TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID")
+        self._ids.execute("CREATE TABLE gone (point TEXT, document TEXT)")
+
+    def add(self, id: str, line: int) -> int | None:
+        """Note an id; returns the line where it was before, if it was."""
+        added = self._ids.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (id, line))
+        if added.rowcount:
+            return None
+        return int(self._ids.execute("SELECT line FROM seen WHERE id = ?", (id,)).fetchone()[0])
+
+    def __contains__(self, id: str) -> bool:
+        return self._ids.execute("SELECT 1 FROM seen WHERE id = ?", (id,)).fetchone() is not None
+
+    def note_gone(self, chunks: Iterable[StoredChunk]) -> None:
+        """Note points whose documents the source no longer has."""
+        # Ids of points are UUIDs here; whatever wrote a number is not this job.
+        found = [(str(one.point), one.document) for one in chunks]
+        self._ids.executemany("INSERT INTO gone VALUES (?, ?)", found)
+
+    @property
+    def gone(self) -> int:
+        """How many documents the source no longer has."""
+        return int(self._ids.execute("SELECT COUNT(DISTINCT document) FROM gone").fetchone()[0])
+
+    def gone_points(self) -> Iterator[list[PointId]]:
+        """Give their points, document by document, some at a time."""
+        rows = self._ids.execute("SELECT point FROM gone ORDER BY document")
+        while page := rows.fetchmany(1_000):
+            yield [point for (point,) in page]
+
+    def __enter__(self) -> Seen:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ids.close()

@@ -1,0 +1,238 @@
+"""Write what has been decided: encode, upsert, and only then delete what is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from multiqa_integrations.etl.job import Decision, Job, Kind
+from multiqa_integrations.etl.ledger import chunk_id
+from multiqa_integrations.etl.passages import Passage, cut
+from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.documents import PayloadLayout
+from multiqa_integrations.qdrant.patience import patiently
+from multiqa_integrations.qdrant.points import Point, PointId, Vector
+from multiqa_integrations.qdrant.schema import RESERVED_KEY
+from multiqa_integrations.qdrant.upload import Uploader
+
+# Passages that are encoded together. More would be a little faster; this is also what a job
+# finishes after it was asked to stop.
+_BATCH = 512
+_PAGE = 256
+_SENT = 1_000
+_LAYOUT = PayloadLayout()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document that is in the collection now as it should be.
+
+    Attributes:
+        decision: What had to be done.
+        passages: How many passages were written.
+        encoded: How many of them were encoded for it.
+        deleted: How many stale points were deleted.
+    """
+
+    decision: Decision
+    passages: int
+    encoded: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A document whose points are under way."""
+
+    decision: Decision
+    points: frozenset[PointId]
+    encoded: int
+
+
+class Writer:
+    """Writes documents, some passages at a time.
+
+    While one batch is encoded, the one before it is sent. A document's stale points are deleted
+    when all of its new ones have been acknowledged, so that it is never absent.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        uploader: Uploader,
+        sparse_vector: str | None,
+        *,
+        written: Callable[[Written], None],
+        refused: Callable[[Decision, str], None],
+    ) -> None:
+        """Begin.
+
+        Args:
+            job: The job.
+            uploader: Where to.
+            sparse_vector: The sparse vector that passages get.
+            written: Told of each document that is done.
+            refused: Told of each that could not be written, and why.
+        """
+        self._job, self._uploader, self._sparse = job, uploader, sparse_vector
+        self._written, self._refused = written, refused
+        self._waiting: list[tuple[Decision, list[Passage]]] = []
+        self._passages = 0
+        self._sent: list[_Sent] = []
+
+    def write(self, decisions: Sequence[Decision]) -> None:
+        """Take decisions; returns when few of their passages wait to be encoded."""
+        to_encode = [one for one in decisions if one.kind in (Kind.NEW, Kind.CHANGED)]
+        for one in decisions:
+            if one.kind is Kind.UNCHANGED and one.stale:  # a killed run left them
+                self._sent.append(_Sent(one, frozenset(), 0))
+            elif one.kind is Kind.UNCHANGED:
+                self._written(Written(one, 0, 0, 0))
+        to_encode += self._rewrite([one for one in decisions if one.kind is Kind.METADATA])
+        found = cut(
+            [one.document for one in to_encode],
+            self._job.encoder,
+            max_tokens=self._job.chunk_tokens,
+            overlap=self._job.overlap,
+        )
+        for decision, passages in zip(to_encode, found, strict=True):
+            if isinstance(passages, str):
+                self._refused(decision, passages)
+                continue
+            self._waiting.append((decision, passages))
+            self._passages += len(passages)
+            if self._passages >= _BATCH:
+                self._encode()
+        if not self._waiting or len(self._sent) > _SENT:
+            self._settle()
+
+    def finish(self) -> None:
+        """Write what waits, and wait for its end."""
+        if self._waiting and not self._job.stop.is_set():
+            self._encode()
+        self._settle()
+
+    def _encode(self) -> None:
+        batch, self._waiting, self._passages = self._waiting, [], 0
+        texts = [passage.text for _, passages in batch for passage in passages]
+        vectors = np.empty((len(texts), self._job.encoder.dimension), np.float32)
+        for start in range(0, len(texts), _BATCH):
+            if start and self._job.stop.is_set():
+                return  # a very long document, of which nothing has been written
+            part = texts[start : start + _BATCH]
+            vectors[start : start + len(part)] = self._job.encoder.encode_document(part)
+        self._settle()
+        row = 0
+        for decision, passages in batch:
+            rows = vectors[row : row + len(passages)]
+            row += len(passages)
+            points = self._points(decision, passages, rows)
+            self._uploader.add(points)
+            ids = frozenset(point.id for point in points)
+            self._sent.append(_Sent(decision, ids, len(points)))
+        self._uploader.send()
+
+    def _settle(self) -> None:
+        """Wait for what was sent, then delete what it makes stale."""
+        if not self._sent:
+            return
+        reasons = self._uploader.flush()
+        sent, self._sent = self._sent, []
+        done: list[Written] = []
+        stale: list[PointId] = []
+        for one in sent:
+            bad = [reasons[str(point)] for point in one.points if str(point) in reasons]
+            if bad:
+                self._refused(one.decision, f"the store refused it: {bad[0]}")
+                continue
+            old = [point for point in one.decision.stale if point not in one.points]
+            stale += old
+            done.append(Written(one.decision, len(one.points), one.encoded, len(old)))
+        delete(self._job, stale)
+        for written in done:
+            self._written(written)
+
+    def _rewrite(self, decisions: Sequence[Decision]) -> list[Decision]:
+        """Give points new metadata; returns the decisions whose points have gone meanwhile.
+
+        The points are written whole, with the vectors that they have: one kind of request, that
+        is bounded and repeated like any other.
+        """
+        gone = []
+        for start in range(0, len(decisions), _PAGE):
+            some = decisions[start : start + _PAGE]
+            ids = [chunk.point for one in some for chunk in one.stored]
+            found: dict[PointId, Point] = {}
+            for first in range(0, len(ids), _PAGE):
+                page = ids[first : first + _PAGE]
+                read = patiently(lambda page=page: self._read(page), self._job.stop)  # type: ignore[misc]
+                found.update((point.id, point) for point in read)
+            for decision in some:
+                if any(chunk.point not in found for chunk in decision.stored):
+                    gone.append(replace(decision, kind=Kind.CHANGED, stored=[]))
+                    continue
+                points = [_with_metadata(found[chunk.point], decision) for chunk in decision.stored]
+                self._uploader.add(points)
+                self._sent.append(_Sent(decision, frozenset(point.id for point in points), 0))
+        return gone
+
+    def _read(self, ids: Sequence[PointId]) -> list[Point]:
+        return self._job.store.retrieve(self._job.collection, ids, with_vectors=True)
+
+    def _points(
+        self, decision: Decision, passages: Sequence[Passage], vectors: np.ndarray[Any, Any]
+    ) -> list[Point]:
+        job, document = self._job, decision.document
+        words = (
+            bm25.encode_documents([passage.text for passage in passages])
+            if self._sparse is not None
+            else None
+        )
+        points = []
+        for number, passage in enumerate(passages):
+            named: dict[str, Vector] = {job.vector_name: vectors[number]}
+            if self._sparse is not None and words is not None:
+                named[self._sparse] = words[number]
+            place = {
+                "document_id": document.id,
+                "chunk": number,
+                "start_index": passage.start,
+                "end_index": passage.end,
+            }
+            payload = {
+                _LAYOUT.content_key: passage.text,
+                _LAYOUT.metadata_key: {**document.metadata, **place},
+                RESERVED_KEY: {
+                    "fingerprint": job.encoder.fingerprint,
+                    "source": job.source_name,
+                    "document": document.id,
+                    "chunk": number,
+                    "chunks": len(passages),
+                    "hash": decision.hash,
+                    "metadata_hash": decision.metadata_hash,
+                },
+            }
+            points.append(Point(chunk_id(job.source_name, document.id, number), named, payload))
+        return points
+
+
+def delete(job: Job, points: Sequence[PointId]) -> None:
+    """Delete points, some at a time."""
+    for start in range(0, len(points), 1_000):
+        page = points[start : start + 1_000]
+        patiently(lambda page=page: job.store.delete(job.collection, ids=page), job.stop)  # type: ignore[misc]
+
+
+def _with_metadata(point: Point, decision: Decision) -> Point:
+    old: Mapping[str, Any] = point.payload[_LAYOUT.metadata_key]
+    place = {name: old[name] for name in ("document_id", "chunk", "start_index", "end_index")}
+    own = {**point.payload[RESERVED_KEY], "metadata_hash": decision.metadata_hash}
+    metadata = {**decision.document.metadata, **place}
+    return Point(
+        point.id,
+        point.vectors,
+        {**point.payload, _LAYOUT.metadata_key: metadata, RESERVED_KEY: own},
+    )
