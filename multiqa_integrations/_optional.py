@@ -18,6 +18,9 @@ _EXTRA_OF = {
     "llama_index.core": "llama-index",
     "pyarrow": "etl",
     "bs4": "etl",
+    "ir_measures": "evaluate",
+    "pytrec_eval": "evaluate",
+    "scipy.stats": "evaluate",
     "typer": "cli",
     "rich": "cli",
 }

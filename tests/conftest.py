@@ -6,10 +6,10 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import hypothesis
 import pytest
@@ -181,3 +181,59 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def name() -> str:
     """A name that no collection has, on a server that others use too."""
     return f"test-{uuid.uuid4().hex[:12]}"
+
+
+# --- a retrieval set in the format of BEIR ----------------------------------------------------
+
+DOCUMENTS = {
+    "press": ("Presses", "The red button stops the press at once."),
+    "oil": ("Care", "Oil the bearings of the press once a year."),
+    "belt": ("", "The belt is changed when it squeals."),
+    "lamp": ("Lamps", "A green lamp tells that the press may start."),
+    "key": ("Locks", "The key of the cabinet hangs behind the door."),
+}
+QUERIES = {
+    "q1": "which button stops the press",
+    "q2": "when to change the belt",
+    "q3": "what does the green lamp tell",
+    "q4": "where is the key of the cabinet",
+    "spare": "nobody judged this one",
+}
+QRELS = [("q1", "press", 2), ("q1", "oil", 1), ("q2", "belt", 1), ("q3", "lamp", 1)]
+QRELS += [("q3", "key", 0), ("q4", "key", 1), ("q4", "gone", 1)]
+
+
+class MakeSet(Protocol):
+    def __call__(
+        self,
+        name: str = ...,
+        documents: Mapping[str, tuple[str, str]] = ...,
+        queries: Mapping[str, str] = ...,
+        qrels: Sequence[tuple[str, str, int]] = ...,
+    ) -> Path: ...
+
+
+@pytest.fixture
+def make_set(tmp_path: Path) -> MakeSet:
+    """Write a retrieval set; tells its folder."""
+
+    def make(
+        name: str = "manual",
+        documents: Mapping[str, tuple[str, str]] = DOCUMENTS,
+        queries: Mapping[str, str] = QUERIES,
+        qrels: Sequence[tuple[str, str, int]] = QRELS,
+    ) -> Path:
+        folder = tmp_path / name
+        (folder / "qrels").mkdir(parents=True)
+        corpus = [{"_id": k, "title": title, "text": v} for k, (title, v) in documents.items()]
+        asked = [{"_id": k, "text": v} for k, v in queries.items()]
+        for file, records in (("corpus.jsonl", corpus), ("queries.jsonl", asked)):
+            lines = "".join(json.dumps(record) + "\n" for record in records)
+            (folder / file).write_text(lines, encoding="utf-8")
+        judged = "".join(f"{q}\t{d}\t{score}\n" for q, d, score in qrels)
+        (folder / "qrels" / "test.tsv").write_text(
+            f"query-id\tcorpus-id\tscore\n{judged}", encoding="utf-8"
+        )
+        return folder
+
+    return make

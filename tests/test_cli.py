@@ -35,7 +35,8 @@ def multiqa(
 def test_version_and_help() -> None:
     assert multiqa_integrations.__version__ in multiqa("--version").stdout
     text = multiqa("--help").stdout
-    for command in ("demo", "search", "collection", "copy", "swap", "reembed", "encode", "doctor"):
+    commands = "demo search collection copy swap reembed encode doctor bench evaluate"
+    for command in commands.split():
         assert command in text
 
 

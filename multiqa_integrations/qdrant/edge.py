@@ -450,7 +450,12 @@ class EdgeStore(Closing):
             model=description["model"],
             indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
             annotations=dict(description.get("annotations", {})),
-            details={"path": str(shard.directory), "segments": info.segments_count},
+            details={
+                "path": str(shard.directory),
+                "segments": info.segments_count,
+                # Small collections are optimised without a graph.
+                "in_graph": info.indexed_vectors_count,
+            },
         )
 
 

@@ -33,7 +33,10 @@ _OVERSAMPLING = 2.0
 
 
 def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
-    """Make the engine's configuration; options go to it as they are."""
+    """Make the engine's configuration; options go to it as they are.
+
+    `quantization_config=None` leaves the 8-bit vectors out of this package's own graph.
+    """
     for name, value in options.items():
         if name in ("vectors", "sparse_vectors", "wal_enabled"):
             raise ConfigurationError(f"{name} is made from the schema.")
@@ -43,7 +46,7 @@ def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
                 "that sort of qdrant_edge."
             )
     settings = dict(options)
-    if not {"hnsw_config", "quantization_config"} & options.keys():
+    if not any(options.get(name) for name in ("hnsw_config", "quantization_config")):
         settings = {
             "hnsw_config": edge.HnswIndexConfig(_HNSW_M, _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB),
             "quantization_config": edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),

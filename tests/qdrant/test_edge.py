@@ -177,6 +177,19 @@ def test_options_go_to_the_engine(tmp_path: Path) -> None:
         assert store.collections() == ["docs"]
 
 
+def test_the_graph_without_8_bit_vectors_is_otherwise_the_same(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as store:
+        store.ensure("ours", SCHEMA)
+        store.ensure("plain", SCHEMA, quantization_config=None)
+        ours, plain = (
+            json.loads((tmp_path / name / "shard-1/edge_config.json").read_text())
+            for name in ("ours", "plain")
+        )
+        assert ours.pop("quantization_config")
+        assert not plain.pop("quantization_config", None)
+        assert ours == plain
+
+
 def test_text_indexes_can_match_phrases(tmp_path: Path) -> None:
     import qdrant_edge as edge
 

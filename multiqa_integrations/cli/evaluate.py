@@ -1,0 +1,259 @@
+"""`multiqa evaluate`: measure retrieval quality on sets in the format of BEIR."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from multiqa_integrations import evaluation
+from multiqa_integrations._optional import require
+from multiqa_integrations.benchmark.report import new_console
+from multiqa_integrations.cli.configurations import configurations
+from multiqa_integrations.cli.options import (
+    Backend,
+    Device,
+    Directory,
+    DType,
+    Model,
+    Offline,
+    Sibling,
+    Url,
+    choose_model,
+    open_at,
+)
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.evaluation import (
+    METRICS,
+    Evaluation,
+    Report,
+    encoding,
+    read_dataset,
+    write_run,
+)
+from multiqa_integrations.evaluation.charts import signed
+from multiqa_integrations.evaluation.evaluator import hits_wanted
+from multiqa_integrations.evaluation.page import interval
+
+_File = Optional[Path]  # noqa: UP045  (typer evaluates this on Python 3.10 too)
+_Int = Optional[int]  # noqa: UP045
+_Float = Optional[float]  # noqa: UP045
+_Str = Optional[str]  # noqa: UP045
+_Bool = Optional[bool]  # noqa: UP045
+
+
+def evaluate(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders with corpus.jsonl, queries.jsonl and qrels, as in BEIR."
+        ),
+    ],
+    against: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            metavar="NAME=VALUE,…",
+            help="Compare with a configuration that differs in this, such as dtype=int8 or "
+            "search=hnsw,hnsw_ef=256; may be repeated.",
+        ),
+    ] = None,
+    mode: Annotated[str, typer.Option(help="dense, bm25 or hybrid.")] = "dense",
+    search: Annotated[str, typer.Option(help="exact, or hnsw: the graph of a store.")] = "exact",
+    hnsw_ef: Annotated[_Int, typer.Option(help="How widely the graph is followed.")] = None,
+    quantization: Annotated[
+        _Bool,
+        typer.Option(
+            "--quantization/--no-quantization",
+            help="8-bit vectors in the graph.",
+            show_default="they are",
+        ),
+    ] = None,
+    rescore: Annotated[
+        _Bool,
+        typer.Option(
+            "--rescore/--no-rescore",
+            help="Score their hits again by the originals.",
+            show_default="they are",
+        ),
+    ] = None,
+    oversampling: Annotated[
+        _Float, typer.Option(help="How many times as many hits are taken for that; 2.")
+    ] = None,
+    candidates: Annotated[
+        _Int,
+        typer.Option(help="Hits that each list brings to a hybrid search; 5 times --limit."),
+    ] = None,
+    limit: Annotated[
+        _Int,
+        typer.Option(
+            help="Hits of each query, at least 10.",
+            show_default="1000; 100 where a graph is searched",
+        ),
+    ] = None,
+    model: Model = None,
+    sibling: Sibling = False,
+    revision: Annotated[_Str, typer.Option(help="Commit, tag or branch of the hub.")] = None,
+    backend: Backend = "auto",
+    dtype: DType = "auto",
+    device: Device = "auto",
+    max_seq_length: Annotated[
+        _Int, typer.Option(help="Longest text in word pieces.", show_default="the model's")
+    ] = None,
+    batch_tokens: Annotated[_Int, typer.Option(help="Word pieces of a batch.")] = None,
+    threads: Annotated[_Int, typer.Option(help="Processors to use.", show_default="all")] = None,
+    offline: Offline = False,
+    url: Url = None,
+    path: Directory = None,
+    split: Annotated[str, typer.Option(help="Judgements of qrels/SPLIT.tsv.")] = "test",
+    ignore_identical_ids: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-identical-ids", help="Leave out the document with the id of the query."
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of the test and the confidence interval.")] = 0,
+    json_file: Annotated[
+        _File, typer.Option("--json", metavar="FILE", help="Write all figures here.")
+    ] = None,
+    html_file: Annotated[
+        _File, typer.Option("--html", metavar="FILE", help="Write a page with plots here.")
+    ] = None,
+    run_dir: Annotated[
+        _File, typer.Option(metavar="DIR", help="Write the hits here, in the format of TREC.")
+    ] = None,
+) -> None:
+    """Measure how well the right documents are found: nDCG@10, MRR@10, recall@100, MAP."""
+    for package in ("ir_measures", "pytrec_eval", *(("scipy.stats",) if against else ())):
+        require(package, purpose="multiqa evaluate")
+    compared = configurations(
+        {
+            "model": choose_model(model, sibling),
+            "revision": revision,
+            "backend": backend,
+            "dtype": dtype,
+            "device": device,
+            "max_seq_length": max_seq_length,
+            "batch_tokens": batch_tokens,
+            "threads": threads,
+            "mode": mode,
+            "search": search,
+            "hnsw_ef": hnsw_ef,
+            "quantization": quantization,
+            "rescore": rescore,
+            "oversampling": oversampling,
+            "candidates": candidates,
+        },
+        against or [],
+        offline=offline,
+    )
+    in_store = url is not None or path is not None
+    if in_store and not any(one.needs_store for one in compared):
+        raise ConfigurationError(
+            "--url and --path name a store, but nothing would be searched there. Pass --search "
+            "hnsw, --mode bm25 or hybrid, or leave them out."
+        )
+    settings = {
+        "split": split,
+        "limit": hits_wanted(compared, limit),
+        "seed": seed,
+        "ignore_identical_ids": ignore_identical_ids,
+    }
+    console, errors = new_console(), Console(stderr=True, highlight=False)
+    # All are read before the first is encoded: a damaged one is found out at once.
+    with errors.status("reading the sets"):
+        datasets = [read_dataset(folder, split=split) for folder in folders]
+    report = Report(datasets, compared, **settings)
+    with open_at(url, path) if in_store else nullcontext() as store:
+        try:
+            # A path that cannot be written is found out now.
+            _write(report, json_file, html_file)
+            _make(run_dir)
+            for dataset in datasets:
+                with _bar(errors) as progress:
+                    found = evaluation.evaluate(
+                        dataset,
+                        compared,
+                        limit=limit,
+                        store=store,
+                        ignore_identical_ids=ignore_identical_ids,
+                        seed=seed,
+                        progress=progress,
+                    )
+                report.add(found)
+                _show(found, console)
+                _write(report, json_file, html_file)
+                if run_dir is not None:
+                    for result in found.results:
+                        write_run(dataset, result, run_dir)
+        except KeyboardInterrupt:
+            missing = ", ".join(report.missing)
+            errors.print(f"not finished: {missing}; what was found before is kept", markup=False)
+            raise
+
+
+def _write(report: Report, json_file: Path | None, html_file: Path | None) -> None:
+    for file, write in ((json_file, report.write_json), (html_file, report.write_page)):
+        if file is not None:
+            try:
+                write(file)
+            except OSError as error:
+                raise ConfigurationError(f"{file} cannot be written ({error.strerror}).") from error
+
+
+def _make(folder: Path | None) -> None:
+    if folder is not None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{folder} cannot be made ({error.strerror}).") from error
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[encoding.Progress]:
+    """Show one bar, for whatever is being done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+        task = bars.add_task("")
+        shown = ""
+
+        def progress(what: str, done: int, total: int) -> None:
+            nonlocal shown
+            if what != shown:
+                shown = what
+                bars.reset(task, description=escape(what), total=total or None)
+            bars.update(task, completed=done)
+
+        yield progress
+
+
+def _show(found: Evaluation, console: Console) -> None:
+    dataset = found.dataset
+    console.print(
+        f"\n[bold]{escape(dataset.name)}[/bold]  {len(dataset.document_ids):,} documents, "
+        f"{len(dataset.queries):,} queries, up to {found.limit:,} hits each"
+    )
+    table = Table()
+    table.add_column("")
+    for name in METRICS:
+        table.add_column(name, justify="right")
+    if len(found.results) > 1:
+        for name in (f"difference in {METRICS[0]}", "95 % interval", "p", "better", "worse"):
+            table.add_column(name, justify="right")
+    for number, result in enumerate(found.results):
+        cells = [f"{result.mean(metric):.4f}" for metric in METRICS]
+        if number:
+            one = found.comparison(result.name)
+            p_value = "–" if one.p_value is None else f"{one.p_value:.4f}"
+            cells += [signed(one.mean, 4), interval(one), p_value]
+            cells += [f"{one.better:,}", f"{one.worse:,}"]
+        table.add_row(escape(result.name), *cells)
+    console.print(table)
+    for remark in found.remarks:
+        console.print(f"• {remark}", markup=False)

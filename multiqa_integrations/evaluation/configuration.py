@@ -1,0 +1,157 @@
+"""What is evaluated: an encoder, and how its vectors are searched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
+
+from multiqa_integrations.encoder import MultiQAEncoder
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.types import Encoder
+
+Mode: TypeAlias = Literal["dense", "bm25", "hybrid"]
+Search: TypeAlias = Literal["exact", "hnsw"]
+
+GRAPH_OPTIONS = ("hnsw_ef", "quantization", "rescore", "oversampling")
+"""They go with search="hnsw" alone."""
+
+MINIMUM_LIMIT = 10
+"""nDCG@10 and MRR@10 need so many hits."""
+
+_OVERSAMPLING = 2.0  # as embedded collections are asked by default; here servers are too
+
+
+def _encoder() -> Encoder:
+    return MultiQAEncoder(on_truncation="ignore")  # the report tells what is cut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Configuration:
+    """A way to search: which vectors, and how they are found.
+
+    Attributes:
+        encoder: Makes the vectors; by default `MultiQAEncoder()`.
+        mode: "dense" by meaning, "bm25" by words, "hybrid" both, fused by reciprocal ranks.
+        search: "exact" compares with every document, in numpy where `mode` is "dense"; "hnsw"
+            follows the graph of a store.
+        hnsw_ef: How widely the graph is followed; by default the store's choice.
+        quantization: Whether the graph has 8-bit vectors; by default it has.
+        rescore: Whether their hits are scored again by the originals; by default they are.
+        oversampling: How many times as many hits are taken for that; by default 2.
+        candidates: How many hits each of the two lists brings to fusion; by default 5 times
+            the hits wanted.
+        name: How reports call it; by default what sets it apart from the others.
+
+    Example:
+        >>> from multiqa_integrations.testing import FakeEncoder
+        >>> Configuration(encoder=FakeEncoder(), search="hnsw", hnsw_ef=64).settings
+        {'encoder': 'FakeEncoder(seed=0)', 'mode': 'dense', 'search': 'hnsw', 'hnsw_ef': 64}
+    """
+
+    encoder: Encoder = field(default_factory=_encoder)
+    mode: Mode = "dense"
+    search: Search = "exact"
+    hnsw_ef: int | None = None
+    quantization: bool | None = None
+    rescore: bool | None = None
+    oversampling: float | None = None
+    candidates: int | None = None
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("mode", Mode), ("search", Search)):
+            if getattr(self, name) not in get_args(kinds):
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)!r}, expected {', '.join(get_args(kinds))}."
+                )
+        for name, least in (("hnsw_ef", 1), ("oversampling", 1), ("candidates", 1)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ConfigurationError(f"{name} is {value!r}, expected {least} or more.")
+        graph = [name for name in GRAPH_OPTIONS if getattr(self, name) is not None]
+        if self.mode == "bm25" and self.search == "hnsw":
+            raise ConfigurationError(
+                "search is 'hnsw', but words (mode 'bm25') are always searched exactly."
+            )
+        if self.search == "exact" and graph:
+            raise ConfigurationError(
+                f"{', '.join(graph)}: a setting of the graph, but search is 'exact'. Pass "
+                "search='hnsw' (--search hnsw), or leave it out."
+            )
+        if self.quantization is False and (self.rescore or self.oversampling):
+            raise ConfigurationError("rescore and oversampling need quantization.")
+        if self.candidates is not None and self.mode != "hybrid":
+            raise ConfigurationError("candidates is a setting of mode 'hybrid'.")
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether a store is filled and searched."""
+        return self.mode != "dense" or self.search == "hnsw"
+
+    @property
+    def quantized(self) -> bool:
+        """Whether 8-bit vectors are searched."""
+        return self.search == "hnsw" and self.quantization is not False
+
+    @property
+    def oversampled(self) -> float | None:
+        """How many times as many hits are taken from 8-bit vectors; None without them."""
+        return (self.oversampling or _OVERSAMPLING) if self.quantized else None
+
+    def check_reach(self, limit: int) -> None:
+        """Make sure that so many hits can be asked for without widening the search.
+
+        Raises:
+            ConfigurationError: `hnsw_ef` is smaller than the number of hits that are taken from
+                the graph, which the engine would search for instead.
+        """
+        taken = math.ceil(limit * (self.oversampled or 1))
+        if self.hnsw_ef is not None and self.hnsw_ef < taken:
+            raise ConfigurationError(
+                f"hnsw_ef is {self.hnsw_ef}, but {taken} hits are taken from the graph (limit "
+                f"{limit}, oversampling {self.oversampled or 1:g}), and it is followed at least so "
+                f"widely. Pass a lower limit (--limit {MINIMUM_LIMIT}), or a greater hnsw_ef."
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that was chosen, by name; what is left to others is left out."""
+        own = getattr(self.encoder, "settings", None)
+        encoder = own if isinstance(own, dict) else {"encoder": repr(self.encoder)}
+        names = ("mode", "search", *GRAPH_OPTIONS, "candidates")
+        values = {**encoder, **{name: getattr(self, name) for name in names}}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def name_all(configurations: Sequence[Configuration]) -> list[str]:
+    """Name configurations, by their own names or by what sets them apart from the first.
+
+    Raises:
+        ConfigurationError: Two are the same, or have the same name.
+
+    Example:
+        >>> name_all([Configuration(), Configuration(search="hnsw"), Configuration(mode="bm25")])
+        ['mode=dense search=exact', 'search=hnsw', 'mode=bm25']
+    """
+    first, *others = settings = [one.settings for one in configurations]
+    known = dict.fromkeys(key for one in settings for key in one)
+    apart = [[key for key in known if one.get(key) != first.get(key)] for one in others]
+    shown = [[key for key in known if any(key in keys for keys in apart)], *apart]
+    names = []
+    for one, values, keys in zip(configurations, settings, shown, strict=True):
+        told = " ".join(f"{key}={_plain(values[key])}" for key in keys if key in values)
+        names.append(one.name or told or f"{one.mode} {one.search}")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigurationError(
+            f"two configurations are called {twice!r}: they are the same, or have the same name."
+        )
+    return names
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "/".join(str(value).rsplit("/", 2)[-2:])  # of a directory the end is enough

@@ -1,0 +1,187 @@
+"""Keep what was found: figures as JSON, runs in the format of TREC, a page to read."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from multiqa_integrations import __version__
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.evaluation import page
+from multiqa_integrations.evaluation.configuration import Configuration, name_all
+from multiqa_integrations.evaluation.dataset import Dataset
+from multiqa_integrations.evaluation.evaluator import Evaluation, Result
+from multiqa_integrations.evaluation.metrics import METRICS
+from multiqa_integrations.evaluation.significance import Comparison
+
+_PACKAGES = (
+    *("openvino", "tokenizers", "numpy", "torch", "sentence-transformers", "qdrant-edge-py"),
+    *("qdrant-client", "ir-measures", "pytrec-eval-terrier", "scipy"),
+)
+
+
+class Report:
+    """What was found in several retrieval sets, set by set.
+
+    Of each set the figures and the page's section are kept, not its vectors and hits.
+
+    Attributes:
+        sets: The figures of the finished sets, as JSON values.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[Dataset],
+        configurations: Sequence[Configuration],
+        **settings: Any,
+    ) -> None:
+        """Begin.
+
+        Args:
+            datasets: All that are to be evaluated.
+            configurations: What they are evaluated with.
+            settings: What else was chosen: JSON values.
+
+        Raises:
+            ConfigurationError: Two sets have the same name.
+        """
+        self.sets: list[dict[str, Any]] = []
+        self._sections: list[str] = []
+        self._names = [one.name for one in datasets]
+        twice = next((name for name in self._names if self._names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigurationError(f"two of the folders are called {twice!r}. Rename one.")
+        names = name_all(configurations)
+        self._head: dict[str, Any] = {
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+            "versions": {"multiqa-integrations": __version__}
+            | {name: found for name in _PACKAGES if (found := _version(name))},
+            "settings": settings,
+            "configurations": [
+                {"name": name, **_described(one)}
+                for name, one in zip(names, configurations, strict=True)
+            ],
+        }
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Add a finished set."""
+        self.sets.append(_set_as_json(evaluation))
+        self._sections.append(page.section(evaluation))
+
+    @property
+    def missing(self) -> list[str]:
+        """The sets that are not finished."""
+        return self._names[len(self.sets) :]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON values, the values of each query included."""
+        return {**self._head, "sets": self.sets, "missing": self.missing}
+
+    def write_json(self, file: Path) -> None:
+        """Write the figures."""
+        text = json.dumps(self.as_json(), indent=1, ensure_ascii=False)
+        file.write_text(f"{text}\n", encoding="utf-8")
+
+    def write_page(self, file: Path) -> None:
+        """Write the page: one file of HTML that loads nothing from anywhere."""
+        file.write_text(page.whole(self.as_json(), self._sections), encoding="utf-8")
+
+
+def write_run(dataset: Dataset, result: Result, folder: Path) -> Path:
+    """Write the hits of a configuration in the format of TREC.
+
+    query-id Q0 corpus-id rank score name, best first; hits of equal scores as trec_eval orders
+    them.
+
+    Returns:
+        The file: <set>.<configuration>.trec
+
+    Raises:
+        ConfigurationError: An id has white space in it, which the format cannot hold.
+    """
+    tag = re.sub(r"[^\w.=,-]+", "-", result.name)
+    file = folder / f"{dataset.name}.{tag}.trec"
+    folder.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8") as lines:
+        for query, found in result.hits.by_query(dataset):
+            ordered = sorted(found.items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
+            for rank, (document, score) in enumerate(ordered, 1):
+                for one in (query, document):
+                    if len(one.split()) != 1:
+                        raise ConfigurationError(
+                            f"the id {one!r} of {dataset.name} has white space in it, or nothing "
+                            "else: a run in the format of TREC cannot hold it."
+                        )
+                lines.write(f"{query} Q0 {document} {rank} {score:.9g} {tag}\n")
+    return file
+
+
+def _set_as_json(evaluation: Evaluation) -> dict[str, Any]:
+    dataset = evaluation.dataset
+    return {
+        "name": dataset.name,
+        "folder": str(dataset.folder),
+        "documents": len(dataset.document_ids),
+        "queries": len(dataset.queries),
+        "limit": evaluation.limit,
+        "unjudged": list(dataset.unjudged),
+        "unknown_queries": list(dataset.unknown_queries),
+        "unknown_documents": list(dataset.unknown_documents),
+        "without_relevant": list(dataset.without_relevant),
+        "query_ids": list(dataset.queries),
+        "results": [_result_as_json(one) for one in evaluation.results],
+        "comparisons": [_comparison_as_json(one) for one in evaluation.comparisons],
+    }
+
+
+def _result_as_json(result: Result) -> dict[str, Any]:
+    lengths = result.lengths
+    return {
+        "configuration": result.name,
+        **{metric: result.mean(metric) for metric in METRICS},
+        "max_seq_length": None if lengths is None else lengths.limit,
+        "cut_documents": None if lengths is None else lengths.cut_documents,
+        "cut_queries": None if lengths is None else lengths.cut_queries,
+        "remarks": result.remarks,
+        "by_query": {metric: result.scores[metric].tolist() for metric in METRICS},
+    }
+
+
+def _comparison_as_json(one: Comparison) -> dict[str, Any]:
+    return {
+        "metric": one.metric,
+        "base": one.base,
+        "other": one.other,
+        "difference": one.mean,
+        "confidence_interval_95": None if one.low is None else [one.low, one.high],
+        "p_value": one.p_value,
+        "better": one.better,
+        "worse": one.worse,
+        "by_query": one.differences.tolist(),
+    }
+
+
+def _described(configuration: Configuration) -> dict[str, Any]:
+    """Say what was chosen and, for vectors, what came of "auto" and which weights they are of."""
+    described: dict[str, Any] = {"settings": configuration.settings}
+    if configuration.mode != "bm25":
+        described["fingerprint"] = configuration.encoder.fingerprint
+        compute = getattr(configuration.encoder, "compute", None)
+        if compute is not None:
+            described["computed"] = f"{compute.backend}, {compute.dtype}, {compute.device}"
+    return described
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,209 @@
+"""Search through a store: temporary collections, filled with a retrieval set's vectors."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from multiqa_integrations._optional import require
+from multiqa_integrations.evaluation.configuration import Configuration
+from multiqa_integrations.evaluation.dataset import Dataset
+from multiqa_integrations.evaluation.encoding import Encoded, Progress
+from multiqa_integrations.evaluation.retrieval import Hits
+from multiqa_integrations.qdrant import (
+    CollectionSchema,
+    Point,
+    PointQuery,
+    Store,
+    Uploader,
+    open_store,
+)
+from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.points import Vector
+from multiqa_integrations.qdrant.schema import SPARSE_NAME
+
+_BATCH = 256  # points that are made at a time
+_QUERIES = 64  # queries of a request
+_POLL_SECONDS = 0.5
+
+
+class TemporaryCollections:
+    """The collections of one retrieval set; gone at the end of the `with` block.
+
+    Configurations that differ in how they ask share a collection.
+    """
+
+    def __init__(self, dataset: Dataset, store: Store | None, progress: Progress) -> None:
+        """Prepare; nothing is opened yet.
+
+        Args:
+            dataset: What is searched.
+            store: Where the collections are made; None for embedded ones in a temporary
+                directory.
+            progress: Called with what is done.
+        """
+        self._dataset = dataset
+        self._given = store
+        self._progress = progress
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._opened: Store | None = None
+        self._names: dict[tuple[object, ...], str] = {}
+
+    def __enter__(self) -> TemporaryCollections:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._given is not None:
+            for name in self._names.values():
+                self._given.drop(name)
+        if self._opened is not None:
+            self._opened.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def _store(self) -> Store:
+        if self._given is not None:
+            return self._given
+        if self._opened is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="multiqa-evaluate-")
+            self._opened = open_store(path=Path(self._folder.name))
+        return self._opened
+
+    def search(
+        self, configuration: Configuration, encoded: Encoded | None, limit: int
+    ) -> tuple[Hits, list[str]]:
+        """Search with all queries, in a collection that is made for it if there is none yet.
+
+        Returns:
+            The hits, and what is to be known about the collection.
+        """
+        name = self._collection(configuration, encoded)
+        texts = list(self._dataset.queries.values())
+        hits = Hits.none(len(texts), min(limit, len(self._dataset.document_ids)))
+        words = [None] * len(texts)
+        if configuration.mode != "dense":
+            words = bm25.encode_queries(texts)  # type: ignore[assignment]
+        how: dict[str, Any] = {
+            "sparse_name": SPARSE_NAME,
+            "limit": hits.rows.shape[1],
+            "candidates": configuration.candidates,
+            "exact": configuration.search == "exact",
+            "hnsw_ef": configuration.hnsw_ef,
+            "rescore": configuration.rescore,
+            "oversampling": configuration.oversampled,
+            "with_payload": False,
+        }
+        for start in range(0, len(texts), _QUERIES):
+            rows = range(start, min(start + _QUERIES, len(texts)))
+            answers = self._store.query_batch(
+                name,
+                [
+                    PointQuery(
+                        vector=None if encoded is None else encoded.queries[row],
+                        sparse=words[row],
+                        **how,
+                    )
+                    for row in rows
+                ],
+            )
+            for row, points in zip(rows, answers, strict=True):
+                hits.rows[row, : len(points)] = [int(point.id) for point in points]
+                hits.scores[row, : len(points)] = [point.score for point in points]
+            self._progress(f"{self._dataset.name}: searching", rows.stop, len(texts))
+        return hits, self._remarks(name) if configuration.search == "hnsw" else []
+
+    def _collection(self, configuration: Configuration, encoded: Encoded | None) -> str:
+        graph = configuration.search == "hnsw"
+        sparse = configuration.mode != "dense"
+        key = (id(encoded), sparse, graph, configuration.quantized)
+        if key in self._names:
+            return self._names[key]
+        store, name = self._store, f"multiqa-evaluate-{uuid.uuid4().hex[:12]}"
+        fingerprint = "bm25" if encoded is None else configuration.encoder.fingerprint
+        store.ensure(
+            name,
+            CollectionSchema(fingerprint=fingerprint, sparse_name=SPARSE_NAME if sparse else None),
+            **_quantization(store, configuration.quantized),
+        )
+        self._names[key] = name  # dropped at the end, whatever happens next
+        total = len(self._dataset.document_ids)
+        what, done = f"{self._dataset.name}: filling a collection", 0
+
+        def written(points: int) -> None:
+            nonlocal done
+            done += points
+            self._progress(what, done, total)
+
+        with Uploader(store, name, progress=written) as uploader:
+            for points in self._points(encoded, sparse):
+                uploader.add(points)
+        if graph:
+            self._progress(f"{self._dataset.name}: building the graph", 0, total)
+            store.optimize(name)
+            self._wait_for_graph(name)
+        return name
+
+    def _points(self, encoded: Encoded | None, sparse: bool) -> Iterator[list[Point]]:
+        texts, row = self._dataset.texts(), 0
+        total = len(self._dataset.document_ids)
+        while row < total:
+            rows = range(row, min(row + _BATCH, total))
+            vectors: list[dict[str, Vector]] = [
+                {} if encoded is None else {"": encoded.documents[one]} for one in rows
+            ]
+            if sparse:
+                for one, words in zip(
+                    vectors, bm25.encode_documents(list(islice(texts, len(rows)))), strict=True
+                ):
+                    one[SPARSE_NAME] = words
+            yield [Point(one, named) for one, named in zip(rows, vectors, strict=True)]
+            row = rows.stop
+
+    def _wait_for_graph(self, name: str) -> None:
+        """Wait for a server, which builds its graph in the background."""
+        quiet = 0
+        while quiet < 2:
+            state = self._store.state(name)
+            status = None if state is None else state.details.get("status")
+            if status is None:  # this process built it
+                return
+            quiet = quiet + 1 if status == "green" else 0
+            time.sleep(_POLL_SECONDS)
+
+    def _remarks(self, name: str) -> list[str]:
+        state = self._store.state(name)
+        indexed = None if state is None else state.details.get("in_graph", state.indexed_vectors)
+        if indexed is None:
+            return ["The store has no graph: it compared every document."]
+        if indexed < len(self._dataset.document_ids):
+            return [
+                f"{indexed:,} of {len(self._dataset.document_ids):,} documents are in the graph; "
+                "the others were compared one by one, as the store does with small collections."
+            ]
+        return []
+
+
+def _quantization(store: Store, wanted: bool) -> dict[str, Any]:
+    from multiqa_integrations.qdrant import EdgeStore
+
+    if isinstance(store, EdgeStore):
+        return {} if wanted else {"quantization_config": None}
+    if not wanted:
+        return {}
+    require("qdrant_client", purpose="quantization on a server")
+    from qdrant_client import models
+
+    scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
+    return {"quantization_config": models.ScalarQuantization(scalar=scalar)}
