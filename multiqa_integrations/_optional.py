@@ -20,6 +20,7 @@ _EXTRA_OF = {
     "orjson": "etl",
     "typer": "cli",
     "rich": "cli",
+    "matplotlib": "bench",
 }
 
 
