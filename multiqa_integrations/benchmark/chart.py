@@ -58,13 +58,15 @@ def draw(report: Report, file: Path) -> bool:
         (table, column, rows)
         for table in report.tables
         for column in table.columns
-        if column.name.startswith("×") and (rows := _measured(table, column))
+        if "×" in column.name and (rows := _measured(table, column))
     ]
     if not panels:
         return False
     heights = [_MARGIN + _BAR * len(rows) for _, _, rows in panels]
     height = sum(heights) + _FOOTER
-    layout = ConstrainedLayoutEngine(rect=(0, _FOOTER / height, 1, 1 - _FOOTER / height))
+    layout = ConstrainedLayoutEngine(
+        rect=(0, _FOOTER / height, 1, 1 - _FOOTER / height), h_pad=0.12
+    )
     figure = Figure((_WIDTH, height), layout=layout)
     all_axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)
     for axes, (table, column, rows) in zip(all_axes.flat, panels, strict=True):
@@ -92,7 +94,7 @@ def _panel(axes: Axes, table: Table, column: Column, rows: Sequence[Row]) -> Non
     axes.barh(
         places,
         middles,
-        xerr=[below, above],
+        xerr=[below, above] if any(len(each) > 1 for each in values) else None,
         color=colors,
         height=0.66,
         error_kw={"ecolor": _TEXT, "elinewidth": 1, "capsize": 3},

@@ -34,7 +34,6 @@ def look_up(*, contestant: str, model: str, limit_tokens: int) -> Result:
 
 def encode(*, contestant: str, model: str, limit_tokens: int, texts: str, folder: str) -> Result:
     """Encode the texts of a JSON file, and leave the vectors in a folder, as CONTESTANT.npy."""
-
     inputs = _read(texts)
     loaded = contestants.load(contestant, model, limit_tokens)
     loaded.encode(inputs[:32])  # libraries prepare themselves at their first calls
@@ -59,7 +58,6 @@ def first_vector(*, contestant: str, model: str, limit_tokens: int, text: str) -
 
 def query_latency(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Result:
     """Encode texts one at a time, each only once."""
-
     loaded = contestants.load(contestant, model, limit_tokens)
     for text in ("warm up", "and once more", "with another length, a little longer"):
         loaded.encode([text])
@@ -135,7 +133,6 @@ def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Re
 
 def huge(*, model: str, limit_tokens: int, texts: str, size: int) -> Result:
     """Encode one huge text, and see how far another thread gets meanwhile."""
-
     parts = "\n\n".join(_read(texts))
     text = (parts + "\n\n") * (size // len(parts.encode()) + 1)
     text = text.encode()[:size].decode(errors="ignore")
