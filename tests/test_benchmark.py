@@ -218,7 +218,7 @@ def test_ingest_peers_do_as_their_guides_say(
         monkeypatch.setattr(peers, "llama_index_embedding", lambda *_: embedding)
     store = ingest_job.INGESTERS[f"{contestant}, client local mode"]("", 512, str(tmp_path))
     # LangChain cuts at 1,000 characters, LlamaIndex at 1,024 tokens of its own.
-    assert store(TEXTS) == {"LangChain": 8, "LlamaIndex": 5}[contestant]
+    assert store(TEXTS) == {"LangChain": 7, "LlamaIndex": 5}[contestant]
 
 
 def test_stream_reads_the_whole_file(small: Settings) -> None:
