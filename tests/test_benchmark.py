@@ -199,6 +199,8 @@ def test_ingest_stores_every_chunk(small: Settings) -> None:
     assert table.rows[2].note == "not installed (torch)"
 
 
+# LlamaIndex asks for payload indexes, which the client's local mode does not have.
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 @pytest.mark.parametrize("contestant", ["LangChain", "LlamaIndex"])
 def test_ingest_peers_do_as_their_guides_say(
     contestant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -212,10 +214,9 @@ def test_ingest_peers_do_as_their_guides_say(
         monkeypatch.setattr(peers, "langchain_embeddings", lambda *_: ours)
     else:
         pytest.importorskip("llama_index.vector_stores.qdrant")
-        from multiqa_integrations.llama_index import MultiQAEmbedding
+        from llama_index.core import MockEmbedding
 
-        embedding = MultiQAEmbedding(encoder=FakeEncoder())
-        monkeypatch.setattr(peers, "llama_index_embedding", lambda *_: embedding)
+        monkeypatch.setattr(peers, "llama_index_embedding", lambda *_: MockEmbedding(384))
     store = ingest_job.INGESTERS[f"{contestant}, client local mode"]("", 512, str(tmp_path))
     # LangChain cuts at 1,000 characters, LlamaIndex at 1,024 tokens of its own.
     assert store(TEXTS) == {"LangChain": 7, "LlamaIndex": 5}[contestant]
@@ -288,7 +289,7 @@ def test_peers_run_by_a_python_of_their_own(small: Settings, tmp_path: Path) -> 
         missing = [module for module in PEERS[name].modules if not is_installed(module)]
         reason = measured.why_absent(name)
         assert reason == (f"not installed ({', '.join(missing)})" if missing else None)
-        assert set(measured.versions.get(name, ())) >= set() if missing else {"torch"}
+        assert (name in measured.versions) == (not missing)
     assert [path.name for path in (tmp_path / "package").iterdir()] == ["multiqa_integrations"]
 
 

@@ -83,7 +83,7 @@ def encode(session: Session) -> Iterator[Table]:
         f"Cosine: to the vectors of {REFERENCE}. Limit: this machine's, in the arithmetic that is "
         "used."
     ]
-    yield Table("encode", title, columns, rows, [*remarks, *_made_of(session, results)])
+    yield Table("encode", title, columns, rows, [*remarks, *session.made_of(results)])
 
 
 def cold_start(session: Session) -> Iterator[Table]:
@@ -107,7 +107,7 @@ def cold_start(session: Session) -> Iterator[Table]:
         for name in names
     ]
     title = "Cold start: a process that encodes one query, start to end"
-    remarks = _made_of(session, results)
+    remarks = session.made_of(results)
     yield Table("cold-start", title, [Column("s", 2), _RATIO], rows, remarks)
     yield _import_time(max(5, session.settings.rounds))
 
@@ -151,16 +151,7 @@ def query_latency(session: Session) -> Iterator[Table]:
     ]
     columns = [Column("p50 ms", 2), Column("p95 ms", 2), _RATIO, _PEAK]
     title = f'{len(asked)} different queries, one at a time, such as "{asked[0]}"'
-    yield Table("query-latency", title, columns, rows, _made_of(session, results))
-
-
-def _made_of(session: Session, results: Mapping[str, object]) -> list[str]:
-    made_of = (
-        f"{name}: {', '.join(map(' '.join, session.versions[name].items()))}."
-        for name in results
-        if name in session.versions
-    )
-    return list(made_of)
+    yield Table("query-latency", title, columns, rows, session.made_of(results))
 
 
 def _values(results: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> dict[str, list[float]]:

@@ -56,6 +56,7 @@ def concurrency(session: Session) -> Iterator[Table]:
             "Wrong: vectors that differ by more than 1e-5 from those of one query after another. "
             "Late: the most that a task which wakes up every 10 ms was late, while coroutines "
             "asked. Coroutines: those of the LangChain or LlamaIndex adapter.",
+            *session.made_of(results),
         ],
     )
 

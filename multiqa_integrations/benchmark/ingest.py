@@ -45,6 +45,7 @@ def ingest(session: Session) -> Iterator[Table]:
         rows,
         [
             "Each cuts long documents in its own way. Tokens: of the documents, so overlapping "
-            "chunks count once. Loading the model is not included."
+            "chunks count once. Loading the model is not included.",
+            *session.made_of(results),
         ],
     )

@@ -159,6 +159,7 @@ class Session:
         other = peer(name)
         if other is None:
             return why_absent(name)
+        self.step(f"looking for {name}")
         try:
             reason = self._look_up(name)
             if reason is None and other.export:
@@ -169,6 +170,14 @@ class Session:
         except WorkerError as error:
             return f"failed: {error}"
         return reason
+
+    def made_of(self, names: Iterable[str]) -> list[str]:
+        """Tell the packages and versions of those contestants that are peers, one sentence each."""
+        return [
+            f"{name}: {', '.join(map(' '.join, self.versions[name].items()))}."
+            for name in names
+            if name in self.versions
+        ]
 
     def _look_up(self, name: str) -> str | None:
         if self._foreign_python(name):
