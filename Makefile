@@ -33,7 +33,7 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	@echo "Installing torch, the frameworks and the development tools into $(VENV) ..."
-	$(PIP) -c constraints.txt -e '.[cli,evaluate,langchain,llama-index,torch,dev]'
+	$(PIP) -c constraints.txt -e '.[bench,cli,evaluate,langchain,llama-index,torch,dev]'
 	@touch $@
 
 # --- what it is for -----------------------------------------------------------------------

@@ -23,6 +23,7 @@ _EXTRA_OF = {
     "scipy.stats": "evaluate",
     "typer": "cli",
     "rich": "cli",
+    "matplotlib": "bench",
 }
 
 

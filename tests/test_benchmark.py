@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,17 +16,29 @@ import pytest
 
 pytest.importorskip("typer")
 
+import typer
+
+from multiqa_integrations import MULTI_QA
 from multiqa_integrations._optional import is_installed
-from multiqa_integrations.benchmark import session
+from multiqa_integrations.benchmark import chart, exports, ingest_job, peers, session
 from multiqa_integrations.benchmark.contestants import OURS, PEERS
 from multiqa_integrations.benchmark.cosine import cosine
+from multiqa_integrations.benchmark.limit import Limit, measure_limit
 from multiqa_integrations.benchmark.measures import MEASURES, Report, measure
-from multiqa_integrations.benchmark.results import Table, is_wide, present, speed_ratios
+from multiqa_integrations.benchmark.results import (
+    Column,
+    Row,
+    Table,
+    is_wide,
+    present,
+    speed_ratios,
+)
 from multiqa_integrations.benchmark.session import Session, WorkerError
 from multiqa_integrations.benchmark.settings import Settings
 from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths, questions, read_texts
 from multiqa_integrations.cli.bench import bench
 from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError, SourceError
+from multiqa_integrations.testing import FakeEncoder
 
 TEXTS = [
     "Around nine million people live in London, which makes it the largest city of the country; "
@@ -53,6 +69,7 @@ def small(sibling: Path, records: Path) -> Settings:
         rounds=1,
         threads=4,
         queries=6,
+        queries_each=3,
         huge_bytes=60_000,
     )
 
@@ -63,6 +80,10 @@ def without_peers(monkeypatch: pytest.MonkeyPatch) -> None:
         "multiqa_integrations.benchmark.contestants.is_installed",
         lambda name: name != "torch" and is_installed(name),
     )
+
+
+def quiet(*_: object) -> None:
+    """Show no progress."""
 
 
 def row(table: Table, name: str) -> dict[str, float]:
@@ -77,7 +98,9 @@ def test_encode_compares_all_that_is_installed_and_writes_json(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.delitem(OURS, "multiqa auto")  # saves a process
+    monkeypatch.delitem(OURS, "multiqa auto")  # saves a process, and so do the next two
+    for name in ("langchain-huggingface", "llama-index-embeddings-huggingface"):
+        monkeypatch.delitem(PEERS, name)
     bench(
         "encode",
         texts=small.texts,
@@ -86,15 +109,18 @@ def test_encode_compares_all_that_is_installed_and_writes_json(
         samples=5,
         rounds=1,
         json_file=tmp_path / "out.json",
+        chart_file=tmp_path / "out.svg",
     )
     report = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    (table,) = report["tables"]
+    limit, table = report["tables"]
+    assert limit["rows"][0]["figures"]["GFLOP/s"][0] > 0
     rows = {row["name"]: row for row in table["rows"]}
     assert list(rows) == [*OURS, *PEERS]
     measured = {name: row["figures"] for name, row in rows.items() if row["figures"]}
     assert {"multiqa float32", "multiqa int8"} <= set(measured)
     for figures in measured.values():
         assert figures["texts/s"][0] > 0
+        assert figures["% of the limit"][0] > 0
         # The three texts of twenty words and more were encoded, one of them cut to the limit.
         assert figures["tokens/s"][0] / figures["texts/s"][0] == pytest.approx(
             (28 + 28 + 512) / 3, abs=5
@@ -113,6 +139,9 @@ def test_encode_compares_all_that_is_installed_and_writes_json(
     assert report["machine"]["versions"]["openvino"] != "not installed"
     assert report["model"]["fingerprint"].startswith("sha256:")
     assert report["settings"]["limit_tokens"] == 512
+    assert report["interrupted"] is False
+    assert set(report["peers"]) == set(measured) & set(PEERS)
+    assert ("<svg" in (tmp_path / "out.svg").read_text(encoding="utf-8")) == bool(report["peers"])
     shown = capsys.readouterr().out
     assert all(name in shown for name in rows)
 
@@ -127,8 +156,8 @@ def test_cold_start_lists_missing_peers(small: Settings) -> None:
 
 
 @pytest.mark.usefixtures("without_peers")
-def test_query(small: Settings) -> None:
-    (table,) = measure("query", small).tables
+def test_query_latency(small: Settings) -> None:
+    (table,) = measure("query-latency", small).tables
     figures = row(table, "multiqa auto")
     assert 0 < figures["p50 ms"] <= figures["p95 ms"]
     assert table.rows[1].note == "not installed (torch)"
@@ -157,9 +186,50 @@ def test_quality(small: Settings) -> None:
     assert min(float32.values()) > 0.999999
 
 
-def test_threads_get_the_vectors_of_one_after_another(small: Settings) -> None:
-    (table,) = measure("threads", small).tables
-    assert row(table, "4 threads")["wrong"] == 0
+@pytest.mark.usefixtures("without_peers")
+def test_concurrent_queries_get_the_vectors_of_one_after_another(small: Settings) -> None:
+    (table,) = measure("concurrency", small).tables
+    names = ["multiqa auto, 4 threads"]
+    if is_installed("langchain_core"):
+        names.append("multiqa auto, 4 coroutines")
+    for name in names:
+        figures = row(table, name)
+        assert (figures["wrong"], figures["errors"]) == (0, 0)
+        assert figures["queries/s"] > 0
+    absent = {row.name: row.note for row in table.rows if not row.figures}
+    assert absent["sentence-transformers"] == "not installed (torch)"
+
+
+@pytest.mark.usefixtures("without_peers")
+def test_ingest_stores_every_chunk(small: Settings) -> None:
+    (table,) = measure("ingest", small).tables
+    # Five texts, the last of which is cut into chunks of 250 word pieces.
+    edge, local = row(table, "multiqa, Edge"), row(table, "multiqa, client local mode")
+    assert edge["points"] == local["points"] > 5
+    assert table.rows[2].note == "not installed (torch)"
+
+
+# LlamaIndex asks for payload indexes, which the client's local mode does not have.
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
+@pytest.mark.parametrize("contestant", ["LangChain", "LlamaIndex"])
+def test_ingest_peers_do_as_their_guides_say(
+    contestant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The frameworks are real; a model is not needed to see where their points go."""
+    if contestant == "LangChain":
+        pytest.importorskip("langchain_qdrant")
+        from multiqa_integrations.langchain import MultiQAEmbeddings
+
+        ours = MultiQAEmbeddings(encoder=FakeEncoder())
+        monkeypatch.setattr(peers, "langchain_embeddings", lambda *_: ours)
+    else:
+        pytest.importorskip("llama_index.vector_stores.qdrant")
+        from llama_index.core import MockEmbedding
+
+        monkeypatch.setattr(peers, "llama_index_embedding", lambda *_: MockEmbedding(384))
+    store = ingest_job.INGESTERS[f"{contestant}, client local mode"]("", 512, str(tmp_path))
+    # LangChain cuts at 1,000 characters, LlamaIndex at 1,024 tokens of its own.
+    assert store(TEXTS) == {"LangChain": 7, "LlamaIndex": 5}[contestant]
 
 
 def test_stream_reads_the_whole_file(small: Settings) -> None:
@@ -184,9 +254,15 @@ def test_unknown_measure_and_model_are_refused(small: Settings, tmp_path: Path) 
     with pytest.raises(ConfigurationError, match="'speed' is no measure, expected one of encode"):
         measure("speed", small)
     with pytest.raises(ModelNotFoundError):
-        measure("query", Settings(model=str(tmp_path)))
+        measure("query-latency", Settings(model=str(tmp_path)))
     with pytest.raises(ConfigurationError, match="--sibling and --model exclude"):
-        bench("query", model="x", sibling=True)
+        bench("query-latency", model="x", sibling=True)
+    with pytest.raises(ConfigurationError, match="--python is 'onnx', expected PEERS=PATH"):
+        bench("encode", pythons=["onnx"])
+    with pytest.raises(ConfigurationError, match="'x' is no environment of peers, expected one of"):
+        Settings(pythons={"x": Path(sys.executable)})
+    with pytest.raises(ConfigurationError, match="neither a Python nor a virtual environment"):
+        Settings(pythons={"onnx": tmp_path})
     for wrong in ({"rounds": 0}, {"limit_tokens": 513}):
         with pytest.raises(ConfigurationError, match=r"is (0|513), expected"):
             Settings(**wrong)  # type: ignore[arg-type]
@@ -194,24 +270,132 @@ def test_unknown_measure_and_model_are_refused(small: Settings, tmp_path: Path) 
 
 def test_failed_process_tells_its_last_line(small: Settings, tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"multiqa ended with status 1: .*FileNotFoundError"):
-        Session(small, tmp_path, lambda _: None).run("huge", texts="/no/such", size=1)
+        Session(small, tmp_path, quiet).run("huge", texts="/no/such", size=1)
 
 
 def test_failing_peer_does_not_stop_the_others(
     small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_for_peers(command: list[str], task: str, name: str) -> str:
+    def fail_for_peers(command: list[str], task: str, name: str, environment: object) -> str:
         if name in PEERS:
             raise WorkerError("out of order")
         return "{}"
 
     monkeypatch.setattr(session, "start", fail_for_peers)
     monkeypatch.setattr(session, "why_absent", lambda name: None)
-    results, absent = Session(small, tmp_path, lambda _: None).in_turn(
-        "query", ["transformers", "multiqa auto"]
+    monkeypatch.setattr(session, "versions", lambda name: {})
+    results, absent = Session(small, tmp_path, quiet).in_turn(
+        "query_latency", ["transformers", "multiqa auto"]
     )
     assert list(results) == ["multiqa auto"]
     assert absent == {"transformers": "failed: out of order"}
+
+
+def test_peers_run_by_a_python_of_their_own(small: Settings, tmp_path: Path) -> None:
+    """This Python stands for another one; it must find this package, and nothing beside it."""
+    pythons = {"torch": Path(sys.executable), "fastembed": Path(sys.prefix)}
+    measured = Session(replace(small, pythons=pythons), tmp_path, quiet)
+    for name in ("sentence-transformers", "fastembed"):
+        missing = [module for module in PEERS[name].modules if not is_installed(module)]
+        reason = measured.why_absent(name)
+        assert reason == (f"not installed ({', '.join(missing)})" if missing else None)
+        assert (name in measured.versions) == (not missing)
+    assert [path.name for path in (tmp_path / "package").iterdir()] == ["multiqa_integrations"]
+
+
+def test_worker_needs_nothing_but_numpy() -> None:
+    """In a peer's Python this package's own dependencies may be missing, or other versions."""
+    code = (
+        "import sys\n"
+        "from multiqa_integrations.benchmark import export_job, jobs, peers, worker\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split()) - set(sys.stdlib_module_names)
+    other = "openvino tokenizers safetensors huggingface_hub tqdm torch qdrant_client rich typer"
+    assert "numpy" in loaded
+    assert not loaded & set(other.split())
+
+
+def test_exports_are_made_once(
+    small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def run(job: str, *, contestant: str, folder: str, texts: str) -> dict[str, object]:
+        made.append(contestant)
+        assert not list(Path(folder).iterdir())
+        assert len(Path(texts).read_text(encoding="utf-8").splitlines()) == 300
+        Path(folder, "part").touch()
+        if len(made) == 1:
+            raise WorkerError("stopped")
+        return {}
+
+    (tmp_path / "run").mkdir()
+    kept = tmp_path / "kept"
+    measured = Session(replace(small, exports=kept), tmp_path / "run", quiet)
+    monkeypatch.setattr(measured, "run", run)
+    with pytest.raises(WorkerError):
+        exports.prepare(measured, "onnx-int8")
+    folder = exports.prepare(measured, "onnx-int8")
+    assert exports.prepare(measured, "onnx-int8") == folder
+    assert made == ["onnx-int8", "onnx-int8"]
+    assert folder.parent.parent == kept
+    assert [path.name for path in folder.parent.iterdir()] == ["onnx-int8"]
+
+
+def test_interrupted_run_shows_what_was_finished(
+    small: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished: list[str] = []
+
+    def stop_in_second_round(
+        command: list[str], task: str, name: str, environment: Mapping[str, str] | None
+    ) -> str:
+        if len(finished) == 3:
+            raise KeyboardInterrupt
+        finished.append(name)
+        return json.dumps({"latencies": [0.001, 0.002], "peak_mb": 1, "remark": ""})
+
+    monkeypatch.setattr(session, "start", stop_in_second_round)
+    monkeypatch.setattr(session, "versions", lambda name: {})
+    there = ("multiqa auto", "sentence-transformers")
+    monkeypatch.setattr(session, "why_absent", lambda name: None if name in there else "absent")
+    with pytest.raises(typer.Exit) as stopped:
+        bench("query-latency", model=small.model, rounds=5)
+    assert stopped.value.exit_code == 130
+    assert finished == ["multiqa auto", "sentence-transformers", "multiqa auto"]
+    shown = capsys.readouterr().out
+    assert "1.50 (1.50–1.50)" in shown
+    assert "Interrupted" in shown
+
+
+def test_limit(small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = Session(small, tmp_path, quiet)
+    monkeypatch.setattr(
+        measured, "rounds", lambda job: [{"float32": 1e9, "int8": 4e9, "wall_s": 1}]
+    )
+    limit = measure_limit(measured, MULTI_QA, np.array([80, 100]))
+    # 21.23 million operations a word piece in the linear layers, 9,216·L in attention.
+    linear, attention = 180 * 21_233_664, 9_216 * (80**2 + 100**2)
+    assert limit == Limit({"float32": 1e9, "int8": 4e9}, linear, attention)
+    assert limit.seconds("float32") == pytest.approx((linear + attention) / 1e9)
+    assert limit.seconds("int8") == pytest.approx((linear / 4 + attention) / 1e9)
+    assert limit.seconds("bfloat16") == limit.seconds("float32")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_chart(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    rows = [Row("multiqa auto", {"× x": [2, 3]}), Row("x", {"× x": [1, 1]}), Row("y", note="gone")]
+    table = Table("encode", "Encoding", [Column("texts/s"), Column("× x", 2)], rows)
+    report = Report("2026-11-23", {"cpus": 2, "processor": "p"}, {}, Settings(), [table], {}, False)
+    file = tmp_path / f"chart{suffix}"
+    assert chart.draw(report, file)
+    assert file.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
+    assert not chart.draw(replace(report, tables=[]), file)
+    with pytest.raises(ConfigurationError, match=r"'chart.jpg', expected a name that ends in .png"):
+        chart.check(tmp_path / "chart.jpg")
 
 
 def test_texts_of_a_file(records: Path, tmp_path: Path) -> None:

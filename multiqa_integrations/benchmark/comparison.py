@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from multiqa_integrations.benchmark.contestants import OURS, PEERS, REFERENCE
 from multiqa_integrations.benchmark.cosine import cosine
+from multiqa_integrations.benchmark.limit import limit_table, measure_limit
 from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
 from multiqa_integrations.benchmark.session import Session, start
 from multiqa_integrations.benchmark.texts import first_texts, questions
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 
 _RATIO = Column(f"× {REFERENCE}", 2)
+_LIMIT = Column("% of the limit", 1)
 _PEAK = Column("peak MB")
 
 _HEAVY = (
@@ -34,12 +36,15 @@ print(json.dumps([seconds, [name for name in {_HEAVY!r} if name in sys.modules]]
 """
 
 
-def encode(session: Session) -> list[Table]:
+def encode(session: Session) -> Iterator[Table]:
     """Measure how fast texts are encoded in bulk, and how near the vectors are."""
     settings = session.settings
     texts = first_texts(settings.texts, settings.text_field, settings.samples)
     tokenizer = WordPieceTokenizer(session.checkpoint.tokenizer_file)
-    tokens = int(np.minimum(tokenizer.count(texts), settings.limit_tokens).sum())
+    lengths = np.minimum(tokenizer.count(texts), settings.limit_tokens)
+    tokens = int(lengths.sum())
+    limit = measure_limit(session, session.checkpoint.spec, lengths)
+    yield limit_table(limit, tokens)
     names = [*OURS, *PEERS]
     folder = session.subfolder("encode")
     results, absent = session.in_turn(
@@ -54,6 +59,10 @@ def encode(session: Session) -> list[Table]:
                     "texts/s": [len(texts) / s for s in seconds[name]],
                     "tokens/s": [tokens / s for s in seconds[name]],
                     _RATIO.name: speed_ratios(seconds[name], seconds.get(REFERENCE)),
+                    _LIMIT.name: [
+                        100 * limit.seconds(run["arithmetic"]) / run["seconds"]
+                        for run in results[name]
+                    ],
                     **_cosines(folder, name, REFERENCE if REFERENCE in results else None),
                     _PEAK.name: [r["peak_mb"] for r in results[name]],
                 }
@@ -68,14 +77,18 @@ def encode(session: Session) -> list[Table]:
         f"Encoding {len(texts):,} texts, {tokens:,} tokens (limit {settings.limit_tokens}), "
         "model loaded"
     )
-    columns = [Column("texts/s", 1), Column("tokens/s"), _RATIO]
+    columns = [Column("texts/s", 1), Column("tokens/s"), _RATIO, _LIMIT]
     columns += [Column("cosine mean", 6), Column("cosine min", 6), _PEAK]
-    return [Table("encode", title, columns, rows, [f"Cosine: to the vectors of {REFERENCE}."])]
+    remarks = [
+        f"Cosine: to the vectors of {REFERENCE}. Limit: this machine's, in the arithmetic that is "
+        "used."
+    ]
+    yield Table("encode", title, columns, rows, [*remarks, *session.made_of(results)])
 
 
-def cold_start(session: Session) -> list[Table]:
+def cold_start(session: Session) -> Iterator[Table]:
     """Measure a process from its start to its end after one vector, and the import by itself."""
-    names = ["multiqa auto", REFERENCE]
+    names = ["multiqa auto", *PEERS]
     results, absent = session.in_turn("first_vector", names, text=questions()[0])
     seconds = _values(results, "wall_s")
     rows = [
@@ -94,10 +107,9 @@ def cold_start(session: Session) -> list[Table]:
         for name in names
     ]
     title = "Cold start: a process that encodes one query, start to end"
-    return [
-        Table("cold-start", title, [Column("s", 2), _RATIO], rows),
-        _import_time(max(5, session.settings.rounds)),
-    ]
+    remarks = session.made_of(results)
+    yield Table("cold-start", title, [Column("s", 2), _RATIO], rows, remarks)
+    yield _import_time(max(5, session.settings.rounds))
 
 
 def _import_time(times: int) -> Table:
@@ -114,11 +126,11 @@ def _import_time(times: int) -> Table:
     return Table("cold-start", "Import", [Column("ms", 1)], [row])
 
 
-def query(session: Session) -> list[Table]:
+def query_latency(session: Session) -> Iterator[Table]:
     """Measure the latency of single queries, all of them different."""
     asked = questions()[: session.settings.queries]
-    names = ["multiqa auto", REFERENCE]
-    results, absent = session.in_turn("query", names, texts=session.write("query", asked))
+    names = ["multiqa auto", *PEERS]
+    results, absent = session.in_turn("query_latency", names, texts=session.write("query", asked))
     p50 = {name: _percentiles(runs, 50) for name, runs in results.items()}
     rows = [
         Row(
@@ -139,7 +151,7 @@ def query(session: Session) -> list[Table]:
     ]
     columns = [Column("p50 ms", 2), Column("p95 ms", 2), _RATIO, _PEAK]
     title = f'{len(asked)} different queries, one at a time, such as "{asked[0]}"'
-    return [Table("query", title, columns, rows)]
+    yield Table("query-latency", title, columns, rows, session.made_of(results))
 
 
 def _values(results: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> dict[str, list[float]]:

@@ -1,10 +1,19 @@
-"""Who takes part: this package in each dtype, and its peers, all on the processor."""
+"""Who takes part: this package in each dtype, and its peers, all on the processor.
+
+Peers need not be installed beside this package, and some cannot be, since they need other versions
+of what it needs too. So they are grouped by environment, and each environment may have a Python of
+its own (`multiqa bench --python onnx=/path/to/venv`), which imports this module: nothing but the
+standard library and numpy may be needed for that.
+"""
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from multiqa_integrations._optional import is_installed
 
@@ -21,12 +30,66 @@ OURS: dict[str, DType] = {
     "multiqa bfloat16": "bfloat16",
     "multiqa int8": "int8",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another way to compute the same vectors, or to store them.
+
+    Attributes:
+        environment: The group of packages that it belongs to, as `--python` names it.
+        modules: What must be installed for it to take part.
+        export: The form of the weights that it reads, a name in `EXPORTS`; None for the
+            checkpoint's own safetensors.
+    """
+
+    environment: str
+    modules: tuple[str, ...]
+    export: str | None = None
+
+
+_ONNX = ("sentence_transformers", "torch", "optimum.onnxruntime", "onnxruntime")
+_OPENVINO = ("sentence_transformers", "torch", "optimum.intel", "openvino")
+_PACKAGES = {"optimum.onnxruntime": "optimum-onnx"}  # others are named after their modules
+_LLAMA_INDEX = ("llama_index.embeddings.huggingface", "sentence_transformers", "torch")
+
 REFERENCE = "sentence-transformers"
 """The baseline of every ratio and cosine: torch float32, as LangChain and LlamaIndex run it."""
-PEERS: dict[str, tuple[str, ...]] = {
-    REFERENCE: ("sentence_transformers", "torch"),
-    "transformers": ("transformers", "torch"),
+PEERS: dict[str, Peer] = {
+    REFERENCE: Peer("torch", ("sentence_transformers", "torch")),
+    "sentence-transformers onnx": Peer("onnx", _ONNX, "onnx"),
+    "sentence-transformers onnx int8": Peer("onnx", _ONNX, "onnx-int8"),
+    "sentence-transformers openvino": Peer("openvino", _OPENVINO, "openvino"),
+    "sentence-transformers openvino int8": Peer("openvino", _OPENVINO, "openvino-int8"),
+    "fastembed": Peer("fastembed", ("fastembed", "onnxruntime"), "onnx"),
+    "transformers": Peer("torch", ("transformers", "torch")),
+    "langchain-huggingface": Peer(
+        "langchain", ("langchain_huggingface", "sentence_transformers", "torch")
+    ),
+    "llama-index-embeddings-huggingface": Peer("llama-index", _LLAMA_INDEX),
 }
+EXPORTS: dict[str, Peer] = {
+    "onnx": Peer("onnx", _ONNX),
+    "onnx-int8": Peer("onnx", _ONNX),
+    "openvino": Peer("openvino", _OPENVINO),
+    "openvino-int8": Peer("openvino", (*_OPENVINO, "nncf", "datasets")),
+}
+"""Who makes the forms of the weights that some peers read."""
+INGEST_PEERS: dict[str, Peer] = {
+    "LangChain, client local mode": Peer(
+        "langchain",
+        (
+            *("langchain_huggingface", "langchain_qdrant", "langchain_text_splitters"),
+            *("qdrant_client", "sentence_transformers", "torch"),
+        ),
+    ),
+    "LlamaIndex, client local mode": Peer(
+        "llama-index", ("llama_index.vector_stores.qdrant", "qdrant_client", *_LLAMA_INDEX)
+    ),
+}
+ENVIRONMENTS = tuple(
+    dict.fromkeys(peer.environment for peer in (*PEERS.values(), *INGEST_PEERS.values()))
+)
 
 ADAPTERS: dict[str, tuple[str, ...]] = {
     "MultiQAEmbeddings": ("langchain_core",),
@@ -40,10 +103,16 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
 }
 
 
+def peer(name: str) -> Peer | None:
+    """Return the peer or export of that name; None for this package itself."""
+    return PEERS.get(name) or INGEST_PEERS.get(name) or EXPORTS.get(name)
+
+
 def why_absent(name: str) -> str | None:
-    """Tell why a contestant cannot take part on this machine; None if it can."""
-    needed = (PEERS | ADAPTERS).get(name, ())
-    missing = [package for package in needed if not is_installed(package)]
+    """Tell why a contestant cannot take part in this Python; None if it can."""
+    other = peer(name)
+    needed = other.modules if other else ADAPTERS.get(name, ())
+    missing = [module for module in needed if not is_installed(module)]
     if missing:
         return f"not installed ({', '.join(missing)})"
     if OURS.get(name) == "bfloat16":
@@ -54,23 +123,43 @@ def why_absent(name: str) -> str | None:
     return None
 
 
-def load(name: str, model: str, limit_tokens: int) -> tuple[Encode, str]:
+def versions(name: str) -> dict[str, str]:
+    """Tell the versions of what a peer is made of, by the names of its packages."""
+    other = peer(name)
+    modules = other.modules if other else ()
+    packages = [_PACKAGES.get(module, re.sub("[_.]", "-", module)) for module in modules]
+    return {package: version(package) for package in packages}
+
+
+class Loaded(NamedTuple):
+    """A contestant, ready.
+
+    Attributes:
+        encode: From texts to vectors.
+        arithmetic: What the matrix products are computed in: "float32", "bfloat16" or "int8".
+        remark: What is to be said about that.
+    """
+
+    encode: Encode
+    arithmetic: str
+    remark: str
+
+
+def load(name: str, model: str, limit_tokens: int) -> Loaded:
     """Load a contestant in this process.
 
     Args:
         name: Its name.
-        model: Directory of the checkpoint.
+        model: Directory of the checkpoint, or of the form of it that a peer reads.
         limit_tokens: Longest text in word pieces.
-
-    Returns:
-        A function from texts to vectors, and a remark on what is computed.
     """
     if name in PEERS:
         from multiqa_integrations.benchmark import peers
 
-        return peers.LOADERS[name](model, limit_tokens), "float32"
+        encode, arithmetic = peers.LOADERS[name](model, limit_tokens)
+        return Loaded(encode, arithmetic, arithmetic)
     encoder = our_encoder(OURS[name], model, limit_tokens)
-    return encoder.encode, _remark(encoder.compute.dtype)
+    return Loaded(encoder.encode, *_arithmetic(encoder.compute.dtype))
 
 
 def our_encoder(dtype: DType, model: str, limit_tokens: int, **settings: Any) -> MultiQAEncoder:
@@ -89,9 +178,9 @@ def our_encoder(dtype: DType, model: str, limit_tokens: int, **settings: Any) ->
     )
 
 
-def _remark(dtype: str) -> str:
+def _arithmetic(dtype: str) -> tuple[str, str]:
     from multiqa_integrations.backends.cpu import has_native_int8
 
     if dtype == "int8" and not has_native_int8():
-        return "8-bit weights, float32 activations: no VNNI here"
-    return dtype
+        return "float32", "8-bit weights, float32 activations: no VNNI here"
+    return dtype, dtype

@@ -1,51 +1,18 @@
-"""Measures of one encoder under load: threads, streams, huge texts, chunking."""
+"""Measures of one encoder under load: streams, huge texts, chunking."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
 from multiqa_integrations.benchmark.session import Session
-from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths, questions
+from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths
 
 _PEAK = Column("peak MB")
-
-
-def threads(session: Session) -> list[Table]:
-    """Measure many threads that share one encoder against one query after another."""
-    settings = session.settings
-    file = session.write("threads", questions())
-    runs = _rounds(
-        session, "threads", texts=file, threads=settings.threads, queries=settings.queries
-    )
-    alone = [run["sequential_s"] for run in runs]
-    together = [run["threads_s"] for run in runs]
-    total = settings.threads * settings.queries
-    faster = Column("× one after another", 2)
-    difference = Column("largest difference", 8)
-    rows = [
-        Row("one after another", {"s": alone, "queries/s": [total / s for s in alone]}),
-        Row(
-            f"{settings.threads} threads",
-            {
-                "s": together,
-                "queries/s": [total / s for s in together],
-                faster.name: speed_ratios(together, alone),
-                "wrong": [run["wrong"] for run in runs],
-                difference.name: [max(run["largest_difference"] for run in runs)],
-            },
-        ),
-    ]
-    columns = [Column("s", 2), Column("queries/s"), faster, Column("wrong"), difference]
-    title = f"{settings.threads} threads × {settings.queries} queries on one encoder"
-    remark = "Wrong: vectors that differ by more than 1e-5 from those of one query after another."
-    return [Table("threads", title, columns, rows, [remark])]
 
 
 def stream(session: Session) -> list[Table]:
     """Encode the whole file as a stream, and see whether memory grows."""
     settings = session.settings
-    session.report("stream: all texts of the file, once")
+    session.step("stream: all texts of the file, once")
     run = session.run(
         "stream",
         file=str(settings.texts) if settings.texts else None,
@@ -73,7 +40,7 @@ def huge(session: Session) -> list[Table]:
     """Encode one huge text, and see what it does to memory and to other threads."""
     settings = session.settings
     texts = first_texts(settings.texts, settings.text_field, settings.samples)
-    runs = _rounds(session, "huge", texts=session.write("huge", texts), size=settings.huge_bytes)
+    runs = session.rounds("huge", texts=session.write("huge", texts), size=settings.huge_bytes)
     figures = present(
         {
             "s": [run["seconds"] for run in runs],
@@ -107,7 +74,7 @@ def chunk(session: Session) -> list[Table]:
     # Chunking is so much faster than encoding that it needs more text to be measured.
     texts = mixed_lengths(settings.texts, settings.text_field, 5 * settings.samples)
     file = session.write("chunk", texts)
-    runs = _rounds(session, "chunk", texts=file, samples=settings.samples)
+    runs = session.rounds("chunk", texts=file, samples=settings.samples)
     encode_s = [run["encode_s"] for run in runs]
     both_s = [run["both_s"] for run in runs]
     chunks = runs[0]["chunks"]
@@ -129,11 +96,3 @@ def chunk(session: Session) -> list[Table]:
         f"pieces; encoding the first {min(len(texts), settings.samples):,} ({chunks:,} chunks)"
     )
     return [Table("chunk", title, [Column("MB/s", 2), Column("chunks/s", 1), share], rows)]
-
-
-def _rounds(session: Session, job: str, **arguments: Any) -> list[dict[str, Any]]:
-    runs = []
-    for number in range(1, session.settings.rounds + 1):
-        session.report(f"{job}: round {number} of {session.settings.rounds}")
-        runs.append(session.run(job, **arguments))
-    return runs

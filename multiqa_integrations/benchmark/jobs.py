@@ -9,7 +9,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,51 +16,62 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from multiqa_integrations.benchmark import contestants
+from multiqa_integrations.benchmark.concurrency_job import concurrency
+from multiqa_integrations.benchmark.export_job import export
+from multiqa_integrations.benchmark.ingest_job import ingest
+from multiqa_integrations.benchmark.limit_job import limit
+from multiqa_integrations.benchmark.memory import memory, peak_memory
 from multiqa_integrations.benchmark.search_job import search
 
 Result: TypeAlias = dict[str, Any]
 
 
+def look_up(*, contestant: str, model: str, limit_tokens: int) -> Result:
+    """Tell why a peer cannot take part in this Python, or else what it is made of."""
+    reason = contestants.why_absent(contestant)
+    return {"reason": reason, "versions": {} if reason else contestants.versions(contestant)}
+
+
 def encode(*, contestant: str, model: str, limit_tokens: int, texts: str, folder: str) -> Result:
     """Encode the texts of a JSON file, and leave the vectors in a folder, as CONTESTANT.npy."""
-    from multiqa_integrations.benchmark.machine import peak_memory
-
     inputs = _read(texts)
-    run, remark = contestants.load(contestant, model, limit_tokens)
-    run(inputs[:32])  # libraries prepare themselves at their first calls
+    loaded = contestants.load(contestant, model, limit_tokens)
+    loaded.encode(inputs[:32])  # libraries prepare themselves at their first calls
     begin = time.perf_counter()
-    encoded = run(inputs)
+    encoded = loaded.encode(inputs)
     seconds = time.perf_counter() - begin
     np.save(Path(folder) / f"{contestant}.npy", encoded)
-    return {"seconds": seconds, "peak_mb": peak_memory(), "remark": remark}
+    return {
+        "seconds": seconds,
+        "peak_mb": peak_memory(),
+        "arithmetic": loaded.arithmetic,
+        "remark": loaded.remark,
+    }
 
 
 def first_vector(*, contestant: str, model: str, limit_tokens: int, text: str) -> Result:
     """Encode one text and end; the parent measures how long the process lives."""
-    run, remark = contestants.load(contestant, model, limit_tokens)
-    run([text])
-    return {"remark": remark}
+    loaded = contestants.load(contestant, model, limit_tokens)
+    loaded.encode([text])
+    return {"remark": loaded.remark}
 
 
-def query(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Result:
+def query_latency(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Result:
     """Encode texts one at a time, each only once."""
-    from multiqa_integrations.benchmark.machine import peak_memory
-
-    run, remark = contestants.load(contestant, model, limit_tokens)
+    loaded = contestants.load(contestant, model, limit_tokens)
     for text in ("warm up", "and once more", "with another length, a little longer"):
-        run([text])
+        loaded.encode([text])
     latencies = []
     for text in _read(texts):
         begin = time.perf_counter()
-        run([text])
+        loaded.encode([text])
         latencies.append(time.perf_counter() - begin)
-    return {"latencies": latencies, "peak_mb": peak_memory(), "remark": remark}
+    return {"latencies": latencies, "peak_mb": peak_memory(), "remark": loaded.remark}
 
 
 def adapter(*, contestant: str, model: str, limit_tokens: int, texts: str, queries: str) -> Result:
     """Embed a query, many queries and documents through an adapter of a framework."""
     from multiqa_integrations.benchmark import adapters
-    from multiqa_integrations.benchmark.machine import peak_memory
 
     asked, documents = _read(queries), _read(texts)
     begin = time.perf_counter()
@@ -86,40 +96,8 @@ def adapter(*, contestant: str, model: str, limit_tokens: int, texts: str, queri
     }
 
 
-def threads(*, model: str, limit_tokens: int, texts: str, threads: int, queries: int) -> Result:
-    """Let threads share one encoder, and compare with one query after another."""
-    pool = _read(texts)
-    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
-    # Every thread asks in another order, so that different queries meet.
-    orders = [[(17 * t + q) % len(pool) for q in range(queries)] for t in range(threads)]
-    encoder.encode(pool[:2])
-    begin = time.perf_counter()
-    alone = [[encoder.encode([pool[i]])[0] for i in order] for order in orders]
-    sequential_s = time.perf_counter() - begin
-    start = threading.Barrier(threads + 1)
-
-    def ask(order: list[int]) -> list[Any]:
-        start.wait()
-        return [encoder.encode([pool[i]])[0] for i in order]
-
-    with ThreadPoolExecutor(threads) as executor:
-        futures = [executor.submit(ask, order) for order in orders]
-        start.wait()
-        begin = time.perf_counter()
-        together = [future.result() for future in futures]
-        threads_s = time.perf_counter() - begin
-    differences = np.abs(np.array(together) - np.array(alone)).max(axis=2)
-    return {
-        "sequential_s": sequential_s,
-        "threads_s": threads_s,
-        "wrong": int((differences > 1e-5).sum()),
-        "largest_difference": float(differences.max()),
-    }
-
-
 def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Result:
     """Encode all texts of a file as a stream, and watch the memory."""
-    from multiqa_integrations.benchmark.machine import memory, peak_memory
     from multiqa_integrations.benchmark.texts import read_texts
 
     encoder = contestants.our_encoder("auto", model, limit_tokens).load()
@@ -155,8 +133,6 @@ def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Re
 
 def huge(*, model: str, limit_tokens: int, texts: str, size: int) -> Result:
     """Encode one huge text, and see how far another thread gets meanwhile."""
-    from multiqa_integrations.benchmark.machine import memory, peak_memory
-
     parts = "\n\n".join(_read(texts))
     text = (parts + "\n\n") * (size // len(parts.encode()) + 1)
     text = text.encode()[:size].decode(errors="ignore")
@@ -263,15 +239,19 @@ def _longest_pause(call: Callable[[], Any]) -> tuple[float, Any]:
 JOBS: dict[str, Callable[..., Result]] = {
     job.__name__: job
     for job in (
+        look_up,
         adapter,
         encode,
         first_vector,
-        query,
-        threads,
+        query_latency,
         stream,
         huge,
         neighbours,
         chunk,
+        concurrency,
+        export,
+        ingest,
+        limit,
         search,
     )
 }

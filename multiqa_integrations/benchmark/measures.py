@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.benchmark import adapters, comparison, endurance, quality, search
+from multiqa_integrations.benchmark import (
+    adapters,
+    comparison,
+    concurrency,
+    endurance,
+    ingest,
+    quality,
+    search,
+)
 from multiqa_integrations.benchmark.machine import describe_machine
 from multiqa_integrations.benchmark.results import Table
 from multiqa_integrations.benchmark.session import Session
 from multiqa_integrations.benchmark.settings import Settings
 from multiqa_integrations.errors import ConfigurationError
 
-MEASURES: dict[str, Callable[[Session], list[Table]]] = {
+MEASURES: dict[str, Callable[[Session], Iterable[Table]]] = {
     "encode": comparison.encode,
     "cold-start": comparison.cold_start,
-    "query": comparison.query,
-    "threads": endurance.threads,
+    "query-latency": comparison.query_latency,
+    "concurrency": concurrency.concurrency,
     "stream": endurance.stream,
     "huge": endurance.huge,
     "quality": quality.quality,
     "chunk": endurance.chunk,
     "search": search.search,
+    "ingest": ingest.ingest,
     "langchain": adapters.langchain,
     "llama-index": adapters.llama_index,
 }
@@ -41,6 +50,8 @@ class Report:
         model: Name and fingerprint of the model.
         settings: The settings of the run.
         tables: The results.
+        peers: What each peer that took part is made of: packages and their versions.
+        interrupted: Whether the user stopped the run; `tables` then has what was finished.
     """
 
     date: str
@@ -48,13 +59,17 @@ class Report:
     model: dict[str, str]
     settings: Settings
     tables: list[Table]
+    peers: Mapping[str, Mapping[str, str]]
+    interrupted: bool
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON values, each round's figures included."""
         values = asdict(self)
-        for name in ("texts", "vectors"):
+        for name in ("texts", "vectors", "exports"):
             file = getattr(self.settings, name)
             values["settings"][name] = None if file is None else str(file)
+        pythons = self.settings.pythons
+        values["settings"]["pythons"] = {name: str(path) for name, path in pythons.items()}
         return values
 
 
@@ -62,7 +77,7 @@ def measure(
     what: str,
     settings: Settings,
     *,
-    progress: Callable[[str], None] = lambda _: None,
+    step: Callable[..., None] = lambda *_: None,
     finished: Callable[[Table], None] = lambda _: None,
 ) -> Report:
     """Run one measure, or all.
@@ -70,11 +85,12 @@ def measure(
     Args:
         what: A name in `MEASURES`, or "all".
         settings: Texts, model and sizes.
-        progress: Called with what is being measured.
+        step: Called with what begins now, and, where a measure has several steps, how many
+            of them are done and how many there are.
         finished: Called with each table as soon as it is there.
 
     Returns:
-        The results.
+        The results. After Ctrl-C, those of the rounds that were finished.
 
     Raises:
         ConfigurationError: There is no such measure, or no text in the file.
@@ -89,10 +105,28 @@ def measure(
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     tables: list[Table] = []
     with tempfile.TemporaryDirectory(prefix="multiqa-bench-") as folder:
-        session = Session(settings, Path(folder), progress)
-        for name in MEASURES if what == "all" else (what,):
-            for table in MEASURES[name](session):
+        session = Session(settings, Path(folder), step)
+        try:
+            for table in _tables(what, session):
                 tables.append(table)
                 finished(table)
+        except KeyboardInterrupt:
+            session.interrupted = True
     model = {"name": settings.model, "fingerprint": session.checkpoint.fingerprint}
-    return Report(date, describe_machine(), model, settings, tables)
+    return Report(
+        date,
+        describe_machine(),
+        model,
+        settings,
+        tables,
+        session.versions,
+        session.interrupted,
+    )
+
+
+def _tables(what: str, session: Session) -> Iterator[Table]:
+    for name in MEASURES if what == "all" else (what,):
+        for table in MEASURES[name](session):
+            yield table
+            if session.interrupted:
+                return

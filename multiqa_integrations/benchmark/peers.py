@@ -1,9 +1,16 @@
-"""The peers, as their own documentation says to use them. Imported in worker processes only."""
+"""The peers, as their own documentation says to use them. Imported in worker processes only.
+
+Each runs in the Python of its environment, where this package's own dependencies may be missing.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +22,50 @@ if TYPE_CHECKING:
 _BATCH = 32  # sentence-transformers' default, and that of the adapters built on it
 
 
-def load_sentence_transformers(model: str, limit_tokens: int) -> Encode:
+def load_sentence_transformers(model: str, limit_tokens: int) -> tuple[Encode, str]:
     """Load sentence-transformers on torch in float32."""
+    return _encode(_sentence_transformer(model, limit_tokens)), "float32"
+
+
+def load_onnx(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load sentence-transformers on ONNX Runtime."""
+    return _encode(_sentence_transformer(model, limit_tokens, "onnx", "onnx/*.onnx")), "float32"
+
+
+def load_onnx_int8(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load the same with 8-bit weights, activations quantised at run time."""
+    return _encode(_sentence_transformer(model, limit_tokens, "onnx", "onnx/*.onnx")), "int8"
+
+
+def load_openvino(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load sentence-transformers on OpenVINO, which chooses the precision by itself."""
+    encoder = _sentence_transformer(model, limit_tokens, "openvino", "openvino/*.xml")
+    return _encode(encoder), _openvino_precision(encoder)
+
+
+def load_openvino_int8(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load the same quantised to 8 bits beforehand, with calibration data."""
+    encoder = _sentence_transformer(model, limit_tokens, "openvino", "openvino/*.xml")
+    return _encode(encoder), "int8"
+
+
+def _sentence_transformer(
+    model: str, limit_tokens: int, backend: Any = "torch", pattern: str | None = None
+) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(model, device="cpu", local_files_only=True)
+    options: dict[str, Any] = {}
+    if pattern:
+        (file,) = Path(model).glob(pattern)
+        options["model_kwargs"] = {"file_name": file.relative_to(model).as_posix()}
+    encoder = SentenceTransformer(
+        model, device="cpu", backend=backend, local_files_only=True, **options
+    )
     encoder.max_seq_length = limit_tokens
+    return encoder
 
+
+def _encode(encoder: Any) -> Encode:
     def encode(texts: list[str]) -> Vectors:
         vectors = encoder.encode(texts, batch_size=_BATCH, show_progress_bar=False)
         return np.asarray(vectors, np.float32)
@@ -29,7 +73,13 @@ def load_sentence_transformers(model: str, limit_tokens: int) -> Encode:
     return encode
 
 
-def load_transformers(model: str, limit_tokens: int) -> Encode:
+def _openvino_precision(encoder: Any) -> str:
+    encoder.encode(["compile"])
+    chosen = encoder[0].auto_model.request.get_property("INFERENCE_PRECISION_HINT").to_string()
+    return {"bf16": "bfloat16"}.get(chosen, "float32")
+
+
+def load_transformers(model: str, limit_tokens: int) -> tuple[Encode, str]:
     """Load plain transformers on torch in float32: the model card's own recipe, in batches."""
     import torch
     from transformers import AutoModel, AutoTokenizer
@@ -54,10 +104,99 @@ def load_transformers(model: str, limit_tokens: int) -> Encode:
             parts.append(torch.nn.functional.normalize(mean, dim=1).numpy())
         return np.concatenate(parts)
 
-    return encode
+    return encode, "float32"
 
 
-LOADERS: dict[str, Callable[[str, int], Encode]] = {
+def load_fastembed(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load fastembed with the ONNX export as a custom model.
+
+    It reads the longest text from the tokenizer's files, which say less than the model can, so it
+    gets copies that say the limit of the run.
+    """
+    from fastembed import TextEmbedding
+    from fastembed.common.model_description import ModelSource, PoolingType
+
+    name = "multiqa-bench/custom"
+    TextEmbedding.add_custom_model(
+        model=name,
+        pooling=PoolingType.MEAN,
+        normalization=True,
+        sources=ModelSource(hf=name),  # asked for, but not used: the files are here
+        dim=384,
+        model_file="onnx/model.onnx",
+    )
+    with tempfile.TemporaryDirectory(prefix="multiqa-bench-") as folder:
+        copy = Path(folder, "model")
+        shutil.copytree(model, copy)
+        # Older releases take the limit from the first file, newer ones from the second.
+        _change(copy / "tokenizer.json", truncation=_truncation(limit_tokens))
+        _change(
+            copy / "tokenizer_config.json", max_length=limit_tokens, model_max_length=limit_tokens
+        )
+        encoder = TextEmbedding(name, specific_model_path=str(copy))  # reads everything now
+
+    def encode(texts: list[str]) -> Vectors:
+        return np.array(list(encoder.embed(texts)), np.float32)  # its own batches of 256
+
+    return encode, "float32"
+
+
+def _truncation(limit_tokens: int) -> dict[str, Any]:
+    return {
+        "direction": "Right",
+        "max_length": limit_tokens,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+
+
+def _change(file: Path, **values: Any) -> None:
+    old = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(old | values), encoding="utf-8")
+
+
+def load_langchain(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load the embeddings of langchain-huggingface."""
+    embeddings = langchain_embeddings(model, limit_tokens)
+    return lambda texts: np.array(embeddings.embed_documents(texts), np.float32), "float32"
+
+
+def langchain_embeddings(model: str, limit_tokens: int) -> Any:
+    """Make LangChain's `HuggingFaceEmbeddings` on the processor."""
+    from langchain_huggingface import HuggingFaceEmbeddings
+
+    embeddings = HuggingFaceEmbeddings(
+        model_name=model, model_kwargs={"device": "cpu", "local_files_only": True}
+    )
+    embeddings._client.max_seq_length = limit_tokens
+    return embeddings
+
+
+def load_llama_index(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load the embedding of llama-index-embeddings-huggingface."""
+    embedding = llama_index_embedding(model, limit_tokens)
+    return (
+        lambda texts: np.array(embedding.get_text_embedding_batch(texts), np.float32)
+    ), "float32"
+
+
+def llama_index_embedding(model: str, limit_tokens: int) -> Any:
+    """Make LlamaIndex's `HuggingFaceEmbedding` on the processor."""
+    from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+
+    return HuggingFaceEmbedding(
+        model_name=model, device="cpu", max_length=limit_tokens, local_files_only=True
+    )
+
+
+LOADERS: dict[str, Callable[[str, int], tuple[Encode, str]]] = {
     "sentence-transformers": load_sentence_transformers,
+    "sentence-transformers onnx": load_onnx,
+    "sentence-transformers onnx int8": load_onnx_int8,
+    "sentence-transformers openvino": load_openvino,
+    "sentence-transformers openvino int8": load_openvino_int8,
+    "fastembed": load_fastembed,
     "transformers": load_transformers,
+    "langchain-huggingface": load_langchain,
+    "llama-index-embeddings-huggingface": load_llama_index,
 }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multiqa_integrations.benchmark.contestants import PEERS, REFERENCE, why_absent
+from multiqa_integrations.benchmark.contestants import REFERENCE
 from multiqa_integrations.benchmark.cosine import cosine
 from multiqa_integrations.benchmark.results import Column, Row, Table
-from multiqa_integrations.benchmark.session import Session, WorkerError
+from multiqa_integrations.benchmark.session import Session
 from multiqa_integrations.benchmark.texts import first_texts
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from multiqa_integrations.types import Vectors
@@ -21,37 +21,23 @@ _SAME = Column("same length, min", 7)
 _PADDED = Column("any padding, min", 7)
 
 
-def quality(session: Session) -> list[Table]:
+def quality(session: Session) -> Iterator[Table]:
     """Compare int8 with float32, float32 with the reference, and texts alone with batches."""
     settings = session.settings
     texts = first_texts(settings.texts, settings.text_field, settings.quality_records, min_words=1)
     file = session.write("quality", texts)
     counts = WordPieceTokenizer(session.checkpoint.tokenizer_file).count(texts)
     folder = session.subfolder("quality")
-    vectors: dict[str, Vectors] = {}
-    absent: dict[str, str] = {}
-    remarks: dict[str, str] = {}
-    for name in ("multiqa float32", "multiqa bfloat16", "multiqa int8", REFERENCE):
-        if reason := why_absent(name):
-            absent[name] = reason
-            continue
-        session.report(f"quality: {name}")
-        try:
-            run = session.run("encode", contestant=name, texts=file, folder=str(folder))
-        except WorkerError as error:
-            if name not in PEERS:
-                raise
-            absent[name] = f"failed: {error}"
-            continue
-        remarks[name] = run["remark"]
-        vectors[name] = np.load(folder / f"{name}.npy")
+    names = ("multiqa float32", "multiqa bfloat16", "multiqa int8", REFERENCE)
+    results, absent = session.in_turn("encode", names, rounds=1, texts=file, folder=str(folder))
+    vectors: dict[str, Vectors] = {name: np.load(folder / f"{name}.npy") for name in results}
     float32 = vectors["multiqa float32"]
     rows = []
     for name in ("multiqa bfloat16", "multiqa int8", REFERENCE):
         if name in absent:
             rows.append(Row(name, note=absent[name]))
             continue
-        rows.append(Row(name, _spread(vectors[name], float32), remarks[name]))
+        rows.append(Row(name, _spread(vectors[name], float32), results[name][0]["remark"]))
         if name != REFERENCE:
             for label, chosen in (
                 (f"under {_SHORT} tokens", counts < _SHORT),
@@ -61,7 +47,8 @@ def quality(session: Session) -> list[Table]:
     title = f"Cosine to multiqa float32 over {len(texts):,} texts (limit {settings.limit_tokens})"
     columns = [Column("mean", 6), Column("1st percentile", 6), Column("min", 6)]
     columns += [Column("% under .99", 2), Column("largest difference", 8)]
-    return [Table("quality", title, columns, rows), _neighbours(session, file)]
+    yield Table("quality", title, columns, rows)
+    yield _neighbours(session, file)
 
 
 def _part(name: str, vectors: Vectors, float32: Vectors, chosen: NDArray[np.bool_]) -> Row:
@@ -82,13 +69,14 @@ def _spread(vectors: Vectors, reference: Vectors) -> dict[str, list[float]]:
 
 
 def _neighbours(session: Session, file: str) -> Table:
+    names = ("multiqa float32", "multiqa bfloat16", "multiqa int8")
+    results, absent = session.in_turn("neighbours", names, rounds=1, texts=file)
     rows = []
-    for name in ("multiqa float32", "multiqa bfloat16", "multiqa int8"):
-        if reason := why_absent(name):
-            rows.append(Row(name, note=reason))
+    for name in names:
+        if name in absent:
+            rows.append(Row(name, note=absent[name]))
             continue
-        session.report(f"quality: neighbours, {name}")
-        run: dict[str, Any] = session.run("neighbours", contestant=name, texts=file)
+        (run,) = results[name]
         if not run["texts"]:
             rows.append(Row(name, note="no two texts of the same length"))
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,39 +14,32 @@ from multiqa_integrations.benchmark.texts import first_texts, questions
 from multiqa_integrations.errors import ConfigurationError
 
 
-def search(session: Session) -> list[Table]:
+def search(session: Session) -> Iterator[Table]:
     """Fill, optimise and ask an embedded collection, as it comes and by the engine's defaults."""
     settings = session.settings
     encoder = our_encoder("auto", str(session.checkpoint.directory), settings.limit_tokens)
     folder = session.subfolder("search")
     queries = folder / "queries.npy"
-    session.report("search: encoding the queries")
+    session.step("search: encoding the queries")
     np.save(queries, encoder.encode_query(questions()))
     vectors = settings.vectors
     if vectors is None:
         vectors = folder / "vectors.npy"
         texts = first_texts(settings.texts, settings.text_field, settings.samples, min_words=1)
-        session.report(f"search: encoding {len(texts):,} texts")
+        session.step(f"search: encoding {len(texts):,} texts")
         np.save(vectors, encoder.encode_document(texts))
     _check_vectors(str(vectors))
-    tables = []
     for tuned in (True, False):
-        runs = []
-        for number in range(1, settings.rounds + 1):
-            session.report(f"search: round {number} of {settings.rounds}")
-            runs.append(
-                session.run(
-                    "search",
-                    vectors=str(vectors),
-                    queries=str(queries),
-                    file=str(settings.texts) if settings.texts else None,
-                    field=settings.text_field,
-                    tuned=tuned,
-                )
-            )
-        tables.append(_filling(runs, tuned))
-        tables.append(_asking(runs, tuned))
-    return tables
+        runs = session.rounds(
+            "search",
+            vectors=str(vectors),
+            queries=str(queries),
+            file=str(settings.texts) if settings.texts else None,
+            field=settings.text_field,
+            tuned=tuned,
+        )
+        yield _filling(runs, tuned)
+        yield _asking(runs, tuned)
 
 
 def _filling(runs: list[dict[str, Any]], tuned: bool) -> Table:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from multiqa_integrations.benchmark.memory import memory
+
 _BATCH = 256
 _LIMIT = 10
 _GROUPS = 10  # the filter of the filtered search keeps one point in so many
@@ -44,7 +46,6 @@ def search(
     import qdrant_edge as edge
     from qdrant_client import models
 
-    from multiqa_integrations.benchmark.machine import memory
     from multiqa_integrations.benchmark.texts import read_texts
     from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, PointQuery
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.benchmark.contestants import PEERS, why_absent
+import multiqa_integrations
+from multiqa_integrations.benchmark import exports
+from multiqa_integrations.benchmark.contestants import EXPORTS, peer, versions, why_absent
 from multiqa_integrations.benchmark.settings import Settings
 from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.errors import MultiQAError
@@ -27,15 +31,22 @@ class Session:
         settings: The settings.
         checkpoint: The model that everyone gets.
         folder: A temporary folder; gone when the run ends.
-        report: Called with what is going on.
+        step: Called with what begins now, how many steps of the measure are done, and how many
+            there are; without numbers for what has one step.
+        versions: What each peer that took part is made of.
+        interrupted: Whether the user stopped the run; results are then those of what was
+            finished.
     """
 
-    def __init__(self, settings: Settings, folder: Path, report: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, folder: Path, step: Callable[..., None]) -> None:
         self.settings = settings
         # Found, and fetched if need be, before any process starts; peers never use the network.
         self.checkpoint: Checkpoint = resolve(settings.model)
         self.folder = folder
-        self.report = report
+        self.step = step
+        self.versions: dict[str, dict[str, str]] = {}
+        self.interrupted = False
+        self._models: dict[str, str] = {}  # of the contestants that read an export
 
     def write(self, name: str, texts: Sequence[str]) -> str:
         """Write texts for the workers; returns the file's name."""
@@ -58,25 +69,49 @@ class Session:
         Raises:
             WorkerError: The process failed.
         """
+        name = arguments.get("contestant", "multiqa")
         task = {
             "job": job,
-            "model": str(self.checkpoint.directory),
+            "model": self._models.get(name, str(self.checkpoint.directory)),
             "limit_tokens": self.settings.limit_tokens,
             **arguments,
         }
-        command = [sys.executable, "-m", "multiqa_integrations.benchmark.worker"]
+        other = self._foreign_python(name)
+        environment = {**os.environ, "PYTHONPATH": self._package_folder()} if other else None
+        command = [other or sys.executable, "-m", "multiqa_integrations.benchmark.worker"]
         begin = time.perf_counter()
-        output = start(command, json.dumps(task), arguments.get("contestant", "multiqa"))
+        output = start(command, json.dumps(task), name, environment)
         wall_s = time.perf_counter() - begin
         result: dict[str, Any] = json.loads(output)
         return result | {"wall_s": wall_s}
 
+    def rounds(self, job: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Run a job of this package several rounds; returns their results.
+
+        Raises:
+            WorkerError: The process failed.
+            KeyboardInterrupt: The user stopped it before the first round was finished.
+        """
+        runs: list[dict[str, Any]] = []
+        total = self.settings.rounds
+        for number in range(total):
+            self.step(f"{_spoken(job)}: round {number + 1} of {total}", number, total)
+            try:
+                runs.append(self.run(job, **arguments))
+            except KeyboardInterrupt:
+                if not runs:
+                    raise
+                self.interrupted = True
+                break
+        return runs
+
     def in_turn(
-        self, job: str, names: Iterable[str], **arguments: Any
+        self, job: str, names: Iterable[str], *, rounds: int | None = None, **arguments: Any
     ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
         """Run a job for each contestant in turn, several rounds.
 
-        A peer that cannot take part, or fails, does not stop the others.
+        A peer that cannot take part, or fails, does not stop the others. If the user stops it,
+        what is finished is returned, and `interrupted` is set.
 
         Returns:
             The results of each contestant, one a round; and the reason for each one that has
@@ -84,36 +119,114 @@ class Session:
 
         Raises:
             WorkerError: This package's own process failed.
+            KeyboardInterrupt: The user stopped it before anything was finished.
         """
         absent: dict[str, str] = {}
         results: dict[str, list[dict[str, Any]]] = {}
         for name in names:
-            if reason := why_absent(name):
+            if reason := self.why_absent(name):
                 absent[name] = reason
             else:
                 results[name] = []
-        for number in range(1, self.settings.rounds + 1):
-            for name in list(results):
-                self.report(f"{job}: round {number} of {self.settings.rounds}, {name}")
-                try:
-                    results[name].append(self.run(job, contestant=name, **arguments))
-                except WorkerError as error:
-                    if name not in PEERS:
-                        raise
-                    absent[name] = f"failed: {error}"
-                    del results[name]
+        rounds = rounds or self.settings.rounds
+        turns = [(number, name) for number in range(1, rounds + 1) for name in results]
+        for done, (number, name) in enumerate(turns):
+            if name in absent:  # failed in an earlier round
+                continue
+            self.step(f"{_spoken(job)}: round {number} of {rounds}, {name}", done, len(turns))
+            try:
+                results[name].append(self.run(job, contestant=name, **arguments))
+            except WorkerError as error:
+                if peer(name) is None:
+                    raise
+                absent[name] = f"failed: {error}"
+                del results[name]
+            except KeyboardInterrupt:
+                if not any(results.values()):
+                    raise
+                self.interrupted = True
+                break
+        for name in [name for name, runs in results.items() if not runs]:
+            absent[name] = "not measured: interrupted"
+            del results[name]
         return results, absent
 
+    def why_absent(self, name: str) -> str | None:
+        """Tell why a contestant cannot take part; None if it can.
 
-def start(command: list[str], task: str, name: str) -> str:
+        The export that a peer reads is made here, before any clock runs.
+        """
+        other = peer(name)
+        if other is None:
+            return why_absent(name)
+        self.step(f"looking for {name}")
+        try:
+            reason = self._look_up(name)
+            if reason is None and other.export:
+                reason = self._look_up(other.export)
+                if reason:
+                    return f"its export {other.export!r} cannot be made: {reason}"
+                self._models[name] = str(exports.prepare(self, other.export))
+        except WorkerError as error:
+            return f"failed: {error}"
+        return reason
+
+    def made_of(self, names: Iterable[str]) -> list[str]:
+        """Tell the packages and versions of those contestants that are peers, one sentence each."""
+        return [
+            f"{name}: {', '.join(map(' '.join, self.versions[name].items()))}."
+            for name in names
+            if name in self.versions
+        ]
+
+    def _look_up(self, name: str) -> str | None:
+        if self._foreign_python(name):
+            found = self.run("look_up", contestant=name)
+        else:
+            reason = why_absent(name)
+            found = {"reason": reason, "versions": {} if reason else versions(name)}
+        if found["reason"] is None and name not in EXPORTS:
+            self.versions[name] = found["versions"]
+        reason_found: str | None = found["reason"]
+        return reason_found
+
+    def _foreign_python(self, name: str) -> str | None:
+        other = peer(name)
+        python = self.settings.pythons.get(other.environment) if other else None
+        return str(python) if python else None
+
+    def _package_folder(self) -> str:
+        """Return a folder that has this package and nothing else, to be put on a peer's path.
+
+        Not the folder where it is installed: the packages beside it would hide the peer's own.
+        """
+        folder = self.folder / "package"
+        if not folder.exists():
+            (source,) = multiqa_integrations.__path__
+            shutil.copytree(
+                source,
+                folder / "multiqa_integrations",
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+        return str(folder)
+
+
+def _spoken(job: str) -> str:
+    return job.replace("_", " ")
+
+
+def start(
+    command: list[str], task: str, name: str, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a command that reads a task; returns what it writes.
 
     Raises:
         WorkerError: It failed.
     """
-    # The command is this interpreter with a module or a line of code of this package.
+    # The command is a Python, this one or one that the user named, with a module or a line of
+    # code of this package.
     done = subprocess.run(  # noqa: S603
-        command, input=task, capture_output=True, encoding="utf-8", check=False
+        command, input=task, capture_output=True, encoding="utf-8", check=False, env=environment
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from multiqa_integrations.benchmark.contestants import ENVIRONMENTS
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
+
+_COUNTS = (
+    *("samples", "rounds", "quality_records", "threads", "queries", "queries_each"),
+    "huge_bytes",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +30,13 @@ class Settings:
         rounds: How often each contestant runs.
         quality_records: Number of texts whose vectors are compared.
         threads: Threads that share one encoder.
-        queries: Queries of each thread, or of each contestant.
+        queries: Different queries whose latency is taken.
+        queries_each: Queries of each thread.
         huge_bytes: Size of the huge text.
+        exports: Where the forms of the weights that some peers read are kept; None for a
+            temporary folder.
+        pythons: The Python of an environment of peers, or its virtual environment; see
+            `contestants.ENVIRONMENTS`. This Python where there is none.
     """
 
     model: str = MULTI_QA.name
@@ -37,13 +49,36 @@ class Settings:
     quality_records: int = 1500
     threads: int = 32
     queries: int = 200
+    queries_each: int = 50
     huge_bytes: int = 10_000_000
+    exports: Path | None = None
+    pythons: Mapping[str, Path] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("samples", "rounds", "quality_records", "threads", "queries", "huge_bytes"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}, expected 1 or more.")
         if not 3 <= self.limit_tokens <= MULTI_QA.max_positions:
             raise ConfigurationError(
                 f"limit_tokens is {self.limit_tokens}, expected 3 to {MULTI_QA.max_positions}."
             )
+        object.__setattr__(
+            self, "pythons", {name: _python(name, path) for name, path in self.pythons.items()}
+        )
+
+
+def _python(environment: str, path: Path) -> Path:
+    if environment not in ENVIRONMENTS:
+        raise ConfigurationError(
+            f"{environment!r} is no environment of peers, expected one of "
+            f"{', '.join(ENVIRONMENTS)}."
+        )
+    # Not resolved: the link is what tells Python which virtual environment it is of.
+    candidates = (path, path / "bin" / "python", path / "Scripts" / "python.exe")
+    for python in candidates:
+        if python.is_file():
+            return python.absolute()
+    raise ConfigurationError(
+        f"{path} (for {environment}) is neither a Python nor a virtual environment. "
+        "docs/benchmarks.md tells how to make one."
+    )

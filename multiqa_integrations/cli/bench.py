@@ -7,12 +7,24 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from multiqa_integrations.benchmark import chart
+from multiqa_integrations.benchmark.contestants import ENVIRONMENTS
 from multiqa_integrations.benchmark.machine import describe_machine
 from multiqa_integrations.benchmark.measures import MEASURES, measure
 from multiqa_integrations.benchmark.report import new_console, render_machine, render_table
 from multiqa_integrations.benchmark.settings import Settings
 from multiqa_integrations.cli.options import Model, Sibling, choose_model
+from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
 
 
@@ -41,15 +53,42 @@ def bench(
     ] = MULTI_QA.max_seq_length,
     samples: Annotated[int, typer.Option(help="Texts to encode.")] = 800,
     rounds: Annotated[int, typer.Option(help="How often each contestant runs.")] = 3,
+    threads: Annotated[
+        int, typer.Option(help="For concurrency: threads, or coroutines, that ask at once.")
+    ] = 32,
+    queries_each: Annotated[
+        int, typer.Option(help="For concurrency: queries that each of them asks.")
+    ] = 50,
+    pythons: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--python",
+            metavar="PEERS=PATH",
+            help="Run these peers by another Python, or the one of a virtual environment: "
+            f"{', '.join(ENVIRONMENTS)}. Can be repeated.",
+        ),
+    ] = None,
+    exports: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep the ONNX and OpenVINO exports that some peers read here; by default they "
+            "are made anew each time.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write all figures of all rounds here."),
+    ] = None,
+    chart_file: Annotated[
+        Path | None,
+        typer.Option("--chart", metavar="FILE", help="Draw the comparisons here, as .png or .svg."),
     ] = None,
 ) -> None:
     """Measure speed, memory and exactness on this machine.
 
     Each contestant runs in a process of its own, in turn; figures are medians of the rounds.
-    Peers that are not installed are listed as such.
+    Peers that are not installed are listed as such. Ctrl-C shows what was finished.
     """
     settings = Settings(
         model=choose_model(model, sibling),
@@ -59,15 +98,56 @@ def bench(
         limit_tokens=limit_tokens,
         samples=samples,
         rounds=rounds,
+        threads=threads,
+        queries_each=queries_each,
+        exports=exports,
+        pythons=dict(map(_name_and_path, pythons or [])),
     )
+    if chart_file is not None:
+        chart.check(chart_file)  # now, not when hours of work are to be drawn
     console = new_console()
     console.print(f"{render_machine(describe_machine())}\nModel: {settings.model}", markup=False)
-    with console.status("starting") as status:
+    with _progress(console) as progress:
+        task = progress.add_task("starting", total=None)
+
+        def step(description: str, done: int = 0, total: int | None = None) -> None:
+            if done == 0:  # a new measure: the time left is that of its own steps
+                progress.reset(task, total=total)
+            progress.update(task, description=description, completed=done, total=total)
+
         report = measure(
             what,
             settings,
-            progress=status.update,
+            step=step,
             finished=lambda table: console.print("", render_table(table)),
         )
     if json_file is not None:
         json_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    if chart_file is not None and not chart.draw(report, chart_file):
+        console.print(f"Nothing to compare was measured: {chart_file} was not drawn.")
+    if report.interrupted:
+        console.print("Interrupted: the figures are those of the rounds that were finished.")
+        raise typer.Exit(130)
+
+
+def _name_and_path(option: str) -> tuple[str, Path]:
+    name, equals, path = option.partition("=")
+    if not (name and equals and path):
+        raise ConfigurationError(
+            f"--python is {option!r}, expected PEERS=PATH such as onnx=/path/to/venv, PEERS being "
+            f"one of {', '.join(ENVIRONMENTS)}."
+        )
+    return name, Path(path).expanduser()
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )

@@ -1,0 +1,131 @@
+"""What the worker of `ingest` does: documents into a collection, as each library says to do it.
+
+A contestant loads its model, then takes texts of any length to its collection, cut as it cuts
+them, and tells how many points the collection has in the end.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from multiqa_integrations.benchmark import contestants, peers
+from multiqa_integrations.benchmark.memory import peak_memory
+
+_NAME = "bench"
+
+Ingest: TypeAlias = Callable[[list[str]], int]
+"""Stores texts; returns how many points the collection has then."""
+
+
+def ingest(*, contestant: str, model: str, limit_tokens: int, texts: str) -> dict[str, Any]:
+    """Store the texts of a JSON file in an empty collection on this disk."""
+    documents: list[str] = json.loads(Path(texts).read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory(prefix="multiqa-bench-") as folder:
+        store = INGESTERS[contestant](model, limit_tokens, folder)
+        begin = time.perf_counter()
+        points = store(documents)
+        seconds = time.perf_counter() - begin
+    return {"seconds": seconds, "points": points, "peak_mb": peak_memory()}
+
+
+def into_edge(model: str, limit_tokens: int, folder: str) -> Ingest:
+    """Chunk, encode and add with `Collection.add`, embedded."""
+    return _add_to({"path": folder}, model, limit_tokens)
+
+
+def into_local_mode(model: str, limit_tokens: int, folder: str) -> Ingest:
+    """Do the same into the local mode of qdrant-client."""
+    from qdrant_client import QdrantClient
+
+    return _add_to({"client": QdrantClient(path=folder)}, model, limit_tokens)
+
+
+def _add_to(place: dict[str, Any], model: str, limit_tokens: int) -> Ingest:
+    from multiqa_integrations.chunking import chunk_many
+    from multiqa_integrations.qdrant import Collection
+
+    encoder = contestants.our_encoder("auto", model, limit_tokens)
+    encoder.encode(["warm up", "and once more"])
+
+    def store(texts: list[str]) -> int:
+        with Collection.open(_NAME, encoder=encoder, **place) as collection:
+            chunks = chunk_many(texts, encoder)
+            collection.add(
+                [chunk.text for document in chunks for chunk in document],
+                metadatas=[{"document": i} for i, document in enumerate(chunks) for _ in document],
+            )
+            return collection.count()
+
+    return store
+
+
+def with_langchain(model: str, limit_tokens: int, folder: str) -> Ingest:
+    """Split, embed and store as LangChain's guide to semantic search does.
+
+    https://docs.langchain.com/oss/python/langchain/knowledge-base
+    """
+    from langchain_core.documents import Document
+    from langchain_qdrant import QdrantVectorStore
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+    from qdrant_client import QdrantClient
+    from qdrant_client.models import Distance, VectorParams
+
+    embeddings = peers.langchain_embeddings(model, limit_tokens)
+    embeddings.embed_query("warm up")
+    splitter = RecursiveCharacterTextSplitter(
+        chunk_size=1000, chunk_overlap=200, add_start_index=True
+    )
+
+    def store(texts: list[str]) -> int:
+        client = QdrantClient(path=folder)
+        client.create_collection(_NAME, VectorParams(size=384, distance=Distance.COSINE))
+        vector_store = QdrantVectorStore(client, collection_name=_NAME, embedding=embeddings)
+        documents = [
+            Document(text, metadata={"document": number}) for number, text in enumerate(texts)
+        ]
+        vector_store.add_documents(splitter.split_documents(documents))
+        points = client.count(_NAME).count
+        client.close()
+        return points
+
+    return store
+
+
+def with_llama_index(model: str, limit_tokens: int, folder: str) -> Ingest:
+    """Split, embed and store as LlamaIndex's guide to its Qdrant store does.
+
+    https://developers.llamaindex.ai/python/examples/vector_stores/qdrantindexdemo
+    """
+    from llama_index.core import Document, StorageContext, VectorStoreIndex
+    from llama_index.vector_stores.qdrant import QdrantVectorStore
+    from qdrant_client import QdrantClient
+
+    embedding = peers.llama_index_embedding(model, limit_tokens)
+    embedding.get_query_embedding("warm up")
+
+    def store(texts: list[str]) -> int:
+        client = QdrantClient(path=folder)
+        vector_store = QdrantVectorStore(client=client, collection_name=_NAME)
+        VectorStoreIndex.from_documents(
+            [Document(text=text, metadata={"document": i}) for i, text in enumerate(texts)],
+            storage_context=StorageContext.from_defaults(vector_store=vector_store),
+            embed_model=embedding,
+        )
+        points = client.count(_NAME).count
+        client.close()
+        return points
+
+    return store
+
+
+INGESTERS: dict[str, Callable[[str, int, str], Ingest]] = {
+    "multiqa, Edge": into_edge,
+    "multiqa, client local mode": into_local_mode,
+    "LangChain, client local mode": with_langchain,
+    "LlamaIndex, client local mode": with_llama_index,
+}
