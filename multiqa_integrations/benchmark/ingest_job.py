@@ -34,32 +34,26 @@ def ingest(*, contestant: str, model: str, limit_tokens: int, texts: str) -> dic
 
 
 def into_edge(model: str, limit_tokens: int, folder: str) -> Ingest:
-    """Chunk, encode and add with `Collection.add`, embedded."""
-    return _add_to({"path": folder}, model, limit_tokens)
+    """Sync, embedded."""
+    return _sync_to({"path": folder}, model, limit_tokens)
 
 
 def into_local_mode(model: str, limit_tokens: int, folder: str) -> Ingest:
     """Do the same into the local mode of qdrant-client."""
     from qdrant_client import QdrantClient
 
-    return _add_to({"client": QdrantClient(path=folder)}, model, limit_tokens)
+    return _sync_to({"client": QdrantClient(path=folder)}, model, limit_tokens)
 
 
-def _add_to(place: dict[str, Any], model: str, limit_tokens: int) -> Ingest:
-    from multiqa_integrations.chunking import chunk_many
-    from multiqa_integrations.qdrant import Collection
+def _sync_to(place: dict[str, Any], model: str, limit_tokens: int) -> Ingest:
+    from multiqa_integrations.etl import sync
 
     encoder = contestants.our_encoder("auto", model, limit_tokens)
     encoder.encode(["warm up", "and once more"])
 
     def store(texts: list[str]) -> int:
-        with Collection.open(_NAME, encoder=encoder, **place) as collection:
-            chunks = chunk_many(texts, encoder)
-            collection.add(
-                [chunk.text for document in chunks for chunk in document],
-                metadatas=[{"document": i} for i, document in enumerate(chunks) for _ in document],
-            )
-            return collection.count()
+        rows = [{"id": number, "text": text} for number, text in enumerate(texts)]
+        return sync(rows, _NAME, encoder=encoder, **place).encoded
 
     return store
 
