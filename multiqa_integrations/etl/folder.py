@@ -102,7 +102,7 @@ def _html(number: int, name: str, content: bytes) -> Item:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "looks like a URL", "looks like XML": it is a page here
         page = BeautifulSoup(markup, "html.parser")
-    title = page.title.get_text(" ", strip=True) if page.title else None
+    title = " ".join(page.title.get_text().split()) if page.title else ""
     for unseen in page(["script", "style", "template", "noscript", "title"]):
         unseen.decompose()
     for words in page.find_all(string=True):
