@@ -6,7 +6,15 @@ import inspect
 from typing import Any
 
 import multiqa_integrations
-from multiqa_integrations import MultiQAEncoder, backends, errors, langchain, llama_index, qdrant
+from multiqa_integrations import (
+    MultiQAEncoder,
+    backends,
+    errors,
+    etl,
+    langchain,
+    llama_index,
+    qdrant,
+)
 
 
 def test_the_package() -> None:
@@ -104,6 +112,18 @@ def test_the_adapters() -> None:
         assert all(getattr(room, name) is not None for name in room.__all__)
 
 
+def test_jobs() -> None:
+    assert etl.__all__ == [
+        *["Fields", "JobOptions", "PlanReport", "Progress", "Record", "Rejection", "ReplayReport"],
+        *["Source", "SyncReport", "Unreadable", "VerifyReport", "open_source", "plan"],
+        *["plan_async", "replay", "replay_async", "sync", "sync_async", "verify", "verify_async"],
+    ]
+    assert all(getattr(etl, name) is not None for name in etl.__all__)
+    for name in ("plan", "replay", "sync", "verify"):
+        parameters = list(inspect.signature(getattr(etl, name)).parameters.values())
+        assert {one.kind for one in parameters[2:-1]} == {inspect.Parameter.KEYWORD_ONLY}
+
+
 def test_every_store_has_every_method() -> None:
     methods = {name for name in vars(qdrant.Store) if not name.startswith("_")}
     methods.remove("parallel_writes")  # no method, but a number
@@ -147,7 +167,12 @@ def test_the_error_tree() -> None:
             "StoreUnavailableError": {},
             "WriteRejectedError": {},
         },
-        "SyncError": {"PruneRefusedError": {}, "SourceError": {}, "SyncIncompleteError": {}},
+        "SyncError": {
+            "LeaseError": {},
+            "PruneRefusedError": {},
+            "SourceError": {},
+            "SyncIncompleteError": {},
+        },
         "TextError": {"TextTypeError": {}, "TruncationError": {}},
     }
 
