@@ -16,7 +16,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -105,7 +105,9 @@ def _content(record: object) -> dict[str, Any]:
         return {"raw": record}
     name, value = "record", record
     if isinstance(record, Document):
-        name, value = "document", {one.name: getattr(record, one.name) for one in fields(record)}
+        about = record.metadata
+        about = dict(about) if isinstance(about, Mapping) else about
+        name, value = "document", {"text": record.text, "id": record.id, "metadata": about}
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError):
