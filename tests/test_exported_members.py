@@ -10,6 +10,7 @@ from multiqa_integrations import (
     MultiQAEncoder,
     backends,
     errors,
+    etl,
     evaluation,
     langchain,
     llama_index,
@@ -131,6 +132,18 @@ def test_the_evaluation() -> None:
         "write_run",
     ]
     assert all(getattr(evaluation, name) is not None for name in evaluation.__all__)
+
+
+def test_jobs() -> None:
+    assert etl.__all__ == [
+        *["Fields", "JobOptions", "PlanReport", "Progress", "Record", "Rejection", "ReplayReport"],
+        *["Source", "SyncReport", "Unreadable", "VerifyReport", "open_source", "plan"],
+        *["plan_async", "replay", "replay_async", "sync", "sync_async", "verify", "verify_async"],
+    ]
+    assert all(getattr(etl, name) is not None for name in etl.__all__)
+    for name in ("plan", "replay", "sync", "verify"):
+        parameters = list(inspect.signature(getattr(etl, name)).parameters.values())
+        assert {one.kind for one in parameters[2:-1]} == {inspect.Parameter.KEYWORD_ONLY}
 
 
 def test_every_store_has_every_method() -> None:

@@ -19,6 +19,7 @@ from multiqa_integrations.cli.options import (
     Offline,
     Url,
 )
+from multiqa_integrations.errors import SyncIncompleteError
 
 
 def replay(
@@ -47,8 +48,14 @@ def replay(
     from multiqa_integrations.etl import replay as run
 
     with jobs.exit_statuses(), jobs.Signals() as signals:
-        with jobs.job_options(context.params) as options, jobs.ShowProgress() as progress:
-            report = run(dead_letter, collection, progress=progress, stop=signals.stop, **options)
+        try:
+            with jobs.job_options(context.params) as options, jobs.ShowProgress() as progress:
+                report = run(
+                    dead_letter, collection, progress=progress, stop=signals.stop, **options
+                )
+        except SyncIncompleteError:
+            signals.check()
+            raise
         if as_json:
             typer.echo(json.dumps(report.as_json()))
         else:

@@ -16,7 +16,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -103,8 +103,11 @@ def _content(record: object) -> dict[str, Any]:
             return {"raw_base64": base64.b64encode(record).decode("ascii")}
     if isinstance(record, str):
         return {"raw": record}
-    name = "document" if isinstance(record, Document) else "record"
-    value = asdict(record) if isinstance(record, Document) else dict(record)  # type: ignore[call-overload]
+    name, value = "record", record
+    if isinstance(record, Document):
+        about = record.metadata
+        about = dict(about) if isinstance(about, Mapping) else about
+        name, value = "document", {"text": record.text, "id": record.id, "metadata": about}
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError):
@@ -143,7 +146,7 @@ class Entry:
         if "record" in value:
             return Record(self.line, value["record"])
         if "raw" in value:
-            return parse_json(self.line, value["raw"].encode())
+            return parse_json(self.line, value["raw"].encode("utf-8", "surrogatepass"))
         if "raw_base64" in value:
             return parse_json(self.line, base64.b64decode(value["raw_base64"]))
         return Unreadable(self.line, value["reason"], id=value["id"])

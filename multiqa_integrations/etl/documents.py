@@ -53,7 +53,9 @@ class Fields:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
                 raise ConfigurationError(f"the {name} field is {value!r}, expected a name.")
-        if isinstance(self.metadata, str):
+        if isinstance(self.metadata, str) or not all(
+            isinstance(path, str) and path for path in self.metadata or ()
+        ):
             raise ConfigurationError(f"metadata is {self.metadata!r}, expected a list of names.")
         for path in self.metadata or ():
             if path.partition(".")[0] in WRITTEN:
@@ -183,12 +185,16 @@ def _title(value: object) -> str:
 
 def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[str, Any]:
     if fields.metadata is None:
-        chosen: dict[str, Any] = {name: one for name, one in value.items() if name not in used}
+        chosen = dict(value)
+        for path in used:
+            chosen = _without(chosen, path)
     else:
         chosen = {}
         for path in fields.metadata:
             found = _get(value, path)
-            if found is not None:
+            if path in value:
+                chosen[path] = found
+            elif found is not None:
                 _set(chosen, path, found)
     for name in WRITTEN:
         if name in chosen:
@@ -209,6 +215,15 @@ def _get(value: Any, path: str) -> Any:
             return None
         value = value.get(name)
     return value
+
+
+def _without(value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Copy an object but for the field that `_get` finds there."""
+    name, _, rest = path.partition(".")
+    if path in value or not rest:
+        return {key: one for key, one in value.items() if key != path}
+    inner = value.get(name)
+    return {**value, name: _without(inner, rest)} if isinstance(inner, Mapping) else dict(value)
 
 
 def _set(target: dict[str, Any], path: str, value: Any) -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ class _File:
                         yield unpacked  # type: ignore[misc]  # reads like any binary file
                 else:
                     yield self._raw
-        except (OSError, EOFError, ValueError) as error:  # ValueError is pyarrow's
+        except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError is pyarrow's
             raise SourceError(
                 f"{self.name} cannot be read on after line {self._line:,} ({error}).",
                 source=self.name,
@@ -111,35 +112,50 @@ class Delimited(_File):
                         return
                     except csv.Error as error:
                         self._line = reader.line_num
+                        if header is None:
+                            raise self._bad_header(f"no CSV ({error})") from error
                         yield Unreadable(self._line, f"this is not CSV: {error}")
                         continue
                     self._line = reader.line_num
-                    if header is None:
+                    if row and header is None:
                         header = self._header(row)
-                    elif row:
+                    elif row and header is not None:
                         yield self._row(header, row)
             finally:
                 text.detach()  # the binary file is closed by who opened it
 
     def _header(self, row: list[str]) -> list[str]:
-        if len(set(row)) != len(row) or "" in row:
-            raise SourceError(
-                f"the header of {self.name} is {row}, expected different names.",
-                source=self.name,
-                line=self._line,
-            )
+        if len(set(row)) != len(row) or not all(row) or not all(map(_is_utf8, row)):
+            raise self._bad_header(str(row))
         return row
+
+    def _bad_header(self, found: str) -> SourceError:
+        return SourceError(
+            f"the header of {self.name} is {found}, expected different names in UTF-8.",
+            source=self.name,
+            line=self._line,
+        )
 
     def _row(self, header: list[str], row: list[str]) -> Item:
         fields = dict(zip(header, row, strict=False))
+        reason = None
         if len(row) != len(header):
             reason = f"it has {len(row)} fields, the header has {len(header)}"
-            return Unreadable(self._line, reason, self._delimiter.join(row))
-        for name, value in fields.items():
-            if not value.isascii() and any("\udc80" <= c <= "\udcff" for c in value):
-                raw = self._delimiter.join(row).encode("utf-8", "surrogateescape")
-                return Unreadable(self._line, f"{name!r} is not UTF-8", raw)
+        elif bad := [name for name, value in fields.items() if not _is_utf8(value)]:
+            reason = f"{bad[0]!r} is not UTF-8"
+        if reason is not None:
+            raw = self._delimiter.join(row).encode("utf-8", "surrogateescape")
+            return Unreadable(self._line, reason, raw)
         return Record(self._line, {name: value for name, value in fields.items() if value})
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell whether a text was decoded without lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class ArrowFile(_File):

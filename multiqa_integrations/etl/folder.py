@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from multiqa_integrations._optional import require
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.sources import Item, Record, Unreadable
+from multiqa_integrations.texts import repair_surrogates
 
 _LINES = ("br", "li", "tr", "dt", "dd")
 _BLOCKS = [
@@ -71,7 +74,7 @@ class Folder:
 
 
 def _record(number: int, path: Path, content: bytes) -> Item:
-    name = path.as_posix()
+    name = repair_surrogates(path.as_posix())  # of names that are not UTF-8
     if path.suffix.lower() in (".html", ".htm"):
         return _html(number, name, content)
     try:
@@ -84,15 +87,28 @@ def _record(number: int, path: Path, content: bytes) -> Item:
 
 def _html(number: int, name: str, content: bytes) -> Item:
     from bs4 import BeautifulSoup
+    from bs4.dammit import EncodingDetector
+    from bs4.element import PreformattedString
 
-    page = BeautifulSoup(content, "html.parser")
-    if page.contains_replacement_characters:
-        return Unreadable(number, f"the encoding of {name} is not what it says", id=name)
-    title = page.title.get_text(" ", strip=True) if page.title else None
+    # Beautiful Soup would guess, and differently by what else is installed.
+    content, marked = EncodingDetector.strip_byte_order_mark(content)
+    declared = marked or EncodingDetector.find_declared_encoding(content, is_html=True) or "utf-8"
+    try:
+        codec = codecs.lookup(declared).name
+        # What browsers read where a page says Latin 1 (the Encoding Standard of the WHATWG).
+        markup = content.decode("cp1252" if codec in ("ascii", "iso8859-1") else codec)
+    except (LookupError, UnicodeDecodeError):
+        return Unreadable(number, f"{name} is not in {declared}, as it says or by default", id=name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "looks like a URL", "looks like XML": it is a page here
+        page = BeautifulSoup(markup, "html.parser")
+    title = " ".join(page.title.get_text().split()) if page.title else ""
     for unseen in page(["script", "style", "template", "noscript", "title"]):
         unseen.decompose()
     for words in page.find_all(string=True):
-        if words.find_parent("pre") is None:
+        if isinstance(words, PreformattedString):  # comments, the document type, …
+            words.extract()
+        elif words.find_parent("pre") is None:
             words.replace_with(re.sub(r"\s+", " ", words))
     for block in page.find_all(_BLOCKS):
         block.append("\n" if block.name in _LINES else "\n\n")

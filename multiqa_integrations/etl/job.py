@@ -30,7 +30,7 @@ from multiqa_integrations.qdrant.schema import (
     filled_sparse_vector,
 )
 from multiqa_integrations.qdrant.store import Store, open_store
-from multiqa_integrations.types import Encoder
+from multiqa_integrations.types import Document, Encoder
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -168,6 +168,11 @@ class Job:
             raise ConfigurationError(
                 f"chunk_tokens is {self.chunk_tokens}, expected 16 to {limit} word pieces."
             )
+        if not 0 <= 2 * self.overlap < self.chunk_tokens:
+            raise ConfigurationError(
+                f"overlap is {self.overlap}, expected 0 or more and under half of chunk_tokens "
+                f"({self.chunk_tokens})."
+            )
         for name, least in (("max_characters", 1), ("limit", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
@@ -259,7 +264,7 @@ class Job:
                     seen.add(error.id, item.line)  # what is stored of it stays
             if found is not None:
                 window.append(found)
-                characters += len(found.text) if isinstance(found, SourceDocument) else 0
+                characters += _characters(item)
             if len(window) >= _WINDOW_RECORDS or characters >= _WINDOW_CHARACTERS:
                 return
 
@@ -302,6 +307,16 @@ class Job:
         same = all(one.metadata_hash == about for one in chunks)
         kind = Kind.UNCHANGED if same else Kind.METADATA
         return Decision(kind, document, texts, about, chunks, stale, texts)
+
+
+def _characters(item: Item) -> int:
+    """Tell about how much memory a record takes; one that is rejected is kept for a while too."""
+    if isinstance(item, Unreadable):
+        return len(item.raw or "")
+    value = item.value
+    if isinstance(value, Document):
+        return len(value.text) if isinstance(value.text, str) else 0
+    return sum(len(one) for one in value.values() if isinstance(one, str))
 
 
 def _with_known(rejection: Rejection, stored: Mapping[str, list[StoredChunk]]) -> Rejection:

@@ -101,7 +101,11 @@ class Lease:
         _held.discard(self._run)
         if isinstance(error, LeaseError) or not self.kept:
             return
-        self._job.store.annotate(self._job.collection, self._key, None)
+        store, collection = self._job.store, self._job.collection
+        state = store.state(collection)
+        found = None if state is None else state.annotations.get(self._key)
+        if isinstance(found, dict) and found.get("run") == self._run:  # else another run's
+            store.annotate(collection, self._key, None)
 
     def _read(self) -> dict[str, Any] | None:
         store, collection = self._job.store, self._job.collection

@@ -26,8 +26,9 @@ from multiqa_integrations.etl.sync import Run
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# They are in the file.
-_OF_THE_FILE = ("source_name", "fields", "chunk_tokens", "overlap", "format", "glob", "limit")
+# They are in the file; or would leave out entries, which then would be gone.
+_OF_THE_FILE = ("source_name", "fields", "chunk_tokens", "overlap", "format", "glob")
+_OF_PARTS = ("shard", "limit")
 
 
 def replay(
@@ -62,6 +63,9 @@ def replay(
     for name in _OF_THE_FILE:
         if options.get(name) is not None:
             raise ConfigurationError(f"replay does not go with {name}: it is in the file.")
+    for name in _OF_PARTS:
+        if options.get(name) is not None:
+            raise ConfigurationError(f"replay does not go with {name}: it takes up all entries.")
     file = Path(dead_letter)
     entries = read_entries(file)
     report = ReplayReport(entries=len(entries))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 from uuid import UUID
+
+import numpy as np
 
 from multiqa_integrations._optional import require
 from multiqa_integrations.errors import ConfigurationError, SourceError
@@ -100,6 +102,10 @@ def open_source(source: object, *, format: Format | None = None, glob: str | Non
         >>> [record.value["id"] for record in open_source([{"id": "a"}, {"id": "b"}])]
         ['a', 'b']
     """
+    if format is not None and format not in get_args(Format):
+        raise ConfigurationError(
+            f"format is {format!r}, expected one of {', '.join(get_args(Format))}."
+        )
     if isinstance(source, str | os.PathLike):
         return _open_path(os.fspath(source), format, glob)
     for name, value in (("format", format), ("glob", glob)):
@@ -185,7 +191,7 @@ class Items:
     def __init__(self, items: Iterable[Any], name: str) -> None:
         """Take an iterable; it is iterated over once a job."""
         self.name = name
-        self.total = len(items) if isinstance(items, Sequence) else _length(items)
+        self.total = _length(items)
         self._items = items
         self._read = 0
 
@@ -213,17 +219,26 @@ class Table:
 
     def __iter__(self) -> Iterator[Item]:
         """Read it from its beginning."""
+        self._read = 0
+        try:
+            for batch in self._batches():
+                for item in rows(batch, self._read):
+                    self._read += 1
+                    yield item
+        except (OSError, TypeError, ValueError) as error:  # what Arrow raises
+            raise SourceError(
+                f"{self.name} cannot be read on after row {self._read:,} ({error}).",
+                source=self.name,
+                line=self._read,
+            ) from error
+
+    def _batches(self) -> Iterable[Any]:
         import pyarrow as pa
 
         if type(self._table).__module__.startswith("pandas"):
-            stream = pa.Table.from_pandas(self._table, preserve_index=False).to_reader(ARROW_ROWS)
-        else:
-            stream = pa.RecordBatchReader.from_stream(self._table)
-        self._read = 0
-        for batch in stream:
-            for item in rows(batch, self._read):
-                self._read += 1
-                yield item
+            table = pa.Table.from_pandas(self._table, preserve_index=False)
+            return table.to_batches(ARROW_ROWS)  # type: ignore[no-any-return]
+        return pa.RecordBatchReader.from_stream(self._table)  # type: ignore[no-any-return]
 
     def fraction(self) -> float | None:
         """Tell how much of it has been read."""
@@ -246,6 +261,8 @@ def plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal | UUID):
         return str(value)
+    if isinstance(value, np.generic):  # a float64 is a float, but not an int64 an int
+        return value.item()
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -158,8 +158,9 @@ class Run:
                 refused = self._prune(ledger, *prune) if report.ended else None
                 if not report.ended:
                     report.pruning = "left out"
-            self._tell("optimizing")
-            job.store.optimize(job.collection, minimum=_OPTIMIZE_AT)
+            if not job.stop.is_set():
+                self._tell("optimizing")
+                job.store.optimize(job.collection, minimum=_OPTIMIZE_AT)
         report.seconds = time.monotonic() - self._began
         if reason is not None:
             report.note = reason

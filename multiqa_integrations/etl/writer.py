@@ -120,8 +120,8 @@ class Writer:
         texts = [passage.text for _, passages in batch for passage in passages]
         vectors = np.empty((len(texts), self._job.encoder.dimension), np.float32)
         for start in range(0, len(texts), _BATCH):
-            if start and self._job.stop.is_set():
-                return  # a very long document, of which nothing has been written
+            if self._job.stop.is_set():
+                return  # nothing of this batch has been written
             part = texts[start : start + _BATCH]
             vectors[start : start + len(part)] = self._job.encoder.encode_document(part)
         self._settle()

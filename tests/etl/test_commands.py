@@ -1,0 +1,227 @@
+"""The commands of jobs as a person runs them: each in a process, with a real model."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.qdrant import Collection, open_store
+from multiqa_integrations.testing import FakeEncoder
+
+ROWS = [
+    {"id": 1, "text": "The red button stops it.", "lang": "en"},
+    {"id": 2, "text": "Oil the chain once a year.", "lang": "en"},
+    {"id": 3, "text": "Keep children away from the chain."},
+]
+BROKEN = {**ROWS[2], "text": None}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "multiqa_integrations", *map(str, arguments)]
+
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def multiqa(sibling: Path, tmp_path: Path) -> Any:
+    """Run a command on the collection "manual" of an embedded store, in an empty directory."""
+
+    def run(*arguments: str | Path, stdin: str = "", model: Path = sibling) -> Any:
+        return subprocess.run(
+            command(*arguments, "-c", "manual", "--path", tmp_path / "store", "-m", model),
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=240,
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            check=False,
+        )
+
+    return run
+
+
+def lines(rows: Sequence[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def report_of(result: Any, status: int) -> dict[str, Any]:
+    """The report on standard output, where nothing else is."""
+    assert result.returncode == status, result.stderr
+    assert "Traceback" not in result.stderr
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
+
+
+def test_from_plan_to_replay(multiqa: Any, tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text(lines([*ROWS[:2], BROKEN]), encoding="utf-8")
+    letters = tmp_path / "manual.dead-letters.jsonl"
+
+    plan = report_of(multiqa("plan", source, "--limit", "1", "--json"), 0)
+    assert (plan["records"], plan["added"], plan["passages"]) == (1, 1, 1)
+    assert plan["estimated_seconds"] > 0
+    with open_store(path=tmp_path / "store") as store:
+        assert store.collections() == []
+
+    result = multiqa("sync", source)
+    assert result.returncode == 3
+    for expected in ("manual: 3 records", "2 added and changed documents, 2 passages", "1 rejected",
+                     "line 3: its text ('text') is missing", str(letters.name)):  # fmt: skip
+        assert expected in result.stdout
+
+    verify = multiqa("verify", source)
+    assert verify.returncode == 3
+    assert "manual differs from its source: 3 records, 2 equal" in verify.stdout
+
+    result = multiqa("replay", letters)
+    assert result.returncode == 3
+    assert "1 left in" in result.stdout
+
+    letter = json.loads(letters.read_text(encoding="utf-8"))
+    letter["record"] = ROWS[2]
+    letters.write_text(json.dumps(letter) + "\n", encoding="utf-8")
+    assert report_of(multiqa("replay", letters, "--json"), 0) == {
+        "entries": 1,
+        "stored": 1,
+        "outdated": 0,
+        "left": 0,
+    }
+    assert not letters.exists()
+
+    again = report_of(multiqa("sync", "-", "--json", stdin=lines(ROWS)), 0)
+    assert (again["unchanged"], again["encoded"]) == (3, 0)
+    source.write_text(lines(ROWS), encoding="utf-8")
+    assert report_of(multiqa("verify", source, "--json"), 0)["equal"] == 3
+
+
+def test_prune(multiqa: Any, tmp_path: Path) -> None:
+    parts = [
+        report_of(multiqa("sync", "-", "--shard", f"{part}/2", "--json", stdin=lines(ROWS)), 0)
+        for part in (0, 1)
+    ]
+    assert sum(part["added"] for part in parts) == 3
+    less = lines(ROWS[:1])
+    result = multiqa("plan", "-", "--prune", stdin=less)
+    assert result.returncode == 4
+    assert "--prune would be refused: 2 of 3 documents" in result.stdout
+
+    result = multiqa("sync", "-", "--prune", "--json", stdin=less)
+    report = report_of(result, 4)
+    assert (report["pruning"], report["deleted"]) == ("refused", 0)
+    assert "--max-delete-share" in result.stderr
+
+    result = multiqa("sync", "-", "--prune", "--max-delete-share", "0.7", stdin=less)
+    assert result.returncode == 0
+    assert "2 deleted, for the source no longer has them" in result.stdout
+
+    result = multiqa("sync", "-", "--prune", stdin="")
+    assert result.returncode == 4
+    assert "--allow-empty" in result.stderr
+    with open_store(path=tmp_path / "store") as store:
+        assert store.count("manual") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.jsonl"], "no file or folder 'none.jsonl'"),
+        (["s3://bucket/rows.jsonl"], "Fetch it first"),
+        (["-", "--format", "xml"], "format is 'xml'"),
+        (["-", "--shard", "3"], "--shard is '3'"),
+        (["-", "--shard", "0/2", "--prune"], "prune does not go with shard"),
+        (["-", "--limit", "2", "--prune"], "prune does not go with limit"),
+        (["-", "--on-error", "ignore"], "on_error is 'ignore'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(multiqa: Any, tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = multiqa("sync", *arguments, stdin=lines(ROWS))
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+    with open_store(path=tmp_path / "store") as store:
+        assert store.collections() == []
+
+
+def test_a_source_that_breaks_off(multiqa: Any, tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv.gz"
+    text = "id,text\n" + "".join(f"{number},number {number * 7919}\n" for number in range(3_000))
+    source.write_bytes(gzip.compress(text.encode())[:600])
+    result = multiqa("sync", source, "--prune", "--json")
+    report = report_of(result, 3)
+    assert not report["ended"]
+    assert report["pruning"] == "left out"
+    assert report["added"] == report["records"] > 50
+    assert "run it again" in result.stderr
+
+
+def test_another_model_has_filled_the_collection(multiqa: Any, tmp_path: Path) -> None:
+    Collection.open("manual", encoder=FakeEncoder(), path=tmp_path / "store").close()
+    result = multiqa("sync", "-", stdin=lines(ROWS))
+    assert result.returncode == 4
+    assert "fingerprint" in result.stderr
+
+
+def test_store_or_model_not_available(
+    multiqa: Any, encoder: MultiQAEncoder, tmp_path: Path
+) -> None:
+    with Collection.open("manual", encoder=encoder, path=tmp_path / "store"):
+        result = multiqa("sync", "-", stdin=lines(ROWS))
+        assert result.returncode == 5
+        assert "process" in result.stderr
+    result = multiqa("sync", "-", stdin=lines(ROWS), model=tmp_path / "none")
+    assert result.returncode == 5
+    assert str(tmp_path / "none") in result.stderr
+
+
+def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
+    while not file.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
+    multiqa: Any, sibling: Path, tmp_path: Path
+) -> None:
+    rows = [{"id": number, "text": f"Number {number} is a number."} for number in range(1_400)]
+    where = ("-c", "manual", "--path", tmp_path / "store", "-m", sibling)
+    letters = tmp_path / "letters.jsonl"
+    with subprocess.Popen(
+        command("sync", "-", *where, "--dead-letter", letters, "--json"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdin is not None
+        # The rejected record tells that the work has begun; the source has no end yet.
+        process.stdin.write(lines([{"id": "bad"}, *rows]))
+        process.stdin.flush()
+        wait_for(letters, process)
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 143, errors
+    assert "finishing the batch in hand" in errors
+    report = json.loads(output)
+    assert not report["ended"]
+    assert "stopped" in report["note"]
+
+    after = report_of(multiqa("sync", "-", "--json", stdin=lines(rows)), 0)
+    assert after["unchanged"] == report["added"]
+    assert after["added"] == 1_400 - report["added"]
+    assert report_of(multiqa("verify", "-", "--json", stdin=lines(rows)), 0)["equal"] == 1_400
