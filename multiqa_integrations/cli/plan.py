@@ -91,7 +91,7 @@ def plan(
                     f"{report.tokens_per_second:,.0f} word pieces/s"
                 )
             if report.note:
-                typer.echo(f"--prune would be refused: {report.note}")
+                typer.echo(f"--prune would delete nothing: {report.note}")
         if report.pruning == "refused":
             raise typer.Exit(jobs.REFUSED)
 

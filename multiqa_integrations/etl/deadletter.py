@@ -159,6 +159,7 @@ def read_entries(file: Path) -> list[Entry]:
         SourceError: It cannot be read, or is something else.
     """
     entries = []
+    number = 0
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
@@ -167,7 +168,6 @@ def read_entries(file: Path) -> list[Entry]:
     except OSError as error:
         raise SourceError(f"{file} cannot be read ({error}).", source=str(file)) from error
     except (ValueError, KeyError, TypeError) as error:
-        number = len(entries) + 1
         raise SourceError(
             f"line {number} of {file} is no dead letter ({error!r}). Give a file that sync wrote.",
             source=str(file),

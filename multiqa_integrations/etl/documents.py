@@ -185,9 +185,10 @@ def _title(value: object) -> str:
 
 def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[str, Any]:
     if fields.metadata is None:
-        chosen = dict(value)
+        chosen = {name: one for name, one in value.items() if name not in used}
         for path in used:
-            chosen = _without(chosen, path)
+            if "." in path and path not in value:
+                chosen = _without(chosen, path)
     else:
         chosen = {}
         for path in fields.metadata:

@@ -54,7 +54,7 @@ class _File:
             raise SourceError(
                 f"{self.name} cannot be read on after line {self._line:,} ({error}).",
                 source=self.name,
-                line=self._line,
+                line=self._line or None,
             ) from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -184,6 +185,11 @@ class Job:
                     f"shard is {part}/{parts}, expected 0/{parts} to {parts - 1}/{parts}."
                 )
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The encoder's, looked up once: it makes sure each time that the file is the same."""
+        return self.encoder.fingerprint
+
     @property
     def schema(self) -> CollectionSchema:
         """What the collection must be."""
@@ -193,7 +199,7 @@ class Job:
 
             sparse = sparse_name(sparse)
         return CollectionSchema(
-            fingerprint=self.encoder.fingerprint,
+            fingerprint=self.fingerprint,
             model=getattr(getattr(self.encoder, "spec", None), "name", None),
             size=self.encoder.dimension,
             vector_name=self.vector_name,
@@ -295,7 +301,7 @@ class Job:
         fitting = {
             one.chunk: one
             for one in stored
-            if one.hash == texts and one.fingerprint == self.encoder.fingerprint
+            if one.hash == texts and one.fingerprint == self.fingerprint
         }
         points = {one.point for one in fitting.values()}
         stale = [one.point for one in stored if one.point not in points]

@@ -16,11 +16,12 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any
 
-from multiqa_integrations.errors import LeaseError
+from multiqa_integrations.errors import LeaseError, StoreError
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.qdrant.patience import patiently
 
@@ -102,10 +103,11 @@ class Lease:
         if isinstance(error, LeaseError) or not self.kept:
             return
         store, collection = self._job.store, self._job.collection
-        state = store.state(collection)
-        found = None if state is None else state.annotations.get(self._key)
-        if isinstance(found, dict) and found.get("run") == self._run:  # else another run's
-            store.annotate(collection, self._key, None)
+        with suppress(StoreError):  # a store that has gone: the lease ends by itself
+            state = store.state(collection)
+            found = None if state is None else state.annotations.get(self._key)
+            if isinstance(found, dict) and found.get("run") == self._run:  # else another run's
+                store.annotate(collection, self._key, None)
 
     def _read(self) -> dict[str, Any] | None:
         store, collection = self._job.store, self._job.collection

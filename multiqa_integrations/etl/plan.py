@@ -85,7 +85,7 @@ def plan(
                 max_delete_share=max_delete_share,
                 allow_empty=allow_empty,
             )
-            report.pruning = "done" if refused is None else "refused"
+            report.pruning = "done" if refused is None else pruning.outcome(unknown)
             report.note = refused or ""
         if sample:
             report.tokens_per_second = _speed(job, sample)

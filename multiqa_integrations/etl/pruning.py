@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.ledger import Ledger, Seen, stored_chunk
@@ -30,6 +32,11 @@ def note_gone(ledger: Ledger, seen: Seen) -> None:
     for page in ledger.everything():
         chunks = [stored_chunk(point) for point in page]
         seen.note_gone(chunk for chunk in chunks if chunk.document not in seen)
+
+
+def outcome(unknown: int) -> Literal["refused", "left out"]:
+    """Tell whether an objection is a refusal, or has its cause in records that were rejected."""
+    return "left out" if unknown else "refused"
 
 
 def objection(

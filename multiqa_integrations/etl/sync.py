@@ -155,7 +155,7 @@ class Run:
             reason = self._store(ledger, sparse, lease)
             report.ended = reason is None
             if prune is not None:
-                refused = self._prune(ledger, *prune) if report.ended else None
+                refused = self._prune(ledger, lease, *prune) if report.ended else None
                 if not report.ended:
                     report.pruning = "left out"
             if not job.stop.is_set():
@@ -179,7 +179,14 @@ class Run:
         """Store what the source has; returns why it was not all of it."""
         job = self._job
         with Uploader(job.store, job.collection) as uploader:
-            writer = Writer(job, uploader, sparse, written=self._written, refused=self._refused)
+            writer = Writer(
+                job,
+                uploader,
+                sparse,
+                written=self._written,
+                refused=self._refused,
+                renew=lease.renew,
+            )
             reason: str | None = None
             try:
                 for window in job.windows(ledger, self._seen):
@@ -209,13 +216,16 @@ class Run:
             return "it was stopped"
         if self.report.rejected > self._most_rejected:
             last = self.report.rejections[-1]
+            allowed = f"{self._most_rejected:,} are allowed" if self._most_rejected else "none is"
             return (
-                f"{self.report.rejected:,} records were rejected, more than max_errors allows; "
-                f"the last is line {last.line:,}: {last.reason}"
+                f"{self.report.rejected:,} records were rejected, of which {allowed}; the last is "
+                f"line {last.line:,}: {last.reason}"
             )
         return None
 
-    def _prune(self, ledger: Ledger, max_delete_share: float, allow_empty: bool) -> str | None:
+    def _prune(
+        self, ledger: Ledger, lease: Lease, max_delete_share: float, allow_empty: bool
+    ) -> str | None:
         """Delete what the source has not had; returns why not."""
         report = self.report
         self._tell("pruning")
@@ -230,12 +240,13 @@ class Run:
             allow_empty=allow_empty,
         )
         if refused is not None:
-            report.pruning = "left out" if self._unknown and report.records else "refused"
+            report.pruning = pruning.outcome(self._unknown)
             return refused
         for points in self._seen.gone_points():
             if self._job.stop.is_set():
                 report.pruning = "left out"
                 return "it was stopped while it deleted"
+            lease.renew()
             delete(self._job, points)
         report.deleted = gone
         report.pruning = "done"

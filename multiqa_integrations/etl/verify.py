@@ -87,7 +87,7 @@ def verify(
                 if chunk.document not in seen and chunk.document not in extra:
                     extra.add(chunk.document)
                     report.find("extra", chunk.document)
-                if chunk.fingerprint != job.encoder.fingerprint:
+                if chunk.fingerprint != job.fingerprint:
                     report.find("foreign", str(point.id))
                 vector = point.vectors.get(job.vector_name)
                 if (

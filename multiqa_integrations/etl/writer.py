@@ -67,6 +67,7 @@ class Writer:
         *,
         written: Callable[[Written], None],
         refused: Callable[[Decision, str], None],
+        renew: Callable[[], None],
     ) -> None:
         """Begin.
 
@@ -76,9 +77,10 @@ class Writer:
             sparse_vector: The sparse vector that passages get.
             written: Told of each document that is done.
             refused: Told of each that could not be written, and why.
+            renew: Called between batches, which may take minutes in a long document.
         """
         self._job, self._uploader, self._sparse = job, uploader, sparse_vector
-        self._written, self._refused = written, refused
+        self._written, self._refused, self._renew = written, refused, renew
         self._waiting: list[tuple[Decision, list[Passage]]] = []
         self._passages = 0
         self._sent: list[_Sent] = []
@@ -122,6 +124,7 @@ class Writer:
         for start in range(0, len(texts), _BATCH):
             if self._job.stop.is_set():
                 return  # nothing of this batch has been written
+            self._renew()
             part = texts[start : start + _BATCH]
             vectors[start : start + len(part)] = self._job.encoder.encode_document(part)
         self._settle()
@@ -206,7 +209,7 @@ class Writer:
                 _LAYOUT.content_key: passage.text,
                 _LAYOUT.metadata_key: {**document.metadata, **place},
                 RESERVED_KEY: {
-                    "fingerprint": job.encoder.fingerprint,
+                    "fingerprint": job.fingerprint,
                     "source": job.source_name,
                     "document": document.id,
                     "chunk": number,
