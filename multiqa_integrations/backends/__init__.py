@@ -12,7 +12,11 @@ from pathlib import Path
 
 from multiqa_integrations._optional import is_installed, require
 from multiqa_integrations.backends.base import Backend, BackendName, DType
-from multiqa_integrations.backends.cpu import has_native_bfloat16, has_native_int8
+from multiqa_integrations.backends.cpu import (
+    has_native_bfloat16,
+    has_native_int8,
+    has_wide_vectors,
+)
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.errors import ConfigurationError, PerformanceWarning
 
@@ -55,7 +59,10 @@ class Compute:
     @property
     def batch_tokens(self) -> int:
         """A good size of a batch, in word pieces with padding."""
-        return 2048 if self.device == "cpu" else 65_536
+        if self.device != "cpu":
+            return 65_536
+        # Larger ones fall out of the caches of cores whose products are no faster than that.
+        return 2048 if has_wide_vectors() else 512
 
     @property
     def batch_texts(self) -> int:

@@ -28,6 +28,11 @@ def has_native_bfloat16() -> bool:
     return bool(cpu_features() & _NATIVE_BFLOAT16)
 
 
+def has_wide_vectors() -> bool:
+    """Tell whether the processor computes with vectors of 512 bits."""
+    return "avx512f" in cpu_features()
+
+
 def has_native_int8() -> bool:
     """Tell whether the processor has 8-bit dot products (VNNI or AMX)."""
     return bool(cpu_features() & _NATIVE_INT8)
