@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loopback_qdrant import LoopbackQdrant
 
 pytest.importorskip("typer")
 
@@ -202,11 +203,14 @@ def test_concurrent_queries_get_the_vectors_of_one_after_another(small: Settings
 
 @pytest.mark.usefixtures("without_peers")
 def test_ingest_stores_every_chunk(small: Settings) -> None:
-    (table,) = measure("ingest", small).tables
+    server = LoopbackQdrant().start()
+    (table,) = measure("ingest", replace(small, url=server.url)).tables
     # Five texts, the last of which is cut into chunks of 250 word pieces.
     edge, local = row(table, "multiqa, Edge"), row(table, "multiqa, client local mode")
-    assert edge["points"] == local["points"] > 5
-    assert table.rows[2].note == "not installed (torch)"
+    assert edge["points"] == local["points"] == row(table, ingest_job.SERVER)["points"] > 5
+    assert table.rows[3].note == "not installed (torch)"
+    assert server.client.get_collections().collections == []  # it was dropped
+    server.stop()
 
 
 # LlamaIndex asks for payload indexes, which the client's local mode does not have.

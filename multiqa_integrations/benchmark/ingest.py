@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from multiqa_integrations.benchmark.ingest_job import INGESTERS
+from multiqa_integrations.benchmark.ingest_job import INGESTERS, SERVER
 from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
 from multiqa_integrations.benchmark.session import Session
 from multiqa_integrations.benchmark.texts import mixed_lengths
@@ -19,7 +19,10 @@ def ingest(session: Session) -> Iterator[Table]:
     settings = session.settings
     texts = mixed_lengths(settings.texts, settings.text_field, settings.samples)
     tokens = int(WordPieceTokenizer(session.checkpoint.tokenizer_file).count(texts).sum())
-    results, absent = session.in_turn("ingest", INGESTERS, texts=session.write("ingest", texts))
+    names = [name for name in INGESTERS if name != SERVER or settings.url is not None]
+    results, absent = session.in_turn(
+        "ingest", names, texts=session.write("ingest", texts), url=settings.url
+    )
     seconds = {name: [run["seconds"] for run in runs] for name, runs in results.items()}
     rows = [
         Row(
@@ -36,11 +39,11 @@ def ingest(session: Session) -> Iterator[Table]:
         )
         if (runs := results.get(name))
         else Row(name, note=absent[name])
-        for name in INGESTERS
+        for name in names
     ]
     yield Table(
         "ingest",
-        f"{len(texts):,} documents, {tokens:,} tokens, into an empty collection on disk",
+        f"{len(texts):,} documents, {tokens:,} tokens, into an empty collection",
         [Column("documents/s", 1), Column("tokens/s"), _RATIO, Column("points"), Column("peak MB")],
         rows,
         [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,17 +17,23 @@ from typing import Any, TypeAlias
 from multiqa_integrations.benchmark import contestants, peers
 from multiqa_integrations.benchmark.memory import peak_memory
 
+SERVER = "multiqa, server"
+"""The contestant that takes part where there is a server."""
+
 _NAME = "bench"
 
 Ingest: TypeAlias = Callable[[list[str]], int]
 """Stores texts; returns how many points the collection has then."""
 
 
-def ingest(*, contestant: str, model: str, limit_tokens: int, texts: str) -> dict[str, Any]:
-    """Store the texts of a JSON file in an empty collection on this disk."""
+def ingest(
+    *, contestant: str, model: str, limit_tokens: int, texts: str, url: str | None
+) -> dict[str, Any]:
+    """Store the texts of a JSON file in an empty collection, on this disk or on a server."""
     documents: list[str] = json.loads(Path(texts).read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="multiqa-bench-") as folder:
-        store = INGESTERS[contestant](model, limit_tokens, folder)
+        place = url if contestant == SERVER and url is not None else folder
+        store = INGESTERS[contestant](model, limit_tokens, place)
         begin = time.perf_counter()
         points = store(documents)
         seconds = time.perf_counter() - begin
@@ -45,7 +52,25 @@ def into_local_mode(model: str, limit_tokens: int, folder: str) -> Ingest:
     return _sync_to({"client": QdrantClient(path=folder)}, model, limit_tokens)
 
 
-def _sync_to(place: dict[str, Any], model: str, limit_tokens: int) -> Ingest:
+def into_server(model: str, limit_tokens: int, url: str) -> Ingest:
+    """Do the same on a server, into a collection that is dropped afterwards."""
+    from multiqa_integrations.qdrant import open_store
+
+    name = f"bench-{uuid.uuid4().hex[:12]}"
+    opened = open_store(url=url)
+    sync_to = _sync_to({"store": opened}, model, limit_tokens, name)
+
+    def store(texts: list[str]) -> int:
+        with opened:
+            try:
+                return sync_to(texts)
+            finally:
+                opened.drop(name)
+
+    return store
+
+
+def _sync_to(place: dict[str, Any], model: str, limit_tokens: int, name: str = _NAME) -> Ingest:
     from multiqa_integrations.etl import sync
 
     encoder = contestants.our_encoder("auto", model, limit_tokens)
@@ -53,7 +78,7 @@ def _sync_to(place: dict[str, Any], model: str, limit_tokens: int) -> Ingest:
 
     def store(texts: list[str]) -> int:
         rows = [{"id": number, "text": text} for number, text in enumerate(texts)]
-        return sync(rows, _NAME, encoder=encoder, **place).encoded
+        return sync(rows, name, encoder=encoder, **place).encoded
 
     return store
 
@@ -120,6 +145,7 @@ def with_llama_index(model: str, limit_tokens: int, folder: str) -> Ingest:
 INGESTERS: dict[str, Callable[[str, int, str], Ingest]] = {
     "multiqa, Edge": into_edge,
     "multiqa, client local mode": into_local_mode,
+    SERVER: into_server,
     "LangChain, client local mode": with_langchain,
     "LlamaIndex, client local mode": with_llama_index,
 }

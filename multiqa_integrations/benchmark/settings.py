@@ -33,6 +33,7 @@ class Settings:
         queries: Different queries whose latency is taken.
         queries_each: Queries of each thread.
         huge_bytes: Size of the huge text.
+        url: A server that documents are stored on too; its key is that of QDRANT_API_KEY.
         exports: Where the forms of the weights that some peers read are kept; None for a
             temporary folder.
         pythons: The Python of an environment of peers, or its virtual environment; see
@@ -51,6 +52,7 @@ class Settings:
     queries: int = 200
     queries_each: int = 50
     huge_bytes: int = 10_000_000
+    url: str | None = None
     exports: Path | None = None
     pythons: Mapping[str, Path] = field(default_factory=dict)
 

@@ -59,6 +59,14 @@ def bench(
     queries_each: Annotated[
         int, typer.Option(help="For concurrency: queries that each of them asks.")
     ] = 50,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="For ingest: a Qdrant server to store on too, in a collection that is dropped "
+            "afterwards. Its API key is read from QDRANT_API_KEY.",
+        ),
+    ] = None,
     pythons: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,6 +103,7 @@ def bench(
         texts=texts,
         text_field=text_field,
         vectors=vectors,
+        url=url,
         limit_tokens=limit_tokens,
         samples=samples,
         rounds=rounds,

