@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
-from pydantic import AliasChoices, ConfigDict, Field, field_validator, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.encoder import MultiQAEncoder
@@ -38,6 +38,8 @@ class MultiQAEmbedding(BaseEmbedding):
         >>> Settings.embed_model.model_name
         'sentence-transformers/multi-qa-MiniLM-L6-cos-v1'
     """
+
+    _kept: tuple[dict[str, Any], MultiQAEncoder] | None = PrivateAttr(default=None)
 
     # A cache or a setting may be given later too.
     model_config = ConfigDict(validate_assignment=True)
@@ -102,7 +104,11 @@ class MultiQAEmbedding(BaseEmbedding):
         given = {name: getattr(self, name) for name in _SETTINGS if name in self.model_fields_set}
         if "model_name" in self.model_fields_set:
             given["model"] = self.model_name
-        return MultiQAEncoder(**given)
+        # A model lives as long as an encoder of it: this one has to be kept. It is pickled as its
+        # settings; a copy with other settings gets another.
+        if self._kept is None or self._kept[0] != given:
+            self._kept = given, MultiQAEncoder(**given)
+        return self._kept[1]
 
     @property
     def fingerprint(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from llama_index.core.storage.kvstore import SimpleKVStore
 
-from multiqa_integrations import MULTI_QA, MultiQAEncoder
+from multiqa_integrations import MULTI_QA, MultiQAEncoder, backends
 from multiqa_integrations.errors import ConfigurationError, PerformanceWarning
 from multiqa_integrations.llama_index import MultiQAEmbedding
 
@@ -68,3 +69,24 @@ async def test_a_cache_is_read_by_every_way(sibling: Path) -> None:
 
 def test_configuration_errors_are_value_errors() -> None:
     assert issubclass(ConfigurationError, ValueError)
+
+
+def test_the_model_is_loaded_once(sibling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else holds it here, so that an encoder made for each call would load it each time."""
+    loaded: list[bool] = []
+    load = backends.load
+
+    def counted(*arguments: Any, **options: Any) -> backends.Backend:
+        loaded.append(options["one_batch"])
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(backends, "load", counted)
+    embedding = MultiQAEmbedding(model_name=str(sibling), threads=1)
+    vectors = [embedding.get_query_embedding(text) for text in ("one", "two", "one")]
+    assert vectors[0] == vectors[2] != vectors[1]
+    assert loaded == [True]
+    assert embedding.encoder is embedding.encoder
+    embedding.max_seq_length = 16
+    assert embedding.encoder.max_seq_length == 16
+    assert embedding.model_copy(update={"max_seq_length": 20}).encoder.max_seq_length == 20
+    assert pickle.loads(pickle.dumps(embedding)).encoder.max_seq_length == 16
