@@ -14,8 +14,9 @@ from multiqa_integrations.etl.asynchronous import (
     sync_async,
     verify_async,
 )
+from multiqa_integrations.etl.decisions import Rejection
 from multiqa_integrations.etl.documents import Fields
-from multiqa_integrations.etl.job import JobOptions, Rejection
+from multiqa_integrations.etl.job import JobOptions
 from multiqa_integrations.etl.plan import plan
 from multiqa_integrations.etl.replay import replay
 from multiqa_integrations.etl.reports import (

@@ -23,9 +23,10 @@ from types import TracebackType
 from typing import IO, Any
 
 from multiqa_integrations.errors import SourceError
+from multiqa_integrations.etl.decisions import Rejection
 from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.files import parse_json
-from multiqa_integrations.etl.job import Job, Rejection
+from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.sources import Item, Record, Unreadable
 from multiqa_integrations.types import Document
 

@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
+from multiqa_integrations.etl.decisions import Decision, Kind, Rejection
 from multiqa_integrations.etl.documents import (
     Fields,
     RecordError,
@@ -24,7 +24,6 @@ from multiqa_integrations.etl.documents import (
 )
 from multiqa_integrations.etl.ledger import INDEXES, Ledger, Seen, StoredChunk
 from multiqa_integrations.etl.sources import Format, Item, Source, Unreadable, open_source
-from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
     CollectionState,
@@ -86,57 +85,6 @@ class JobOptions(TypedDict, total=False):
     sparse: bool | str | None
     vector_name: str
     indexes: Mapping[str, Any] | None
-
-
-class Kind(Enum):
-    """What has to be done about a document."""
-
-    NEW = "added"
-    CHANGED = "changed"
-    METADATA = "metadata"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What has to be done about a document of the source.
-
-    Attributes:
-        kind: What.
-        document: The document.
-        hash: Of its title and text.
-        metadata_hash: Of its metadata.
-        stored: Its passages in the collection that are as they should be, but for the metadata.
-        stale: Other points of it, which are to be deleted.
-        known: The hash of what the collection has of it, or None.
-    """
-
-    kind: Kind
-    document: SourceDocument
-    hash: str
-    metadata_hash: str
-    stored: list[StoredChunk] = field(default_factory=list)
-    stale: list[PointId] = field(default_factory=list)
-    known: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A record that cannot be stored.
-
-    Attributes:
-        line: Where it is in the source.
-        id: The document's id, where it has one.
-        reason: Why.
-        record: The record as it was read.
-        known: What the collection has of that document: its hash, or None.
-    """
-
-    line: int
-    id: str | None
-    reason: str
-    record: Any = field(default=None, repr=False)
-    known: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

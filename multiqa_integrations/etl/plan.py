@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from multiqa_integrations.etl import pruning
-from multiqa_integrations.etl.job import Decision, Job, JobOptions, Kind, Rejection, opened
+from multiqa_integrations.etl.decisions import Decision, Kind, Rejection
+from multiqa_integrations.etl.job import Job, JobOptions, opened
 from multiqa_integrations.etl.ledger import Ledger, Seen
 from multiqa_integrations.etl.passages import cut
 from multiqa_integrations.etl.reports import PlanReport, Progress

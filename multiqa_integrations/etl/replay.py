@@ -17,8 +17,9 @@ from multiqa_integrations.etl.deadletter import (
     read_entries,
     write_entries,
 )
+from multiqa_integrations.etl.decisions import Rejection
 from multiqa_integrations.etl.documents import Fields
-from multiqa_integrations.etl.job import Job, JobOptions, Rejection, opened
+from multiqa_integrations.etl.job import Job, JobOptions, opened
 from multiqa_integrations.etl.ledger import Ledger, Seen
 from multiqa_integrations.etl.reports import Progress, ReplayReport
 from multiqa_integrations.etl.sync import Run

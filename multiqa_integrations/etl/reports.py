@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from multiqa_integrations.etl.job import Rejection
+from multiqa_integrations.etl.decisions import Rejection
 
 _SHOWN = 1_000  # rejections that a report holds
 

@@ -16,20 +16,19 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.etl import pruning
 from multiqa_integrations.etl.deadletter import DeadLetters
-from multiqa_integrations.etl.job import Decision, Job, JobOptions, Kind, Rejection, opened
+from multiqa_integrations.etl.decisions import Decision, Kind, Rejection
+from multiqa_integrations.etl.job import Job, JobOptions, opened
 from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger, Seen
 from multiqa_integrations.etl.reports import Progress, SyncReport
 from multiqa_integrations.etl.writer import Writer, Written, delete
+from multiqa_integrations.qdrant.collection import OPTIMIZE_AT
 from multiqa_integrations.qdrant.upload import Uploader
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 OnError: TypeAlias = Literal["continue", "stop"]
-
-# As Collection.add: up to so many new points an embedded collection is as fast without a graph.
-_OPTIMIZE_AT = 20_000
 
 
 def sync(
@@ -160,7 +159,7 @@ class Run:
                     report.pruning = "left out"
             if not job.stop.is_set():
                 self._tell("optimizing")
-                job.store.optimize(job.collection, minimum=_OPTIMIZE_AT)
+                job.store.optimize(job.collection, minimum=OPTIMIZE_AT)
         report.seconds = time.monotonic() - self._began
         if reason is not None:
             report.note = reason

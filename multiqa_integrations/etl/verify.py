@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.etl.job import JobOptions, Kind, Rejection, opened
+from multiqa_integrations.etl.decisions import Kind, Rejection
+from multiqa_integrations.etl.job import JobOptions, opened
 from multiqa_integrations.etl.ledger import Ledger, Seen, stored_chunk
 from multiqa_integrations.etl.reports import Progress, VerifyReport
 from multiqa_integrations.qdrant.points import SparseVector

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.etl.job import Decision, Job, Kind
+from multiqa_integrations.etl.decisions import Decision, Kind
+from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.ledger import chunk_id
 from multiqa_integrations.etl.passages import Passage, cut
 from multiqa_integrations.qdrant import sparse as bm25
