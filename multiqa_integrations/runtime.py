@@ -110,6 +110,8 @@ class Runtime:
                 backend = self._backends.get(one_batch)
                 if backend is None:
                     checkpoint, compute = self.checkpoint, self.compute
+                    if not self._backends:  # once a model, not for each way to run it
+                        backends.warn_of_slowness(compute)
                     with _loading:
                         backend = self._backends[one_batch] = backends.load(
                             checkpoint,

@@ -208,7 +208,7 @@ def test_ingest_stores_every_chunk(small: Settings) -> None:
     # Five texts, the last of which is cut into chunks of 250 word pieces.
     edge, local = row(table, "multiqa, Edge"), row(table, "multiqa, client local mode")
     assert edge["points"] == local["points"] == row(table, ingest_job.SERVER)["points"] > 5
-    assert table.rows[3].note == "not installed (torch)"
+    assert table.rows[3].note.startswith("not installed (")
     assert server.client.get_collections().collections == []  # it was dropped
     server.stop()
 

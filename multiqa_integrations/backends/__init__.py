@@ -29,6 +29,7 @@ __all__ = [
     "choose",
     "load",
     "note_fork",
+    "warn_of_slowness",
 ]
 
 _DTYPES: dict[str, tuple[str, ...]] = {
@@ -172,6 +173,11 @@ def load(
         )
     from multiqa_integrations.backends.openvino import OpenVINOBackend
 
+    return OpenVINOBackend(checkpoint, compute.dtype, threads=threads, one_batch=one_batch)
+
+
+def warn_of_slowness(compute: Compute) -> None:
+    """Warn of a setting that is honoured, but makes nothing faster on this machine."""
     if compute.dtype == "int8" and not has_native_int8():
         warnings.warn(
             "dtype='int8' on a processor without 8-bit dot products (VNNI): the weights are "
@@ -179,7 +185,6 @@ def load(
             PerformanceWarning,
             stacklevel=2,
         )
-    return OpenVINOBackend(checkpoint, compute.dtype, threads=threads, one_batch=one_batch)
 
 
 def note_fork() -> None:

@@ -116,7 +116,7 @@ def test_prune(multiqa: Any, tmp_path: Path) -> None:
     less = lines(ROWS[:1])
     result = multiqa("plan", "-", "--prune", stdin=less)
     assert result.returncode == 4
-    assert "--prune would be refused: 2 of 3 documents" in result.stdout
+    assert "--prune would delete nothing: 2 of 3 documents" in result.stdout
 
     result = multiqa("sync", "-", "--prune", "--json", stdin=less)
     report = report_of(result, 4)

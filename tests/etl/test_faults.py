@@ -18,7 +18,7 @@ from multiqa_integrations.qdrant import open_store
 from multiqa_integrations.testing import FakeEncoder
 
 # MULTIQA_TEST_RECORDS=5000 for the long run.
-RECORDS = int(os.environ.get("MULTIQA_TEST_RECORDS", "300"))
+RECORDS = int(os.environ.get("MULTIQA_TEST_RECORDS", "200"))
 
 FAULTS: dict[str, dict[str, Any]] = {
     "throttled": {"throttled": 0.3},

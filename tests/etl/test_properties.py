@@ -67,7 +67,7 @@ def rows_of(version: dict[str, tuple[int, int, int]]) -> list[Row]:
     ]
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(history=versions, broken=crashes)
 def test_the_last_version_is_stored(
     history: list[dict[str, tuple[int, int, int]]], broken: list[int | None]
