@@ -132,17 +132,21 @@ class Runtime:
 _loading = threading.RLock()  # held while a native library is imported or set up
 _lock = threading.Lock()
 _runtimes: weakref.WeakValueDictionary[LoadSettings, Runtime] = weakref.WeakValueDictionary()
+# Held, so that whoever makes an encoder for each request does not load a model for each.
+_latest: Runtime | None = None
 
 
 def runtime_for(settings: LoadSettings) -> Runtime:
     """Return the process's runtime for these settings, which loads nothing yet.
 
-    It lives as long as an encoder holds it.
+    It lives as long as an encoder holds it, and until one of other settings is made.
     """
+    global _latest
     with _lock:
         runtime = _runtimes.get(settings)
         if runtime is None:
             runtime = _runtimes[settings] = Runtime(settings)
+        _latest = runtime
         return runtime
 
 

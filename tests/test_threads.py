@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,3 +125,21 @@ def test_a_failure_in_a_batch_reaches_the_caller(
     finally:
         encoder._runtime._backends[False] = backend
     np.testing.assert_allclose(encoder.encode(QUERIES), expected, atol=1e-5)
+
+
+def test_an_encoder_for_each_request_loads_the_model_once(
+    sibling: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = 0
+    load = backends.load
+
+    def counted(*arguments: Any, **options: Any) -> backends.Backend:
+        nonlocal loaded
+        loaded += 1
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(backends, "load", counted)
+    for text in ("one", "two", "three"):
+        MultiQAEncoder(sibling, cache_folder=tmp_path).encode([text])  # no other test's model
+        gc.collect()
+    assert loaded == 1

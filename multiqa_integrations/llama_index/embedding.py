@@ -104,7 +104,7 @@ class MultiQAEmbedding(BaseEmbedding):
         given = {name: getattr(self, name) for name in _SETTINGS if name in self.model_fields_set}
         if "model_name" in self.model_fields_set:
             given["model"] = self.model_name
-        # A model lives as long as an encoder of it: this one has to be kept. It is pickled as its
+        # Kept, since a model may be dropped with the last encoder of it. It is pickled as its
         # settings; a copy with other settings gets another.
         if self._kept is None or self._kept[0] != given:
             self._kept = given, MultiQAEncoder(**given)

@@ -71,7 +71,9 @@ def test_configuration_errors_are_value_errors() -> None:
     assert issubclass(ConfigurationError, ValueError)
 
 
-def test_the_model_is_loaded_once(sibling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_loaded_once(
+    sibling: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing else holds it here, so that an encoder made for each call would load it each time."""
     loaded: list[bool] = []
     load = backends.load
@@ -81,7 +83,7 @@ def test_the_model_is_loaded_once(sibling: Path, monkeypatch: pytest.MonkeyPatch
         return load(*arguments, **options)
 
     monkeypatch.setattr(backends, "load", counted)
-    embedding = MultiQAEmbedding(model_name=str(sibling), threads=1)
+    embedding = MultiQAEmbedding(model_name=str(sibling), cache_folder=str(tmp_path))
     vectors = [embedding.get_query_embedding(text) for text in ("one", "two", "one")]
     assert vectors[0] == vectors[2] != vectors[1]
     assert loaded == [True]
