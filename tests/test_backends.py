@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from multiqa_integrations import MultiQAEncoder, backends
 from multiqa_integrations.backends import cpu
 from multiqa_integrations.backends.base import Backend
+from multiqa_integrations.backends.mapped import map_tensors
 from multiqa_integrations.backends.tensors import TOKEN_TYPES, check_tensors, tensor_shapes
 from multiqa_integrations.checkpoint import resolve
-from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
 from multiqa_integrations.model import MULTI_QA
 
 BACKENDS = ["openvino", "sentence-transformers"]
@@ -166,3 +168,48 @@ def test_the_tensors_are_those_of_the_file(sibling: Path) -> None:
 def test_specs_of_equal_checkpoints_are_equal(sibling: Path) -> None:
     spec = resolve(sibling).spec
     assert copy.deepcopy(spec) == spec
+
+
+def test_models_of_one_file_share_its_memory(sibling: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    shutil.copyfile(sibling / "model.safetensors", file)
+    first = map_tensors(file)
+    assert map_tensors(file) is first
+    words = first.read("embeddings.word_embeddings.weight")
+    before = words[[0, 101, 30_521]].copy()
+    first.release()
+    assert (words[[0, 101, 30_521]] == before).all()
+
+    other = tmp_path / "other.safetensors"
+    shutil.copyfile(sibling / "model.safetensors", other)
+    other.replace(file)  # as a new download does
+    assert map_tensors(file) is not first
+    assert (words[[0, 101, 30_521]] == before).all()
+
+
+@pytest.mark.parametrize("dtype", ["F16", "F64"])
+def test_weights_of_other_precisions(sibling: Path, checkpoint: Path, dtype: str) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = checkpoint / "model.safetensors"
+    kind = {"F16": np.float16, "F64": np.float64}[dtype]
+    tensors = {
+        name: one.astype(kind) if one.dtype == np.float32 else one
+        for name, one in load_file(weights).items()
+    }
+    weights.unlink()
+    save_file(tensors, weights)
+    texts = ["How is salt made?", "By the evaporation of sea water."]
+    expected = MultiQAEncoder(sibling, backend="openvino", dtype="float32").encode(texts)
+    vectors = MultiQAEncoder(checkpoint, backend="openvino", dtype="float32").encode(texts)
+    assert np.abs(vectors - expected).max() < (1e-3 if dtype == "F16" else 1e-6)
+
+
+def test_weights_that_numpy_does_not_have(checkpoint: Path) -> None:
+    weights = checkpoint / "model.safetensors"
+    content = weights.read_bytes().replace(b'"dtype":"F32"', b'"dtype":"U32"')
+    weights.unlink()
+    weights.write_bytes(content)
+    encoder = MultiQAEncoder(checkpoint, backend="openvino", dtype="float32")
+    with pytest.raises(ModelIntegrityError, match="of type U32"):
+        encoder.encode(["a"])

@@ -78,6 +78,20 @@ def test_auto_loads_no_torch_where_there_is_no_accelerator(sibling: Path) -> Non
     assert not loaded & {"torch", "sentence_transformers", "transformers"}
 
 
+def test_a_sync_into_an_embedded_collection_needs_no_client(tmp_path: Path) -> None:
+    loaded = loaded_by(
+        "from multiqa_integrations.etl import sync\n"
+        "from multiqa_integrations.testing import FakeEncoder\n"
+        "rows = [{'id': '1', 'text': 'Salt is made of sea water.'}]\n"
+        "for added in (1, 0):\n"
+        "    report = sync(rows, 'docs', path=directory, encoder=FakeEncoder(), prune=True)\n"
+        "    assert (report.added, report.unchanged) == (added, 1 - added)",
+        directory=str(tmp_path / "store"),
+    )
+    assert "qdrant_edge" in loaded
+    assert "qdrant_client" not in loaded
+
+
 def test_every_public_name_resolves() -> None:
     for name in multiqa_integrations.__all__:
         assert getattr(multiqa_integrations, name) is not None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from multiqa_integrations.backends.base import DType
 from multiqa_integrations.backends.cpu import available_cpus
+from multiqa_integrations.backends.mapped import map_tensors
 from multiqa_integrations.backends.openvino_graph import build_graph
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.types import Vectors
@@ -60,6 +61,8 @@ class OpenVINOBackend:
         }
         graph = build_graph(checkpoint.weights, checkpoint.spec, int8=dtype == "int8")
         self._compiled = ov.Core().compile_model(graph, "CPU", config)
+        # It has matrices in an order of its own now; of the rest only some rows are needed.
+        map_tensors(checkpoint.weights).release()
         # A request serves one thread at a time: whoever takes one from the queue owns it.
         self._requests: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         self._all_requests = [

@@ -14,8 +14,8 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as op
-from safetensors import SafetensorError, safe_open
 
+from multiqa_integrations.backends.mapped import map_tensors
 from multiqa_integrations.backends.tensors import TOKEN_TYPES, check_tensors, tensor_shapes
 from multiqa_integrations.errors import ModelIntegrityError
 from multiqa_integrations.model import ModelSpec
@@ -29,7 +29,7 @@ def build_graph(weights: Path, spec: ModelSpec, *, int8: bool = False) -> ov.Mod
     """Build the model.
 
     Args:
-        weights: The checkpoint's `model.safetensors`.
+        weights: The checkpoint's `model.safetensors`; the graph uses it as it is mapped.
         spec: Its contract.
         int8: Store the matrices as 8-bit integers with one scale per output channel,
             `w ≈ int8 · max|row| / 127`. A processor with 8-bit dot products then quantises the
@@ -49,19 +49,18 @@ def build_graph(weights: Path, spec: ModelSpec, *, int8: bool = False) -> ov.Mod
 def _read(file: Path, spec: ModelSpec) -> Weights:
     prefix = check_tensors(file, spec)
     try:
-        with safe_open(file, framework="np") as tensors:
-            weights = {
-                name: np.asarray(tensors.get_tensor(prefix + name), np.float32)
-                for name in (*tensor_shapes(spec), TOKEN_TYPES)
-            }
-    except (SafetensorError, OSError, TypeError) as error:
-        # TypeError: numpy has no bfloat16.
+        tensors = map_tensors(file)
+        weights = {
+            name: tensors.read(prefix + name) for name in (*tensor_shapes(spec), TOKEN_TYPES)
+        }
+    except (OSError, TypeError) as error:
         raise ModelIntegrityError(
             f"{file} cannot be read as float weights ({error}). Fetch the checkpoint again; "
             "weights saved in bfloat16 have to be saved as float32 or float16 first."
         ) from error
     # Every token of a single text has type 0: its row joins the positions once and for all.
-    weights["embeddings.position_embeddings.weight"] += weights.pop(TOKEN_TYPES)[0]
+    places = "embeddings.position_embeddings.weight"
+    weights[places] = weights[places] + weights.pop(TOKEN_TYPES)[0]
     return weights
 
 
@@ -140,7 +139,9 @@ class _Graph:
 
 
 def _c(value: Any) -> Any:
-    return op.constant(np.asarray(value) if isinstance(value, np.ndarray) else np.float32(value))
+    if isinstance(value, np.ndarray):
+        return op.constant(value, shared_memory=True)  # which keeps the array
+    return op.constant(np.float32(value))
 
 
 def _i(value: Any) -> Any:

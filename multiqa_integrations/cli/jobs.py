@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -221,12 +222,20 @@ class Signals:
             raise KeyboardInterrupt
         self.received = number
         self.stop.set()
+        _end_standard_input()
         sys.stderr.write("\nfinishing the batch in hand; once more to end at once\n")
 
     def check(self) -> None:
         """Exit with the signal's status, if there was one."""
         if self.received is not None:
             raise typer.Exit(128 + self.received)
+
+
+def _end_standard_input() -> None:
+    """Let a job that waits for the next line of standard input find its end instead."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 class ShowProgress:

@@ -66,7 +66,7 @@ def replay(
                     "outdated, the collection has another version": report.outdated,
                     f"left in {dead_letter}": report.left,
                 },
-                [],
+                report.rejections,
             )
         signals.check()
         if not report.complete:

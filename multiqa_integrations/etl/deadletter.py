@@ -147,10 +147,14 @@ class Entry:
         if "record" in value:
             return Record(self.line, value["record"])
         if "raw" in value:
-            return parse_json(self.line, value["raw"].encode("utf-8", "surrogatepass"))
-        if "raw_base64" in value:
-            return parse_json(self.line, base64.b64decode(value["raw_base64"]))
-        return Unreadable(self.line, value["reason"], id=value["id"])
+            raw = value["raw"].encode("utf-8", "surrogatepass")
+        else:
+            raw = base64.b64decode(value.get("raw_base64", ""))
+        item = parse_json(self.line, raw)
+        if isinstance(item, Record):
+            return item
+        # It is no JSON, but a row of CSV perhaps: the reason is still the one that it had.
+        return Unreadable(self.line, value["reason"], raw, value["id"])
 
 
 def read_entries(file: Path) -> list[Entry]:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.etl.sources import Record
@@ -20,6 +20,9 @@ WRITTEN = ("document_id", "chunk", "start_index", "end_index")
 
 # Part of every hash: raise it where the same text would be stored otherwise than before.
 _FORMAT = 1
+
+
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 class RecordError(ValueError):
@@ -69,8 +72,7 @@ class Fields:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class SourceDocument:
+class SourceDocument(NamedTuple):
     """A document of the source, as it is to be in the collection.
 
     Attributes:
@@ -146,10 +148,7 @@ def text_hash(document: SourceDocument, chunk_tokens: int, overlap: int) -> str:
 
 def metadata_hash(document: SourceDocument) -> str:
     """Name the metadata. 128 bits, in hexadecimal."""
-    canonical = json.dumps(
-        document.metadata, sort_keys=True, ensure_ascii=False, separators=(",", ":")
-    )
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return hashlib.sha256(_canonical(document.metadata).encode()).hexdigest()[:32]
 
 
 def _identity(value: object) -> str:

@@ -207,6 +207,8 @@ class Job:
     ) -> None:
         characters = 0
         for item in items:
+            if self.stop.is_set():
+                return  # and what a signal has cut short, is no record
             try:
                 found: SourceDocument | Rejection | None = self._read(item, seen)
             except RecordError as error:
@@ -270,7 +272,7 @@ def _characters(item: Item) -> int:
     value = item.value
     if isinstance(value, Document):
         return len(value.text) if isinstance(value.text, str) else 0
-    return sum(len(one) for one in value.values() if isinstance(one, str))
+    return sum([len(one) for one in value.values() if isinstance(one, str)])
 
 
 def _with_known(rejection: Rejection, stored: Mapping[str, list[StoredChunk]]) -> Rejection:

@@ -11,11 +11,10 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import NamedTuple
 
-from multiqa_integrations._optional import require
+from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.patience import patiently
 from multiqa_integrations.qdrant.points import Point, PointId
 from multiqa_integrations.qdrant.schema import RESERVED_KEY
@@ -36,8 +35,7 @@ def chunk_id(source: str, document: str, number: int) -> str:
     return str(uuid.uuid5(_NAMESPACE, name))
 
 
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
+class StoredChunk(NamedTuple):
     """A passage that the collection has: its point, and what that carries under `_multiqa`.
 
     Attributes:
@@ -78,7 +76,7 @@ class Ledger:
     def look_up(self, documents: Sequence[str]) -> dict[str, list[StoredChunk]]:
         """Read what there is of documents, by their ids."""
         found: dict[str, list[StoredChunk]] = {}
-        for page in self._pages({"document": list(documents)} if documents else None):
+        for page in self._pages({f"{RESERVED_KEY}.document": documents} if documents else None):
             for point in page:
                 chunk = stored_chunk(point)
                 found.setdefault(chunk.document, []).append(chunk)
@@ -89,15 +87,12 @@ class Ledger:
         yield from self._pages({}, with_vectors=with_vectors)
 
     def _pages(
-        self, wanted: Mapping[str, Any] | None, *, with_vectors: bool = False
+        self, wanted: Mapping[str, Sequence[str]] | None, *, with_vectors: bool = False
     ) -> Iterator[list[Point]]:
         if wanted is None or self._collection is None:
             return
-        require("qdrant_client", purpose="a sync")
-        from multiqa_integrations.qdrant.conditions import to_filter
-
         collection = self._collection
-        filter = to_filter({"source": self._source, **wanted}, RESERVED_KEY)
+        filter = Matches({f"{RESERVED_KEY}.source": self._source, **wanted})
         offset: PointId | None = None
         while True:
             start = offset

@@ -89,8 +89,10 @@ def replay(
             report.outdated += len(some) - len(current)
             _try_again(job, current, left, progress)
             report.stored += len(current) - sum(entry.line in left for entry in current)
+    for line in sorted(left):
+        value = left[line].value
+        report.leave(Rejection(line, value["id"], value["reason"]))
     write_entries(file, [left[line] for line in sorted(left)])
-    report.left = len(left)
     return report
 
 

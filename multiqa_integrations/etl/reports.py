@@ -55,19 +55,11 @@ class Report:
     def reject(self, rejection: Rejection) -> None:
         """Count a rejection."""
         self.rejected += 1
-        if len(self.rejections) < _SHOWN:
-            self.rejections.append(
-                Rejection(rejection.line, rejection.id, rejection.reason, None, rejection.known)
-            )
+        _keep(self.rejections, rejection)
 
     def as_json(self) -> dict[str, Any]:
         """Give it as JSON values."""
-        values = asdict(self)
-        values["rejections"] = [
-            {"line": one["line"], "id": one["id"], "reason": one["reason"]}
-            for one in values["rejections"]
-        ]
-        return values
+        return _as_json(self)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,18 +180,41 @@ class ReplayReport:
         stored: Records that are in the collection now.
         outdated: Records of which the collection has another version by now: they were dropped.
         left: Records that still fail, and stay in the file.
+        rejections: The first of them, without their records; `line` is that of the file.
     """
 
     entries: int = 0
     stored: int = 0
     outdated: int = 0
     left: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
         """Whether none is left."""
         return not self.left
 
+    def leave(self, rejection: Rejection) -> None:
+        """Count a record that stays in the file."""
+        self.left += 1
+        _keep(self.rejections, rejection)
+
     def as_json(self) -> dict[str, Any]:
         """Give it as JSON values."""
-        return asdict(self)
+        return _as_json(self)
+
+
+def _keep(rejections: list[Rejection], rejection: Rejection) -> None:
+    if len(rejections) < _SHOWN:
+        rejections.append(
+            Rejection(rejection.line, rejection.id, rejection.reason, None, rejection.known)
+        )
+
+
+def _as_json(report: Report | ReplayReport) -> dict[str, Any]:
+    values = asdict(report)
+    values["rejections"] = [
+        {"line": one["line"], "id": one["id"], "reason": one["reason"]}
+        for one in values["rejections"]
+    ]
+    return values

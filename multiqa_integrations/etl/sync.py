@@ -158,8 +158,7 @@ class Run:
                 if not report.ended:
                     report.pruning = "left out"
             if not job.stop.is_set():
-                self._tell("optimizing")
-                job.store.optimize(job.collection, minimum=OPTIMIZE_AT)
+                self._optimize(minimum=OPTIMIZE_AT)
         report.seconds = time.monotonic() - self._began
         if reason is not None:
             report.note = reason
@@ -187,6 +186,7 @@ class Run:
                 renew=lease.renew,
             )
             reason: str | None = None
+            looked = 0
             try:
                 for window in job.windows(ledger, self._seen):
                     for one in window:
@@ -204,11 +204,19 @@ class Run:
                             break
                     if reason or (reason := self._why_stop()):
                         break
+                    if self.report.encoded - looked >= _OPTIMIZE_AFTER / 10:
+                        looked = self.report.encoded
+                        self._optimize(minimum=_OPTIMIZE_AFTER, share=_OPTIMIZE_SHARE)
+                        lease.renew()
             except SourceError as error:
                 reason = str(error).rstrip(".")
             writer.finish()
             self._tell("reading")
         return reason
+
+    def _optimize(self, *, minimum: int, share: float = 0.0) -> None:
+        self._tell("optimizing")
+        self._job.store.optimize(self._job.collection, minimum=minimum, share=share)
 
     def _why_stop(self) -> str | None:
         if self._job.stop.is_set():
@@ -276,6 +284,11 @@ class Run:
             fraction *= done / read  # some have been read that are not done
         self._progress(Progress(phase, done, self.report.encoded, self.report.rejected, fraction))
 
+
+# What was written into an embedded collection since it was optimised stays mapped into memory,
+# 3 KB a point. Doing it whenever it has grown by half costs at most three times the last one.
+_OPTIMIZE_AFTER = 25_000
+_OPTIMIZE_SHARE = 1 / 3
 
 # Decisions that are written between looks at the clock and at `stop`.
 _STEP = 128

@@ -17,7 +17,7 @@ from multiqa_integrations.errors import ConfigurationError, StoreError
 from multiqa_integrations.qdrant import edge_format
 from multiqa_integrations.qdrant import shard as shards
 from multiqa_integrations.qdrant.closing import Closing
-from multiqa_integrations.qdrant.filters import check_selection, to_edge
+from multiqa_integrations.qdrant.filters import Matches, check_selection, to_edge
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -241,7 +241,7 @@ class EdgeStore(Closing):
         self,
         collection: str,
         *,
-        filter: models.Filter | None = None,
+        filter: models.Filter | Matches | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
@@ -257,6 +257,8 @@ class EdgeStore(Closing):
         shard = self._shard(collection)
         with engine_errors("scroll", shard.directory):
             records, following = shard.engine.scroll(request)
+        if with_payload:
+            shard.read_payloads(len(records))
         return [
             edge_format.read(record) for record in records
         ], None if following is None else edge_format.id_of(following)
@@ -277,9 +279,9 @@ class EdgeStore(Closing):
 
     # --- the store itself -------------------------------------------------------------------
 
-    def optimize(self, collection: str, *, minimum: int = 0) -> None:
+    def optimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
         shard = self._shard(collection)
-        if shard.unindexed >= minimum:
+        if shard.unindexed >= minimum and shard.unindexed >= share * shard.points:
             shard.optimize()
 
     def unindexed(self, collection: str) -> int:
@@ -370,7 +372,7 @@ class EdgeStore(Closing):
         self,
         collection: str,
         *,
-        filter: models.Filter | None = None,
+        filter: models.Filter | Matches | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
@@ -394,8 +396,8 @@ class EdgeStore(Closing):
     ) -> dict[str | int | bool, int]:
         return await self._in_thread(self.facet, collection, key, filter=filter, limit=limit)
 
-    async def aoptimize(self, collection: str, *, minimum: int = 0) -> None:
-        await self._in_thread(self.optimize, collection, minimum=minimum)
+    async def aoptimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+        await self._in_thread(self.optimize, collection, minimum=minimum, share=share)
 
     async def aflush(self, collection: str | None = None) -> None:
         await self._in_thread(self.flush, collection)

@@ -46,16 +46,25 @@ def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
                 "that sort of qdrant_edge."
             )
     settings = dict(options)
-    if not any(options.get(name) for name in ("hnsw_config", "quantization_config")):
+    ours = not any(options.get(name) for name in ("hnsw_config", "quantization_config"))
+    if ours:
         settings = {
             "hnsw_config": edge.HnswIndexConfig(_HNSW_M, _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB),
-            "quantization_config": edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),
+            "quantization_config": edge.ScalarQuantizationConfig(
+                type=edge.ScalarType.Int8, memory=edge.Memory.Cached
+            ),
             # One graph: each segment is searched by itself, which takes its time.
             "optimizers": edge.EdgeOptimizersConfig(default_segment_number=1),
             **options,
         }
     metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
-    vector = edge.EdgeVectorParams(size=schema.size, distance=metrics[schema.distance])
+    vector = edge.EdgeVectorParams(
+        size=schema.size,
+        distance=metrics[schema.distance],
+        # Where the graph has 8-bit vectors, a search needs but a few of the originals: they stay
+        # on disk, instead of 1.5 KB of memory each.
+        memory=edge.Memory.Cold if ours and settings["quantization_config"] else None,
+    )
     sparse = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)
     try:
         return edge.EdgeConfig(

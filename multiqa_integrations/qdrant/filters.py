@@ -31,6 +31,13 @@ _FIELD_TESTS = (
 )
 
 
+class Matches(dict[str, "str | Sequence[str]"]):
+    """Keys of the payload, each with the string that is there, or a list of which one is there.
+
+    All that jobs need of filters, without those of qdrant-client.
+    """
+
+
 def check_filter(filter: models.Filter | None) -> None:
     """Refuse what the engines would read each in its own way, or ignore.
 
@@ -102,7 +109,7 @@ def _leaves(filter: models.Filter) -> Iterator[Any]:
                     yield from _leaves(condition.nested.filter)
 
 
-def to_edge(filter: models.Filter | None) -> qdrant_edge.Filter | None:
+def to_edge(filter: models.Filter | Matches | None) -> qdrant_edge.Filter | None:
     """Translate a filter for the embedded engine.
 
     Raises:
@@ -110,9 +117,21 @@ def to_edge(filter: models.Filter | None) -> qdrant_edge.Filter | None:
     """
     if filter is None:
         return None
-    check_filter(filter)
     import qdrant_edge
 
+    if isinstance(filter, Matches):
+        return qdrant_edge.Filter(
+            must=[
+                qdrant_edge.FieldCondition(
+                    key,
+                    match=qdrant_edge.MatchValue(wanted)
+                    if isinstance(wanted, str)
+                    else qdrant_edge.MatchAny(list(wanted)),
+                )
+                for key, wanted in filter.items()
+            ]
+        )
+    check_filter(filter)
     translated: qdrant_edge.Filter = _Translator(qdrant_edge).filter(filter)
     return translated
 

@@ -205,10 +205,10 @@ def json_payload(value: Any, where: str) -> Any:
         ConfigurationError: It holds something that JSON or Qdrant cannot keep; the message
             says where.
     """
+    if isinstance(value, str):  # most of them
+        return value if value.isascii() else repair_surrogates(value)
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return repair_surrogates(value)
     if isinstance(value, int):
         if not -(1 << 63) <= value < 1 << 64:
             raise ConfigurationError(f"{where} is {value}, beyond 64 bits. Pass it as a string.")
@@ -222,7 +222,9 @@ def json_payload(value: Any, where: str) -> Any:
             if not isinstance(key, str):
                 raise ConfigurationError(f"{where} has the key {key!r}, expected a string.")
         return {
-            repair_surrogates(key): json_payload(item, f"{where}[{key!r}]")
+            repair_surrogates(key): item
+            if isinstance(item, str) and item.isascii()  # saves the call, and saying where
+            else json_payload(item, f"{where}[{key!r}]")
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):

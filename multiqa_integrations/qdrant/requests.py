@@ -14,7 +14,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.qdrant.calls import Steps, call
 from multiqa_integrations.qdrant.failures import AlreadyExistsError, NotFoundError
-from multiqa_integrations.qdrant.filters import check_filter, check_selection
+from multiqa_integrations.qdrant.filters import Matches, check_filter, check_selection
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -243,13 +243,15 @@ def query_batch(
 
 def scroll(
     name: str,
-    filter: models.Filter | None,
+    filter: models.Filter | Matches | None,
     limit: int,
     offset: PointId | None,
     with_payload: bool | Sequence[str],
     with_vectors: bool,
 ) -> Steps[tuple[list[Point], PointId | None]]:
     """Read a page of points in the order of their ids; returns where the next one begins."""
+    if isinstance(filter, Matches):
+        filter = _all_match(filter)
     check_filter(filter)
     records, following = yield call(
         "scroll",
@@ -261,6 +263,20 @@ def scroll(
         with_vectors=with_vectors,
     )
     return [_point(record) for record in records], following
+
+
+def _all_match(matches: Matches) -> models.Filter:
+    return models.Filter(
+        must=[
+            models.FieldCondition(
+                key=key,
+                match=models.MatchValue(value=wanted)
+                if isinstance(wanted, str)
+                else models.MatchAny(any=list(wanted)),
+            )
+            for key, wanted in matches.items()
+        ]
+    )
 
 
 def count(name: str, filter: models.Filter | None) -> Steps[int]:

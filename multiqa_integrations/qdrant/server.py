@@ -26,6 +26,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.qdrant import requests
 from multiqa_integrations.qdrant.calls import Steps, arun, run
 from multiqa_integrations.qdrant.closing import Closing
+from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import CollectionReport, CollectionSchema, CollectionState
 
@@ -253,7 +254,7 @@ class ServerStore(Closing):
         self,
         collection: str,
         *,
-        filter: models.Filter | None = None,
+        filter: models.Filter | Matches | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
@@ -267,7 +268,7 @@ class ServerStore(Closing):
         self,
         collection: str,
         *,
-        filter: models.Filter | None = None,
+        filter: models.Filter | Matches | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
@@ -295,10 +296,10 @@ class ServerStore(Closing):
 
     # --- the store itself -------------------------------------------------------------------
 
-    def optimize(self, collection: str, *, minimum: int = 0) -> None:
+    def optimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
         """Do nothing: a server optimises by itself, local mode has nothing to optimise."""
 
-    async def aoptimize(self, collection: str, *, minimum: int = 0) -> None:
+    async def aoptimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
         """Do nothing, as `optimize`."""
 
     def flush(self, collection: str | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from multiqa_integrations._optional import require
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import (
     CollectionReport,
@@ -120,13 +121,22 @@ class Store(Protocol):
         self,
         collection: str,
         *,
-        filter: models.Filter | None = None,
+        filter: models.Filter | Matches | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
-        """Read a page of points in the order of their ids; returns where the next begins."""
+        """Read a page of points in the order of their ids; returns where the next begins.
+
+        Args:
+            collection: Its name.
+            filter: Which points.
+            limit: Most points of a page.
+            offset: What the page before returned.
+            with_payload: Whether to read it, or which of its fields.
+            with_vectors: Whether to read them.
+        """
 
     def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
         """Count points, exactly."""
@@ -136,13 +146,13 @@ class Store(Protocol):
     ) -> dict[str | int | bool, int]:
         """Count the points of each value of an indexed payload field, the most frequent first."""
 
-    def optimize(self, collection: str, *, minimum: int = 0) -> None:
+    def optimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
         """Build the search graph over what was written since.
 
-        Nothing is done if that is fewer than `minimum` points. Servers do so by themselves, in
-        the background. An embedded collection is searched exactly without it, which is fast
-        enough up to some ten thousand points; it takes both searches and writes of other
-        threads meanwhile, of which the writes wait.
+        Nothing is done if that is fewer than `minimum` points, or less than that share of all.
+        Servers do so by themselves, in the background. An embedded collection is searched exactly
+        without it, which is fast enough up to some ten thousand points; it takes both searches and
+        writes of other threads meanwhile, of which the writes wait.
         """
 
     def flush(self, collection: str | None = None) -> None:
@@ -229,7 +239,7 @@ class Store(Protocol):
         self,
         collection: str,
         *,
-        filter: models.Filter | None = None,
+        filter: models.Filter | Matches | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
@@ -245,7 +255,7 @@ class Store(Protocol):
     ) -> dict[str | int | bool, int]:
         """Do as `facet`."""
 
-    async def aoptimize(self, collection: str, *, minimum: int = 0) -> None:
+    async def aoptimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
         """Do as `optimize`."""
 
     async def aflush(self, collection: str | None = None) -> None:

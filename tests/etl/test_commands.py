@@ -89,6 +89,7 @@ def test_from_plan_to_replay(multiqa: Any, tmp_path: Path) -> None:
     result = multiqa("replay", letters)
     assert result.returncode == 3
     assert "1 left in" in result.stdout
+    assert "line 1: its text ('text') is missing" in result.stdout
 
     letter = json.loads(letters.read_text(encoding="utf-8"))
     letter["record"] = ROWS[2]
@@ -98,6 +99,7 @@ def test_from_plan_to_replay(multiqa: Any, tmp_path: Path) -> None:
         "stored": 1,
         "outdated": 0,
         "left": 0,
+        "rejections": [],
     }
     assert not letters.exists()
 
@@ -225,3 +227,26 @@ def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
     assert after["unchanged"] == report["added"]
     assert after["added"] == 1_400 - report["added"]
     assert report_of(multiqa("verify", "-", "--json", stdin=lines(rows)), 0)["equal"] == 1_400
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+def test_sigterm_ends_a_run_that_waits_for_standard_input(sibling: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        command("sync", "-", "-c", "manual", "--path", tmp_path, "-m", sibling, "--json"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(lines(ROWS) + '{"id": 4, "text": "half a li')
+        process.stdin.flush()
+        wait_for(tmp_path / "manual" / "collection.json", process)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143, process.communicate()
+        output, _ = process.communicate()
+    report = json.loads(output)
+    assert (report["ended"], report["rejected"]) == (False, 0)
+    assert "stopped" in report["note"]

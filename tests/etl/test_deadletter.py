@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,6 +52,22 @@ def test_a_text_with_lone_surrogates_stays_in_the_file(
     letters(["no record \udcff"], file, where)
     report = replay(file, "manual", **where)
     assert (report.entries, report.left) == (1, 1)
+
+
+def test_a_row_of_csv_keeps_its_reason_until_it_is_mended(
+    tmp_path: Path, where: dict[str, Any]
+) -> None:
+    source, file = tmp_path / "rows.csv", tmp_path / "letters.jsonl"
+    source.write_text("id,text\n1,The chain,is new\n", encoding="utf-8")
+    letters(source, file, where)
+    report = replay(file, "manual", **where)
+    assert [one.reason for one in report.rejections] == ["it has 3 fields, the header has 2"]
+    assert report.rejections[0].line == 1
+
+    letter = json.loads(file.read_text(encoding="utf-8"))
+    letter["raw"] = '{"id": "1", "text": "The chain, is new"}'
+    file.write_text(json.dumps(letter), encoding="utf-8")
+    assert replay(file, "manual", **where).stored == 1
 
 
 def test_what_json_cannot_hold_is_shown_at_least(tmp_path: Path, where: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,6 +242,33 @@ def test_nothing_is_pruned_while_records_cannot_be_read(embedded: Store, tmp_pat
     report = sync(file, "docs", **where)
     assert (report.deleted, report.rejected, report.pruning) == (1, 1, "done")
     assert embedded.count("docs") == 19
+
+
+def test_a_long_run_optimises_as_it_goes(embedded: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimized: list[tuple[int, int]] = []
+    optimize = embedded.optimize
+
+    def note(collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+        before = embedded.unindexed(collection)  # type: ignore[attr-defined]
+        optimize(collection, minimum=minimum, share=share)
+        if embedded.unindexed(collection) < before:  # type: ignore[attr-defined]
+            optimized.append((before, embedded.count(collection)))
+
+    monkeypatch.setattr(embedded, "optimize", note)
+    monkeypatch.setattr(sys.modules[sync.__module__], "_OPTIMIZE_AFTER", 1_000)
+    phases: list[str] = []
+    report = sync(
+        rows(6_500),
+        "docs",
+        store=embedded,
+        encoder=FakeEncoder(),
+        progress=lambda progress: phases.append(progress.phase),
+    )
+    assert report.added == embedded.count("docs") == 6_500
+    assert [points for _, points in optimized] == sorted({points for _, points in optimized})
+    assert len(optimized) >= 2
+    assert all(new >= max(1_000, points / 3) for new, points in optimized)
+    assert phases.count("optimizing") > len(optimized)  # others were found to be too soon
 
 
 def test_a_source_that_breaks_off(embedded: Store) -> None:

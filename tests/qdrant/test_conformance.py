@@ -31,6 +31,7 @@ from multiqa_integrations.qdrant import (
     SparseVector,
     Store,
 )
+from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.types import Vectors
 
@@ -485,6 +486,31 @@ def test_filters(store: Store, name: str, indexed: bool) -> None:
         assert store.count(name, filter=condition) == len(expected), shown
         query = PointQuery(vector=vectors[0], filter=condition)
         assert {point.id for point in store.query(name, query)} == expected, shown
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"kind": "a"}, {0, 2}),
+        ({"kind": ["a", "b"]}, {0, 1, 2}),
+        ({"kind": ["a", "b"], "own.source": "x"}, {0, 1}),
+        ({"kind": []}, set()),
+        ({"kind": "c"}, set()),
+    ],
+)
+def test_scrolling_what_matches(
+    store: Store, name: str, wanted: dict[str, Any], expected: set[int]
+) -> None:
+    store.ensure(name, CollectionSchema(fingerprint="f", payload_indexes={"kind": "keyword"}))
+    payloads = [
+        {"kind": "a", "own": {"source": "x"}},
+        {"kind": "b", "own": {"source": "x"}},
+        {"kind": "a", "own": {"source": "y"}},
+    ]
+    vectors = unit(3)
+    store.upsert(name, [Point(n, {"": vectors[n]}, one) for n, one in enumerate(payloads)])
+    points, _ = store.scroll(name, filter=Matches(wanted))
+    assert {point.id for point in points} == expected
 
 
 @pytest.mark.parametrize(

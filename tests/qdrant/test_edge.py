@@ -187,6 +187,7 @@ def test_the_graph_without_8_bit_vectors_is_otherwise_the_same(tmp_path: Path) -
         )
         assert ours.pop("quantization_config")
         assert not plain.pop("quantization_config", None)
+        assert ours["vectors"][""].pop("memory") == "cold"  # the graph has vectors of its own
         assert ours == plain
 
 
@@ -447,6 +448,33 @@ def test_few_points_are_optimised_here(tmp_path: Path, monkeypatch: pytest.Monke
         fill(store, 500)
         store.optimize("docs")
         assert store.unindexed("docs") == 0
+
+
+def test_optimised_when_enough_is_new(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as store:
+        fill(store, 100)
+        store.optimize("docs", minimum=101)
+        assert store.unindexed("docs") == 100
+        store.optimize("docs", minimum=100, share=0.5)
+        assert store.unindexed("docs") == 0
+        store.upsert("docs", points(60, seed=2))  # in the place of others
+        store.optimize("docs", minimum=10, share=0.7)
+        assert store.unindexed("docs") == 60
+        store.optimize("docs", minimum=10, share=0.6)
+        assert store.unindexed("docs") == 0
+
+
+def test_many_payloads_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(shards.Shard, "_read_ahead", lambda _, pattern: read.append(pattern))
+    with EdgeStore(tmp_path) as store:
+        fill(store, 3_000)
+        store.scroll("docs", limit=3_000, with_payload=False)
+        store.scroll("docs", limit=3_000)
+        assert read == ["vector_storage/quantized*"]
+        store.scroll("docs", limit=2_000)
+        store.scroll("docs", limit=3_000)
+        assert read == ["vector_storage/quantized*", "payload_storage/page_*"]
 
 
 async def test_optimising_never_holds_the_event_loop(tmp_path: Path) -> None:
