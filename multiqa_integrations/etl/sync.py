@@ -212,7 +212,7 @@ class Run:
                 reason = str(error).rstrip(".")
             writer.finish()
             self._tell("reading")
-        return reason
+        return reason or self._why_stop()
 
     def _optimize(self, *, minimum: int, share: float = 0.0) -> None:
         self._tell("optimizing")

@@ -244,6 +244,35 @@ def test_nothing_is_pruned_while_records_cannot_be_read(embedded: Store, tmp_pat
     assert embedded.count("docs") == 19
 
 
+@pytest.mark.parametrize("given", [0, 3, 1_000, 1_003])
+def test_stopped_while_it_waits_for_the_source(embedded: Store, given: int) -> None:
+    """As a signal does that comes while nothing comes from standard input."""
+    sync(rows(5), "docs", store=embedded, encoder=FakeEncoder())
+    stop = threading.Event()
+
+    def source() -> Iterator[Row]:
+        yield from rows(given)
+        stop.set()
+
+    with pytest.raises(SyncIncompleteError, match="it was stopped") as caught:
+        sync(
+            source(),
+            "docs",
+            store=embedded,
+            encoder=FakeEncoder(),
+            prune=True,
+            allow_empty=True,
+            max_delete_share=1.0,
+            stop=stop,
+        )
+    report = caught.value.report
+    assert isinstance(report, SyncReport)
+    assert (report.ended, report.deleted, report.pruning) == (False, 0, "left out")
+    assert embedded.count("docs") >= 5
+    done = report.added + report.unchanged
+    assert embedded.count("docs") == max(5, done)
+
+
 def test_a_long_run_optimises_as_it_goes(embedded: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     optimized: list[tuple[int, int]] = []
     optimize = embedded.optimize
