@@ -18,7 +18,7 @@ from multiqa_integrations.qdrant.points import (
     SparseVector,
     Vector,
 )
-from multiqa_integrations.qdrant.schema import CollectionSchema, index_kind
+from multiqa_integrations.qdrant.schema import RESERVED_KEY, CollectionSchema, index_kind
 
 _RRF_K = 2  # as servers fuse by default
 
@@ -50,11 +50,10 @@ def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
     if ours:
         settings = {
             "hnsw_config": edge.HnswIndexConfig(_HNSW_M, _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB),
-            "quantization_config": edge.ScalarQuantizationConfig(
-                type=edge.ScalarType.Int8, memory=edge.Memory.Cached
-            ),
+            "quantization_config": edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),
             # One graph: each segment is searched by itself, which takes its time.
             "optimizers": edge.EdgeOptimizersConfig(default_segment_number=1),
+            "id_tracker_memory": edge.Memory.Cold,
             **options,
         }
     metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
@@ -98,6 +97,8 @@ def index(kind: Any, key: str) -> Any:
         return kind
     if name == "text":
         settings["phrase_matching"] = True
+    if name == "keyword" and key.startswith(f"{RESERVED_KEY}."):  # only jobs look there
+        settings["memory"] = edge.Memory.Cold
     try:
         return getattr(edge, f"{name.capitalize()}IndexParams")(**settings)
     except TypeError as error:

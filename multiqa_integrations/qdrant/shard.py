@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
@@ -114,13 +115,13 @@ class Shard:
             StoreError: The other process failed; the collection is as it was.
         """
         with self.writing:
-            engine = self.engine
             if self._unindexed <= _IN_PROCESS_LIMIT:
                 with engine_errors("optimize", self.directory):
-                    engine.optimize()
-                    engine.flush()
+                    self.engine.optimize()
+                    self.engine.flush()
             else:
-                self._optimize_copy(engine)
+                self._optimize_copy()
+            _return_memory()
             self._unindexed = 0
             self.description["optimized_points"] = self.points
             self.save_description()
@@ -169,11 +170,11 @@ class Shard:
                     while left > 0 and (count := stream.readinto(buffer)):
                         left -= count
 
-    def _optimize_copy(self, engine: qdrant_edge.EdgeShard) -> None:
+    def _optimize_copy(self) -> None:
         old = self.directory / self.description["shard"]
         new = self.directory / f"shard-{uuid.uuid4().hex[:8]}"
         with engine_errors("flush", self.directory):
-            engine.flush()
+            self.engine.flush()
         try:
             shutil.copytree(old, new)
             done = subprocess.run(  # noqa: S603  (this very interpreter)
@@ -379,6 +380,14 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
+
+
+def _return_memory() -> None:
+    """Give the system back what the old engine has freed, which glibc keeps otherwise."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # musl has none
+            libc.malloc_trim(0)
 
 
 def _opener(directory: Path) -> str:
