@@ -158,7 +158,8 @@ class Run:
                 if not report.ended:
                     report.pruning = "left out"
             if not job.stop.is_set():
-                self._optimize(minimum=OPTIMIZE_AT)
+                self._tell("optimizing")
+                job.store.optimize(job.collection, minimum=OPTIMIZE_AT)
         report.seconds = time.monotonic() - self._began
         if reason is not None:
             report.note = reason
@@ -186,7 +187,6 @@ class Run:
                 renew=lease.renew,
             )
             reason: str | None = None
-            looked = 0
             try:
                 for window in job.windows(ledger, self._seen):
                     for one in window:
@@ -204,19 +204,15 @@ class Run:
                             break
                     if reason or (reason := self._why_stop()):
                         break
-                    if self.report.encoded - looked >= _OPTIMIZE_AFTER / 10:
-                        looked = self.report.encoded
-                        self._optimize(minimum=_OPTIMIZE_AFTER, share=_OPTIMIZE_SHARE)
-                        lease.renew()
+                    job.store.optimize(
+                        job.collection, minimum=_OPTIMIZE_AFTER, share=_OPTIMIZE_SHARE
+                    )
+                    lease.renew()
             except SourceError as error:
                 reason = str(error).rstrip(".")
             writer.finish()
             self._tell("reading")
         return reason or self._why_stop()
-
-    def _optimize(self, *, minimum: int, share: float = 0.0) -> None:
-        self._tell("optimizing")
-        self._job.store.optimize(self._job.collection, minimum=minimum, share=share)
 
     def _why_stop(self) -> str | None:
         if self._job.stop.is_set():

@@ -189,6 +189,17 @@ def test_store_or_model_not_available(
     assert str(tmp_path / "none") in result.stderr
 
 
+def started(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+    )
+
+
 def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
     while not file.exists():
         assert process.poll() is None, process.communicate()
@@ -202,14 +213,7 @@ def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
     rows = [{"id": number, "text": f"Number {number} is a number."} for number in range(1_400)]
     where = ("-c", "manual", "--path", tmp_path / "store", "-m", sibling)
     letters = tmp_path / "letters.jsonl"
-    with subprocess.Popen(
-        command("sync", "-", *where, "--dead-letter", letters, "--json"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env=ENVIRONMENT,
-    ) as process:
+    with started("sync", "-", *where, "--dead-letter", letters, "--json") as process:
         assert process.stdin is not None
         # The rejected record tells that the work has begun; the source has no end yet.
         process.stdin.write(lines([{"id": "bad"}, *rows]))
@@ -231,14 +235,8 @@ def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_sigterm_ends_a_run_that_waits_for_standard_input(sibling: Path, tmp_path: Path) -> None:
-    with subprocess.Popen(
-        command("sync", "-", "-c", "manual", "--path", tmp_path, "-m", sibling, "--json"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        env=ENVIRONMENT,
-    ) as process:
+    where = ("-c", "manual", "--path", tmp_path, "-m", sibling)
+    with started("sync", "-", *where, "--json") as process:
         assert process.stdin is not None
         process.stdin.write(lines(ROWS) + '{"id": 4, "text": "half a li')
         process.stdin.flush()
