@@ -205,7 +205,10 @@ class Run:
                     if reason or (reason := self._why_stop()):
                         break
                     job.store.optimize(
-                        job.collection, minimum=_OPTIMIZE_AFTER, share=_OPTIMIZE_SHARE
+                        job.collection,
+                        minimum=_OPTIMIZE_AFTER,
+                        share=_OPTIMIZE_SHARE,
+                        merge=False,
                     )
                     lease.renew()
             except SourceError as error:
@@ -281,10 +284,10 @@ class Run:
         self._progress(Progress(phase, done, self.report.encoded, self.report.rejected, fraction))
 
 
-# What was written into an embedded collection since it was optimised stays mapped into memory,
-# 3 KB a point. Doing it whenever it has grown by half costs at most three times the last one.
-_OPTIMIZE_AFTER = 25_000
-_OPTIMIZE_SHARE = 1 / 3
+# What was written into an embedded collection since it was optimised takes memory, 3 KB a point.
+# The engine's files are copied each time: the share keeps that in proportion.
+_OPTIMIZE_AFTER = 15_000
+_OPTIMIZE_SHARE = 1 / 16
 
 # Decisions that are written between looks at the clock and at `stop`.
 _STEP = 128

@@ -279,10 +279,13 @@ class EdgeStore(Closing):
 
     # --- the store itself -------------------------------------------------------------------
 
-    def optimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+    def optimize(
+        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
+    ) -> None:
         shard = self._shard(collection)
-        if shard.unindexed >= minimum and shard.unindexed >= share * shard.points:
-            shard.optimize()
+        new = shard.unmerged if merge else shard.unindexed
+        if new >= minimum and new >= share * shard.points:
+            shard.optimize(merge=merge)
 
     def unindexed(self, collection: str) -> int:
         """Tell about how many points were written since the last `optimize`."""
@@ -396,8 +399,10 @@ class EdgeStore(Closing):
     ) -> dict[str | int | bool, int]:
         return await self._in_thread(self.facet, collection, key, filter=filter, limit=limit)
 
-    async def aoptimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
-        await self._in_thread(self.optimize, collection, minimum=minimum, share=share)
+    async def aoptimize(
+        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
+    ) -> None:
+        await self._in_thread(self.optimize, collection, minimum=minimum, share=share, merge=merge)
 
     async def aflush(self, collection: str | None = None) -> None:
         await self._in_thread(self.flush, collection)

@@ -1,23 +1,46 @@
 """Optimise an embedded collection's files in a process of its own.
 
-`python -m multiqa_integrations.qdrant.optimize DIRECTORY`: the engine holds the interpreter for
-as long as this takes, seconds to minutes, so that no other thread of the process would run.
+`python -m multiqa_integrations.qdrant.optimize DIRECTORY [--keep-segments]`: the engine holds the
+interpreter for as long as this takes, seconds to minutes, so that no other thread of the process
+would run.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+_ANY_NUMBER = 1_000_000
 
 
-def main(directory: str) -> None:
-    """Load the engine's files, optimise, write, close."""
+def main(directory: str, *options: str) -> None:
+    """Load the engine's files, optimise, write, close.
+
+    With "--keep-segments" what has a graph is left as it is, and what is new gets one of its own.
+    """
     import qdrant_edge
 
-    shard = qdrant_edge.EdgeShard.load(directory)
-    shard.optimize()
-    shard.flush()
-    shard.close()
+    with _no_merging(directory) if "--keep-segments" in options else nullcontext():
+        shard = qdrant_edge.EdgeShard.load(directory)
+        shard.optimize()
+        shard.flush()
+        shard.close()
+
+
+@contextmanager
+def _no_merging(directory: str) -> Iterator[None]:
+    """Let the files have any number of segments; how many, is one of the settings with them."""
+    file = Path(directory) / "edge_config.json"
+    before = file.read_text(encoding="utf-8")
+    settings = json.loads(before)
+    settings["optimizers"]["default_segment_number"] = _ANY_NUMBER
+    file.write_text(json.dumps(settings), encoding="utf-8")
+    yield
+    file.write_text(before, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

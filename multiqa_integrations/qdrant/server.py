@@ -296,10 +296,14 @@ class ServerStore(Closing):
 
     # --- the store itself -------------------------------------------------------------------
 
-    def optimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+    def optimize(
+        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
+    ) -> None:
         """Do nothing: a server optimises by itself, local mode has nothing to optimise."""
 
-    async def aoptimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+    async def aoptimize(
+        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
+    ) -> None:
         """Do nothing, as `optimize`."""
 
     def flush(self, collection: str | None = None) -> None:

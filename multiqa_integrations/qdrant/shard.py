@@ -54,7 +54,10 @@ class Shard:
         self._payloads_read = 0
         self._pid = os.getpid()
         self._engine: qdrant_edge.EdgeShard | None = self._load()
-        self._unindexed: int = max(0, self.points - self.description.get("optimized_points", 0))
+        merged = self.description.get("optimized_points", 0)
+        indexed = self.description.get("indexed_points", merged)
+        self._unmerged: int = max(0, self.points - merged)
+        self._unindexed: int = max(0, self.points - indexed)
         self._note_opener()
         self._remove_leftovers()
 
@@ -95,9 +98,15 @@ class Shard:
         """About how many points were written since it was last optimised."""
         return self._unindexed
 
+    @property
+    def unmerged(self) -> int:
+        """About how many points were written since all had one graph."""
+        return self._unmerged
+
     def wrote(self, points: int) -> None:
         """Count points written."""
         self._unindexed += points
+        self._unmerged += points
 
     def read_payloads(self, points: int) -> None:
         """Count points whose payloads were read; of many, the rest is fetched from the disk."""
@@ -105,25 +114,31 @@ class Shard:
         if before < _MANY <= self._payloads_read:
             self._read_ahead("payload_storage/page_*")
 
-    def optimize(self) -> None:
+    def optimize(self, *, merge: bool = True) -> None:
         """Build the HNSW graph over what was written since, and drop what was deleted.
 
         The work is done on a copy by another process, which takes its place at the end: this
         process goes on searching meanwhile, and a crash leaves the old files. Writes wait.
 
+        Args:
+            merge: Make one graph of everything; otherwise what is new gets one of its own.
+
         Raises:
             StoreError: The other process failed; the collection is as it was.
         """
         with self.writing:
-            if self._unindexed <= _IN_PROCESS_LIMIT:
+            if merge and self._unmerged <= _IN_PROCESS_LIMIT:
                 with engine_errors("optimize", self.directory):
                     self.engine.optimize()
                     self.engine.flush()
             else:
-                self._optimize_copy()
+                self._optimize_copy(merge=merge)
             _return_memory()
             self._unindexed = 0
-            self.description["optimized_points"] = self.points
+            self.description["indexed_points"] = self.points
+            if merge:
+                self._unmerged = 0
+                self.description["optimized_points"] = self.points
             self.save_description()
 
     def save_description(self) -> None:
@@ -170,15 +185,16 @@ class Shard:
                     while left > 0 and (count := stream.readinto(buffer)):
                         left -= count
 
-    def _optimize_copy(self) -> None:
+    def _optimize_copy(self, *, merge: bool) -> None:
         old = self.directory / self.description["shard"]
         new = self.directory / f"shard-{uuid.uuid4().hex[:8]}"
         with engine_errors("flush", self.directory):
             self.engine.flush()
         try:
             shutil.copytree(old, new)
+            program = [sys.executable, "-m", "multiqa_integrations.qdrant.optimize", str(new)]
             done = subprocess.run(  # noqa: S603  (this very interpreter)
-                [sys.executable, "-m", "multiqa_integrations.qdrant.optimize", str(new)],
+                program if merge else [*program, "--keep-segments"],
                 capture_output=True,
                 text=True,
                 check=False,

@@ -146,13 +146,23 @@ class Store(Protocol):
     ) -> dict[str | int | bool, int]:
         """Count the points of each value of an indexed payload field, the most frequent first."""
 
-    def optimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+    def optimize(
+        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
+    ) -> None:
         """Build the search graph over what was written since.
 
         Nothing is done if that is fewer than `minimum` points, or less than that share of all.
         Servers do so by themselves, in the background. An embedded collection is searched exactly
         without it, which is fast enough up to some ten thousand points; it takes both searches and
         writes of other threads meanwhile, of which the writes wait.
+
+        Args:
+            collection: Its name.
+            minimum: How many points must be new.
+            share: How large a share of all points must be new.
+            merge: Make one graph of everything, which is searched fastest. Otherwise what is new
+                gets a graph of its own, in seconds however large the rest is: for long runs of
+                writing, which merge at their end.
         """
 
     def flush(self, collection: str | None = None) -> None:
@@ -255,7 +265,9 @@ class Store(Protocol):
     ) -> dict[str | int | bool, int]:
         """Do as `facet`."""
 
-    async def aoptimize(self, collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+    async def aoptimize(
+        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
+    ) -> None:
         """Do as `optimize`."""
 
     async def aflush(self, collection: str | None = None) -> None:

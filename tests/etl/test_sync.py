@@ -277,19 +277,23 @@ def test_a_long_run_optimises_as_it_goes(embedded: Store, monkeypatch: pytest.Mo
     optimized: list[tuple[int, int]] = []
     optimize = embedded.optimize
 
-    def note(collection: str, *, minimum: int = 0, share: float = 0.0) -> None:
+    def note(collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True) -> None:
         before = embedded.unindexed(collection)  # type: ignore[attr-defined]
-        optimize(collection, minimum=minimum, share=share)
+        optimize(collection, minimum=minimum, share=share, merge=merge)
         if embedded.unindexed(collection) < before:  # type: ignore[attr-defined]
-            optimized.append((before, embedded.count(collection)))
+            optimized.append((before, merge))
 
     monkeypatch.setattr(embedded, "optimize", note)
-    monkeypatch.setattr(sys.modules[sync.__module__], "_OPTIMIZE_AFTER", 1_000)
+    job = sys.modules[sync.__module__]
+    monkeypatch.setattr(job, "_OPTIMIZE_AFTER", 2_000)
+    monkeypatch.setattr(job, "OPTIMIZE_AT", 5_000)
     report = sync(rows(6_500), "docs", store=embedded, encoder=FakeEncoder())
     assert report.added == embedded.count("docs") == 6_500
-    assert [points for _, points in optimized] == sorted({points for _, points in optimized})
-    assert len(optimized) >= 2
-    assert all(new >= max(1_000, points / 3) for new, points in optimized)
+    *during, at_the_end = optimized
+    assert len(during) >= 2
+    assert all(new >= 2_000 and not merge for new, merge in during)
+    assert at_the_end[1]
+    assert embedded.unindexed("docs") == 0  # type: ignore[attr-defined]
 
 
 def test_a_source_that_breaks_off(embedded: Store) -> None:

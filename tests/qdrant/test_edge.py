@@ -464,6 +464,42 @@ def test_optimised_when_enough_is_new(tmp_path: Path) -> None:
         assert store.unindexed("docs") == 0
 
 
+def test_what_is_new_gets_a_graph_of_its_own_until_all_are_merged(tmp_path: Path) -> None:
+    """8,000 points at a time: enough for the engine to build a graph of each."""
+    everything = points(16_000)
+    exact = PointQuery(vector=unit(1, 1)[0], limit=10, exact=True)
+
+    def write(store: EdgeStore, first: int) -> None:
+        for start in range(first, first + 8_000, 1000):
+            store.upsert("docs", everything[start : start + 1000])
+        store.optimize("docs", minimum=8_000, merge=False)
+        assert store.unindexed("docs") == 0
+
+    def graphs(store: EdgeStore) -> tuple[int, int]:
+        state = store.state("docs")
+        assert state is not None
+        assert state.indexed_vectors == state.details["in_graph"] == state.points
+        return state.details["segments"], state.points
+
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA)
+        write(store, 0)
+        assert graphs(store) == (2, 8_000)  # the other is for what is to come
+        write(store, 8_000)
+        assert graphs(store) == (3, 16_000)
+        found = [one.id for one in store.query("docs", exact)]
+    with EdgeStore(tmp_path) as store:
+        assert [one.id for one in store.query("docs", exact)] == found
+        store.optimize("docs", minimum=16_001)
+        assert graphs(store) == (3, 16_000)
+        store.optimize("docs", minimum=16_000)
+        assert graphs(store) == (2, 16_000)
+        assert [one.id for one in store.query("docs", exact)] == found
+        assert store.unindexed("docs") == 0
+    settings = json.loads(next((tmp_path / "docs").glob("shard-*/edge_config.json")).read_text())
+    assert settings["optimizers"]["default_segment_number"] == 1
+
+
 def test_many_payloads_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     monkeypatch.setattr(shards.Shard, "_read_ahead", lambda _, pattern: read.append(pattern))
