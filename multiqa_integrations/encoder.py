@@ -314,13 +314,11 @@ class MultiQAEncoder:
             bar.update(embed(batches[0]))
             return vectors
         with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:
-            futures = [pool.submit(embed, rows) for rows in batches]
-            try:
-                for future in as_completed(futures):
+            try:  # Ctrl-C may come while batches are still being handed over
+                for future in as_completed([pool.submit(embed, rows) for rows in batches]):
                     bar.update(future.result())
             except BaseException:
-                for future in futures:
-                    future.cancel()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return vectors
 

@@ -7,8 +7,10 @@ import pickle
 import re
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,26 @@ def test_a_stream_gives_what_encode_gives(encoder: MultiQAEncoder, vectors: Vect
     assert [len(part) for part in parts] == [3, 3, 2]
     assert all(part.dtype == np.float32 for part in parts)
     np.testing.assert_allclose(np.concatenate(parts), vectors, atol=1e-5)
+
+
+def test_an_interrupt_while_batches_are_handed_over_ends_it(
+    encoder: MultiQAEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C is an exception anywhere; what is queued by then would take another half a minute."""
+    handed_over = itertools.count(1)
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(*args: Any) -> Any:
+        if next(handed_over) == 500:
+            raise KeyboardInterrupt
+        return submit(*args)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        encoder.encode([LONG] * 1_500)
+    assert next(handed_over) == 501
+    assert time.monotonic() - begin < 10
 
 
 def test_a_list_is_a_stream_too(encoder: MultiQAEncoder, vectors: Vectors) -> None:
