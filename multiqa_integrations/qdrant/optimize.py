@@ -36,7 +36,9 @@ def _no_merging(directory: str) -> Iterator[None]:
     file = Path(directory) / "edge_config.json"
     before = file.read_text(encoding="utf-8")
     settings = json.loads(before)
-    settings["optimizers"]["default_segment_number"] = _ANY_NUMBER
+    # Where a collection was made with a graph of the user's own, the file has no "optimizers".
+    optimizers = settings.get("optimizers") or {}
+    settings["optimizers"] = {**optimizers, "default_segment_number": _ANY_NUMBER}
     file.write_text(json.dumps(settings), encoding="utf-8")
     yield
     file.write_text(before, encoding="utf-8")

@@ -500,6 +500,23 @@ def test_what_is_new_gets_a_graph_of_its_own_until_all_are_merged(tmp_path: Path
     assert settings["optimizers"]["default_segment_number"] == 1
 
 
+def test_what_is_new_gets_a_graph_as_the_user_wants_it(tmp_path: Path) -> None:
+    import qdrant_edge as edge
+
+    everything = points(8_000)
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA, hnsw_config=edge.HnswIndexConfig(8, 50, 10_000))
+        settings = next((tmp_path / "docs").glob("shard-*/edge_config.json")).read_text()
+        for start in range(0, 8_000, 1000):
+            store.upsert("docs", everything[start : start + 1000])
+        store.optimize("docs", merge=False)
+        state = store.state("docs")
+        assert state is not None
+        assert state.details["in_graph"] == 8_000
+    after = next((tmp_path / "docs").glob("shard-*/edge_config.json")).read_text()
+    assert after == settings
+
+
 def test_many_payloads_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     monkeypatch.setattr(shards.Shard, "_read_ahead", lambda _, pattern: read.append(pattern))
