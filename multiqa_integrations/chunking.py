@@ -1,7 +1,7 @@
-"""Cut long texts into passages that the model reads well, on sentence boundaries.
+"""Split long texts into chunks of a length that the model handles well, at sentence boundaries.
 
 The model was trained on texts of up to 250 word pieces and reads 512 at most. A longer text is
-cut into chunks of at most 250, each of them a text of its own.
+split into chunks of at most 250, each encoded on its own.
 
 How it works: BERT reads word by word, so a text has the word pieces of its words, and a cut
 after white space changes none. Each different word is therefore counted once, and the counts
@@ -28,16 +28,16 @@ from multiqa_integrations.texts import check_text, check_texts
 from multiqa_integrations.tokenizer import SPECIAL_TOKENS
 from multiqa_integrations.types import Encoder
 
-MIN_MAX_TOKENS = 8
-"""Smallest limit of a chunk, in word pieces: any single character fits."""
+MIN_CHUNK_SIZE = 8
+"""Smallest `chunk_size`, in word pieces: any single character fits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A passage of a longer text.
+    """A part of a longer text.
 
     Attributes:
-        text: The passage; equal to `source[start:end]`.
+        text: Its text; equal to `source[start:end]`.
         start: Its first character in the source, counted from 0.
         end: The character after its last one.
         tokens: Its word pieces when it is encoded alone, [CLS] and [SEP] included.
@@ -57,28 +57,29 @@ class TokenCounter(Protocol):
 
 
 def chunk(
-    text: str, tokenizer: TokenCounter | Encoder, *, max_tokens: int = 250, overlap: int = 0
+    text: str, tokenizer: TokenCounter | Encoder, *, chunk_size: int = 250, chunk_overlap: int = 0
 ) -> list[Chunk]:
-    """Cut one text into chunks; see `chunk_many`, which is faster for many texts.
+    """Split one text into chunks; see `chunk_many`, which is faster for many texts.
 
     Example:
         >>> story = "It rained. We stayed at home. " * 3
-        >>> for piece in chunk(story, encoder, max_tokens=20):  # doctest: +SKIP
-        ...     print(piece.start, piece.end, piece.tokens, repr(piece.text[-7:]))
+        >>> for part in chunk(story, encoder, chunk_size=20):  # doctest: +SKIP
+        ...     print(part.start, part.end, part.tokens, repr(part.text[-7:]))
         0 60 18 ' home. '
         60 90 10 ' home. '
     """
-    return chunk_many([check_text(text, 0)], tokenizer, max_tokens=max_tokens, overlap=overlap)[0]
+    texts = [check_text(text, 0)]
+    return chunk_many(texts, tokenizer, chunk_size=chunk_size, chunk_overlap=chunk_overlap)[0]
 
 
 def chunk_many(
     texts: Sequence[str],
     tokenizer: TokenCounter | Encoder,
     *,
-    max_tokens: int = 250,
-    overlap: int = 0,
+    chunk_size: int = 250,
+    chunk_overlap: int = 0,
 ) -> list[list[Chunk]]:
-    """Cut texts into chunks at paragraph, sentence, line, clause or word boundaries.
+    """Split texts into chunks at paragraph, sentence, line, clause or word boundaries.
 
     Without overlap the chunks of a text, put together, are the text: nothing is stripped, and
     white space belongs to the chunk before it. A text within the limit is one chunk, and costs
@@ -88,9 +89,9 @@ def chunk_many(
     Args:
         texts: The texts.
         tokenizer: An encoder, or its `WordPieceTokenizer`.
-        max_tokens: Most word pieces of a chunk, [CLS] and [SEP] included; at least 8.
-        overlap: Most word pieces that a chunk repeats of the one before; under half of
-            `max_tokens`. It then starts at the first sentence among them, else at a word.
+        chunk_size: Most word pieces of a chunk, [CLS] and [SEP] included; at least 8.
+        chunk_overlap: Most word pieces that a chunk repeats of the one before; under half of
+            `chunk_size`. It then starts at the first sentence among them, else at a word.
 
     Returns:
         The chunks of each text, in the order of the texts and within them.
@@ -104,14 +105,14 @@ def chunk_many(
         >>> [len(chunks) for chunks in chunk_many(pages, encoder)]  # doctest: +SKIP
         [1, 0]
     """
-    cutter = _Cutter(_counter_of(tokenizer), *_checked_limits(max_tokens, overlap))
+    splitter = _Splitter(_counter_of(tokenizer), *_checked_limits(chunk_size, chunk_overlap))
     texts = check_texts(texts)
     chunks: list[list[Chunk]] = [[] for _ in texts]
     # English has four to five characters a word piece: longer texts are hardly within the limit.
-    maybe_short = [i for i, text in enumerate(texts) if 0 < len(text) <= 4 * max_tokens]
-    counts = cutter.count([texts[i] for i in maybe_short])
+    maybe_short = [i for i, text in enumerate(texts) if 0 < len(text) <= 4 * chunk_size]
+    counts = splitter.count([texts[i] for i in maybe_short])
     for index, count in zip(maybe_short, counts, strict=True):
-        if count <= max_tokens:
+        if count <= chunk_size:
             chunks[index] = [Chunk(texts[index], 0, len(texts[index]), count)]
     group: list[int] = []
     characters = 0
@@ -120,7 +121,7 @@ def chunk_many(
             group.append(index)
             characters += len(text)
         if group and (characters >= _CALL_CHARACTERS or index == len(texts) - 1):
-            for owner, found in zip(group, cutter.cut([texts[i] for i in group]), strict=True):
+            for owner, found in zip(group, splitter.split([texts[i] for i in group]), strict=True):
                 chunks[owner] = found
             group, characters = [], 0
     return chunks
@@ -137,21 +138,22 @@ def _counter_of(tokenizer: object) -> Callable[[Sequence[str]], _Ints]:
     )
 
 
-def _checked_limits(max_tokens: object, overlap: object) -> tuple[int, int]:
+def _checked_limits(chunk_size: object, chunk_overlap: object) -> tuple[int, int]:
     limits = []
-    for name, value in (("max_tokens", max_tokens), ("overlap", overlap)):
+    for name, value in (("chunk_size", chunk_size), ("chunk_overlap", chunk_overlap)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise ConfigurationError(f"{name} is {value!r}, expected an int: word pieces.")
         limits.append(int(value))
     limit, repeated = limits
-    if limit < MIN_MAX_TOKENS:
+    if limit < MIN_CHUNK_SIZE:
         raise ConfigurationError(
-            f"max_tokens is {limit}, expected at least {MIN_MAX_TOKENS} word pieces, [CLS] and "
+            f"chunk_size is {limit}, expected at least {MIN_CHUNK_SIZE} word pieces, [CLS] and "
             "[SEP] included. The model was trained on 250."
         )
     if not 0 <= 2 * repeated < limit:
         raise ConfigurationError(
-            f"overlap is {repeated}, expected 0 or more and under half of max_tokens ({limit})."
+            f"chunk_overlap is {repeated}, expected 0 or more and under half of chunk_size "
+            f"({limit})."
         )
     return limit, repeated
 
@@ -189,7 +191,7 @@ _BOUNDARIES = (  # each match ends where a word starts
     ),
     (_PARAGRAPH, re.compile(f"([\n\r])[{_SPACE}]*\\1[{_SPACE}]*|\u2029[{_SPACE}]*")),
 )
-_CALL_CHARACTERS = 262_144  # of long texts, cut at once
+_CALL_CHARACTERS = 262_144  # of long texts, split at once
 _CALL_WORDS = 65_536  # looked up at once
 _CACHED_WORDS = 200_000
 
@@ -198,23 +200,23 @@ _Range: TypeAlias = tuple[int, int, int | None]  # start, end, word pieces where
 
 
 @dataclass(frozen=True, slots=True)
-class _Cutter:
-    """Cuts texts that are over the limit."""
+class _Splitter:
+    """Splits texts that are over the limit."""
 
     counter: Callable[[Sequence[str]], _Ints]
-    max_tokens: int
-    overlap: int
+    chunk_size: int
+    chunk_overlap: int
     pieces_of: dict[str, int] = field(default_factory=dict)
 
     @property
     def room(self) -> int:
-        return self.max_tokens - SPECIAL_TOKENS
+        return self.chunk_size - SPECIAL_TOKENS
 
     def count(self, texts: list[str]) -> list[int]:
         return [int(count) for count in self.counter(texts)] if texts else []
 
-    def cut(self, texts: list[str]) -> list[list[Chunk]]:
-        """Cut each text into its chunks."""
+    def split(self, texts: list[str]) -> list[list[Chunk]]:
+        """Split each text into its chunks."""
         done: list[tuple[int, Chunk]] = []
         todo = [(index, 0, text) for index, text in enumerate(texts)]
         while todo:
@@ -228,7 +230,7 @@ class _Cutter:
             todo = []
             for index, start, part, tokens in parts:
                 exact = next(counts) if tokens is None else tokens
-                if exact <= self.max_tokens or len(part) == 1:
+                if exact <= self.chunk_size or len(part) == 1:
                     done.append((index, Chunk(part, start, start + len(part), exact)))
                 else:  # a word of more pieces than fit is halved until its parts do
                     middle = _middle(part)
@@ -305,10 +307,10 @@ class _Cutter:
 
     def _next_begin(self, begin: int, end: int, before: _Ints, rank: NDArray[np.int8]) -> int:
         """Find the first word of the next chunk: `end`, or earlier if chunks overlap."""
-        if not self.overlap:  # else words without a piece, such as U+200B, would be repeated
+        if not self.chunk_overlap:  # else words without a piece, such as U+200B, would be repeated
             return end
         # Go back by the overlap at most, and leave room for the word at `end`.
-        earliest = max(before[end] - self.overlap, before[end + 1] - self.room)
+        earliest = max(before[end] - self.chunk_overlap, before[end + 1] - self.room)
         back = max(int(before.searchsorted(earliest)), begin + 1)
         for least in (_SENTENCE, _WORD, _JOINED):
             found = np.flatnonzero(rank[back:end] >= least)

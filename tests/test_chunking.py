@@ -92,24 +92,28 @@ def tokenizer(sibling: Path) -> WordPieceTokenizer:
 
 
 def check(
-    text: str, chunks: list[Chunk], tokenizer: WordPieceTokenizer, max_tokens: int, overlap: int = 0
+    text: str,
+    chunks: list[Chunk],
+    tokenizer: WordPieceTokenizer,
+    chunk_size: int,
+    chunk_overlap: int = 0,
 ) -> None:
     """Hold the chunks of one text against everything that is promised."""
     counts = tokenizer.count([found.text for found in chunks]).tolist()
     assert [found.tokens for found in chunks] == counts
-    assert max(counts, default=0) <= max_tokens
+    assert max(counts, default=0) <= chunk_size
     assert all(found.text == text[found.start : found.end] for found in chunks)
     covered = 0
     last_start = -1
     for found in chunks:
         assert last_start < found.start <= covered < found.end
-        if not overlap:
+        if not chunk_overlap:
             assert found.start == covered
         covered, last_start = found.end, found.start
     assert covered == len(text)
     for before, after in pairwise(chunks):
         repeated = text[after.start : before.end]
-        assert not repeated or tokenizer.count([repeated])[0] - 2 <= overlap
+        assert not repeated or tokenizer.count([repeated])[0] - 2 <= chunk_overlap
 
 
 class CountingTokenizer:
@@ -125,11 +129,11 @@ class CountingTokenizer:
 
 
 @relaxed
-@given(text=TEXTS, max_tokens=st.sampled_from([8, 9, 12, 20, 60]))
+@given(text=TEXTS, chunk_size=st.sampled_from([8, 9, 12, 20, 60]))
 def test_chunks_are_exact_and_lose_nothing(
-    tokenizer: WordPieceTokenizer, text: str, max_tokens: int
+    tokenizer: WordPieceTokenizer, text: str, chunk_size: int
 ) -> None:
-    check(text, chunk(text, tokenizer, max_tokens=max_tokens), tokenizer, max_tokens)
+    check(text, chunk(text, tokenizer, chunk_size=chunk_size), tokenizer, chunk_size)
 
 
 @relaxed
@@ -137,26 +141,26 @@ def test_chunks_are_exact_and_lose_nothing(
 def test_overlapping_chunks_cover_the_text_and_progress(
     tokenizer: WordPieceTokenizer, text: str, limits: tuple[int, int]
 ) -> None:
-    max_tokens, overlap = limits
-    found = chunk(text, tokenizer, max_tokens=max_tokens, overlap=overlap)
-    check(text, found, tokenizer, max_tokens, overlap)
+    chunk_size, chunk_overlap = limits
+    found = chunk(text, tokenizer, chunk_size=chunk_size, chunk_overlap=chunk_overlap)
+    check(text, found, tokenizer, chunk_size, chunk_overlap)
 
 
 @relaxed
 @given(texts=st.lists(TEXTS, max_size=6))
 def test_many_texts_are_cut_as_each_alone(tokenizer: WordPieceTokenizer, texts: list[str]) -> None:
-    together = chunk_many(texts, tokenizer, max_tokens=16)
-    assert together == [chunk(text, tokenizer, max_tokens=16) for text in texts]
+    together = chunk_many(texts, tokenizer, chunk_size=16)
+    assert together == [chunk(text, tokenizer, chunk_size=16) for text in texts]
 
 
 def test_groups_of_long_texts_keep_their_order(
     tokenizer: WordPieceTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["", *(f"Text number {n} is here. " * (n % 7) for n in range(40)), "short", ""]
-    expected = chunk_many(texts, tokenizer, max_tokens=16)
+    expected = chunk_many(texts, tokenizer, chunk_size=16)
     for name in ("_CALL_CHARACTERS", "_CALL_WORDS", "_CACHED_WORDS"):
         monkeypatch.setattr(chunking, name, 10)
-    assert chunk_many(texts, tokenizer, max_tokens=16) == expected
+    assert chunk_many(texts, tokenizer, chunk_size=16) == expected
     assert ["".join(found.text for found in chunks) for chunks in expected] == texts
 
 
@@ -184,7 +188,7 @@ def test_a_text_of_exactly_the_limit_is_one_chunk(tokenizer: WordPieceTokenizer)
 
 
 @pytest.mark.parametrize(
-    ("text", "max_tokens", "expected"),
+    ("text", "chunk_size", "expected"),
     [
         # A paragraph before a sentence, although the sentence would fill the chunk further.
         ("One two three four.\n\nFive six. Seven eight nine", 12, ["One two three four.\n\n"]),
@@ -208,10 +212,10 @@ def test_a_text_of_exactly_the_limit_is_one_chunk(tokenizer: WordPieceTokenizer)
     ],
 )
 def test_the_best_boundary_wins(
-    tokenizer: WordPieceTokenizer, text: str, max_tokens: int, expected: list[str]
+    tokenizer: WordPieceTokenizer, text: str, chunk_size: int, expected: list[str]
 ) -> None:
-    found = chunk(text, tokenizer, max_tokens=max_tokens)
-    check(text, found, tokenizer, max_tokens)
+    found = chunk(text, tokenizer, chunk_size=chunk_size)
+    check(text, found, tokenizer, chunk_size)
     assert [one.text for one in found][: len(expected)] == expected
 
 
@@ -234,25 +238,25 @@ def test_the_best_boundary_wins(
         "0:002102 \x08 0 " * 9,  # a word without a word piece
     ],
 )
-@pytest.mark.parametrize("max_tokens", [8, 13, 40])
-def test_hard_texts_are_exact(tokenizer: WordPieceTokenizer, text: str, max_tokens: int) -> None:
-    check(text, chunk(text, tokenizer, max_tokens=max_tokens), tokenizer, max_tokens)
+@pytest.mark.parametrize("chunk_size", [8, 13, 40])
+def test_hard_texts_are_exact(tokenizer: WordPieceTokenizer, text: str, chunk_size: int) -> None:
+    check(text, chunk(text, tokenizer, chunk_size=chunk_size), tokenizer, chunk_size)
 
 
 def test_a_word_over_the_limit_keeps_its_accents(tokenizer: WordPieceTokenizer) -> None:
-    found = chunk("qe\u0301" * 30, tokenizer, max_tokens=8)
+    found = chunk("qe\u0301" * 30, tokenizer, chunk_size=8)
     assert len(found) > 1
     assert not any(one.text.startswith("\u0301") for one in found)
 
 
 def test_overlap_starts_at_a_sentence_or_else_at_a_word(tokenizer: WordPieceTokenizer) -> None:
     sentences = "It is cold. We stay in. She reads a book. He sleeps long. They eat. "
-    found = chunk(sentences * 2, tokenizer, max_tokens=20, overlap=9)
+    found = chunk(sentences * 2, tokenizer, chunk_size=20, chunk_overlap=9)
     check(sentences * 2, found, tokenizer, 20, 9)
     assert all(one.text[0].isupper() for one in found)
     assert all(b.start < a.end for a, b in pairwise(found))
     words = "alpha beta gamma delta " * 20
-    found = chunk(words, tokenizer, max_tokens=20, overlap=5)
+    found = chunk(words, tokenizer, chunk_size=20, chunk_overlap=5)
     check(words, found, tokenizer, 20, 5)
     assert all(words[one.start - 1] == " " for one in found[1:])
     assert all(b.start < a.end for a, b in pairwise(found))
@@ -260,7 +264,7 @@ def test_overlap_starts_at_a_sentence_or_else_at_a_word(tokenizer: WordPieceToke
 
 def test_lone_surrogates_are_repaired_and_offsets_follow(tokenizer: WordPieceTokenizer) -> None:
     text = "One \ud83d two. \ud83d\ude00 three. " * 10
-    found = chunk(text, tokenizer, max_tokens=16)
+    found = chunk(text, tokenizer, chunk_size=16)
     check(repair_surrogates(text), found, tokenizer, 16)
 
 
@@ -271,7 +275,7 @@ def test_an_encoder_counts_as_a_tokenizer(tokenizer: WordPieceTokenizer) -> None
 
     text = "We stayed at home. It rained. " * 30
     encoder: Any = Encoder()
-    assert chunk(text, encoder, max_tokens=40) == chunk(text, tokenizer, max_tokens=40)
+    assert chunk(text, encoder, chunk_size=40) == chunk(text, tokenizer, chunk_size=40)
 
 
 @pytest.mark.parametrize("wrong", [None, "tokenizer.json", ["a"], 3, object(), WordPieceTokenizer])
@@ -283,9 +287,9 @@ def test_what_counts_no_tokens_is_refused(wrong: Any) -> None:
 @pytest.mark.parametrize(
     "limits",
     [
-        *({"max_tokens": wrong} for wrong in (7, 0, -1, 250.0, float("nan"), "250", None, True)),
-        *({"overlap": wrong} for wrong in (-1, 125, 1.5, float("nan"), "3", None, False)),
-        {"max_tokens": 8, "overlap": 4},
+        *({"chunk_size": wrong} for wrong in (7, 0, -1, 250.0, float("nan"), "250", None, True)),
+        *({"chunk_overlap": wrong} for wrong in (-1, 125, 1.5, float("nan"), "3", None, False)),
+        {"chunk_size": 8, "chunk_overlap": 4},
     ],
 )
 def test_bad_limits_are_refused(tokenizer: WordPieceTokenizer, limits: Any) -> None:
@@ -294,7 +298,7 @@ def test_bad_limits_are_refused(tokenizer: WordPieceTokenizer, limits: Any) -> N
 
 
 def test_limits_may_be_numpy_integers(tokenizer: WordPieceTokenizer) -> None:
-    limits: Any = {"max_tokens": np.int64(8), "overlap": np.int32(3)}
+    limits: Any = {"chunk_size": np.int64(8), "chunk_overlap": np.int32(3)}
     assert chunk("one two three", tokenizer, **limits)[0].tokens == 5
 
 

@@ -55,7 +55,7 @@ def cut(
             groups[room].append(index)
     for room, indices in groups.items():
         texts = [documents[index].text for index in indices]
-        chunks = chunk_many(texts, encoder, max_tokens=room, overlap=overlap)
+        chunks = chunk_many(texts, encoder, chunk_size=room, chunk_overlap=overlap)
         for index, parts in zip(indices, chunks, strict=True):
             title = documents[index].title
             passages = []

@@ -95,7 +95,10 @@ class WordPieceTextSplitter(TextSplitter):
 
     def _split(self, texts: Sequence[str]) -> list[list[tuple[str, int]]]:
         chunks = chunk_many(
-            texts, self._encoder, max_tokens=self._chunk_size, overlap=self._chunk_overlap
+            texts,
+            self._encoder,
+            chunk_size=self._chunk_size,
+            chunk_overlap=self._chunk_overlap,
         )
         return [[found for one in of_one if (found := self._passage(one))] for of_one in chunks]
 

@@ -96,7 +96,9 @@ class WordPieceNodeParser(NodeParser):
                 f"pieces for the text, expected {_LEAST_TEXT} or more. Leave keys out of what is "
                 "embedded (excluded_embed_metadata_keys), or raise chunk_size."
             )
-        return chunk(text, encoder, max_tokens=room, overlap=min(self.chunk_overlap, room // 2))
+        return chunk(
+            text, encoder, chunk_size=room, chunk_overlap=min(self.chunk_overlap, room // 2)
+        )
 
     def _metadata_tokens(self, node: BaseNode) -> int:
         """Count what the metadata adds to a text, in word pieces."""
