@@ -108,7 +108,13 @@ def test_the_adapters() -> None:
         "WordPieceTextSplitter",
         "uuid5_key_encoder",
     ]
-    assert llama_index.__all__ == ["MultiQAEmbedding", "MultiQALlamaStore", "WordPieceNodeParser"]
+    assert llama_index.__all__ == [
+        "MultiQAEmbedding",
+        "MultiQALlamaStore",
+        "MultiQAVectorStore",
+        "WordPieceNodeParser",
+    ]
+    assert llama_index.MultiQALlamaStore is llama_index.MultiQAVectorStore
     for room in (langchain, llama_index):
         assert all(getattr(room, name) is not None for name in room.__all__)
 

@@ -16,15 +16,16 @@ from multiqa_integrations._optional import require
 if TYPE_CHECKING:
     from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
     from multiqa_integrations.llama_index.node_parser import WordPieceNodeParser
-    from multiqa_integrations.llama_index.vectorstore import MultiQALlamaStore
+    from multiqa_integrations.llama_index.vectorstore import MultiQALlamaStore, MultiQAVectorStore
 
 _HOMES = {
     "MultiQAEmbedding": "embedding",
     "MultiQALlamaStore": "vectorstore",
+    "MultiQAVectorStore": "vectorstore",
     "WordPieceNodeParser": "node_parser",
 }
 
-__all__ = ["MultiQAEmbedding", "MultiQALlamaStore", "WordPieceNodeParser"]
+__all__ = ["MultiQAEmbedding", "MultiQALlamaStore", "MultiQAVectorStore", "WordPieceNodeParser"]
 
 
 def __getattr__(name: str) -> object:

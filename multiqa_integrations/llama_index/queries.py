@@ -44,7 +44,7 @@ def to_point_query(
     mmr_threshold: float | None = None,
     mmr_prefetch_k: int | None = None,
 ) -> PointQuery:
-    """Translate a query; the options are those of `MultiQALlamaStore.query`.
+    """Translate a query; the options are those of `MultiQAVectorStore.query`.
 
     Raises:
         ConfigurationError: Something of it cannot be honoured.
@@ -125,7 +125,7 @@ def _words(text: str | None, collection: Collection) -> SparseVector:
     if collection.sparse_vector is None:
         raise ConfigurationError(
             f"{collection.name!r} cannot be searched by words. That is chosen when a collection "
-            "is created: MultiQALlamaStore(..., sparse=True)."
+            "is created: MultiQAVectorStore(..., sparse=True)."
         )
     if not text:
         raise ConfigurationError("a search by words needs query_str.")

@@ -54,7 +54,7 @@ def _not_ours(embedding: object) -> ConfigurationError:
     )
 
 
-class MultiQALlamaStore(BasePydanticVectorStore, Closing):
+class MultiQAVectorStore(BasePydanticVectorStore, Closing):
     """Nodes in a Qdrant collection: in a directory, on a server, or behind a client of yours.
 
     The collection is created if there is none, and checked otherwise: one that another model
@@ -74,7 +74,7 @@ class MultiQALlamaStore(BasePydanticVectorStore, Closing):
 
     Example:
         >>> from llama_index.core import VectorStoreIndex
-        >>> store = MultiQALlamaStore("manual", path="./collections")  # doctest: +SKIP
+        >>> store = MultiQAVectorStore("manual", path="./collections")  # doctest: +SKIP
         >>> index = VectorStoreIndex.from_vector_store(store)  # doctest: +SKIP
     """
 
@@ -134,7 +134,7 @@ class MultiQALlamaStore(BasePydanticVectorStore, Closing):
         client: QdrantClient | AsyncQdrantClient | None = None,
         store: Store | None = None,
         **settings: Any,
-    ) -> MultiQALlamaStore:
+    ) -> MultiQAVectorStore:
         """Do as the constructor, without blocking the event loop."""
         opened = cls.__new__(cls)
         settings["collection_name"] = collection_name
@@ -185,7 +185,7 @@ class MultiQALlamaStore(BasePydanticVectorStore, Closing):
     @classmethod
     def class_name(cls) -> str:
         """Tell LlamaIndex how the class is called."""
-        return "MultiQALlamaStore"
+        return "MultiQAVectorStore"
 
     @property
     def collection(self) -> Collection:
@@ -422,5 +422,9 @@ def _check_options(options: dict[str, Any]) -> None:
         raise ConfigurationError(f"unknown options: {', '.join(sorted(options))}.")
 
 
-def _reopen(kind: type[MultiQALlamaStore], settings: dict[str, Any]) -> MultiQALlamaStore:
+def _reopen(kind: type[MultiQAVectorStore], settings: dict[str, Any]) -> MultiQAVectorStore:
     return kind(**settings)
+
+
+MultiQALlamaStore = MultiQAVectorStore
+"""The same class, for modules that import LangChain's `MultiQAVectorStore` too."""

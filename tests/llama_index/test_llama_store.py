@@ -41,7 +41,7 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     WriteRejectedError,
 )
-from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQALlamaStore, vectorstore
+from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQAVectorStore, vectorstore
 from multiqa_integrations.qdrant import Collection, Store
 from multiqa_integrations.testing import FakeEncoder
 
@@ -95,8 +95,8 @@ def where(key: str, operator: str, value: Any) -> MetadataFilters:
 @pytest.fixture
 def vectors(
     store: Store, name: str, embedding: MultiQAEmbedding, encoder: MultiQAEncoder
-) -> MultiQALlamaStore:
-    made = MultiQALlamaStore(
+) -> MultiQAVectorStore:
+    made = MultiQAVectorStore(
         name,
         store=store,
         embedding=embedding,
@@ -116,7 +116,7 @@ def asked(encoder: MultiQAEncoder) -> list[float]:
 # --- writing and reading ------------------------------------------------------------------------
 
 
-def test_nodes_come_back_whole(vectors: MultiQALlamaStore, encoder: MultiQAEncoder) -> None:
+def test_nodes_come_back_whole(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
     expected = {node.node_id: node for node in embedded(NODES, encoder)}
     found = vectors.get_nodes()
     assert ids(found) == ids(NODES)
@@ -139,7 +139,7 @@ def test_every_kind_of_node(
         Node(text_resource=MediaResource(text="many", mimetype="text/x-rst"), id_="node"),
         TextNode(text="its own names", metadata={"page_content": 1, "doc_id": "mine"}, id_="names"),
     ]
-    vectors = MultiQALlamaStore(name, store=store, embedding=embedding)
+    vectors = MultiQAVectorStore(name, store=store, embedding=embedding)
     vectors.add(embedded(nodes, encoder))
     found = {node.node_id: node for node in vectors.get_nodes()}
     for node in nodes:
@@ -148,7 +148,7 @@ def test_every_kind_of_node(
         assert copied == node
 
 
-def test_the_same_id_overwrites(vectors: MultiQALlamaStore, encoder: MultiQAEncoder) -> None:
+def test_the_same_id_overwrites(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
     changed = NODES[0].model_copy(update={"text": "The blue button stops it."})
     vectors.add(embedded([changed], encoder))
     (found,) = vectors.get_nodes(["m#1"])
@@ -166,13 +166,13 @@ def test_all_nodes_are_read(
     """More than a page of them; LlamaIndex's own adapter stops at 9,999 without a word."""
     monkeypatch.setattr(vectorstore, "_PAGE", 20)
     vector = encoder.encode(["the same"])[0].tolist()
-    vectors = MultiQALlamaStore(name, store=store, embedding=embedding)
+    vectors = MultiQAVectorStore(name, store=store, embedding=embedding)
     written = vectors.add([TextNode(id_=f"n{n}", text="x", embedding=vector) for n in range(70)])
     assert ids(vectors.get_nodes()) == set(written)
     assert ids(asyncio.run(vectors.aget_nodes())) == set(written)
 
 
-def test_surrogates_are_repaired(vectors: MultiQALlamaStore, encoder: MultiQAEncoder) -> None:
+def test_surrogates_are_repaired(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
     broken = TextNode(id_="broken \udce9", text="caf\udce9", metadata={"by": "\udce9"})
     broken.embedding = encoder.encode(["x"])[0].tolist()
     vectors.add([broken])
@@ -192,7 +192,7 @@ def test_surrogates_are_repaired(vectors: MultiQALlamaStore, encoder: MultiQAEnc
     ],
 )
 def test_nothing_is_written_where_a_node_is_wrong(
-    vectors: MultiQALlamaStore, encoder: MultiQAEncoder, node: BaseNode, message: str
+    vectors: MultiQAVectorStore, encoder: MultiQAEncoder, node: BaseNode, message: str
 ) -> None:
     good = TextNode(id_="good", text="a", embedding=encoder.encode(["a"])[0].tolist())
     with pytest.raises(ConfigurationError, match=message):
@@ -200,7 +200,7 @@ def test_nothing_is_written_where_a_node_is_wrong(
     assert vectors.get_nodes(["good"]) == []
 
 
-def test_a_vector_that_does_not_fit_is_named(vectors: MultiQALlamaStore) -> None:
+def test_a_vector_that_does_not_fit_is_named(vectors: MultiQAVectorStore) -> None:
     wrong = TextNode(id_="wrong", text="a", embedding=[1.0, 0.0])
     with pytest.raises(WriteRejectedError) as caught:
         vectors.add([wrong])
@@ -214,7 +214,7 @@ def test_a_vector_that_does_not_fit_is_named(vectors: MultiQALlamaStore) -> None
 # --- deleting -----------------------------------------------------------------------------------
 
 
-def test_deleting_nothing_deletes_nothing(vectors: MultiQALlamaStore) -> None:
+def test_deleting_nothing_deletes_nothing(vectors: MultiQAVectorStore) -> None:
     vectors.delete_nodes()
     vectors.delete_nodes(node_ids=[])
     vectors.delete_nodes(filters=MetadataFilters(filters=[]))
@@ -227,7 +227,7 @@ def test_deleting_nothing_deletes_nothing(vectors: MultiQALlamaStore) -> None:
     assert vectors.collection.count() == len(NODES)
 
 
-def test_deleting(vectors: MultiQALlamaStore, encoder: MultiQAEncoder) -> None:
+def test_deleting(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
     vectors.delete("manual.pdf")
     assert ids(vectors.get_nodes()) == ids(NODES[2:])
     vectors.delete_nodes(filters=where("chapter", ">", 1))
@@ -242,7 +242,7 @@ def test_deleting(vectors: MultiQALlamaStore, encoder: MultiQAEncoder) -> None:
 
 
 def test_a_document_that_is_a_node_itself(
-    vectors: MultiQALlamaStore, encoder: MultiQAEncoder
+    vectors: MultiQAVectorStore, encoder: MultiQAEncoder
 ) -> None:
     """As a pipeline without a node parser stores it, which later deletes it by that id."""
     vectors.add(embedded([Document(text="whole", id_="whole.txt")], encoder))
@@ -257,7 +257,7 @@ async def test_the_asynchronous_methods(
     encoder: MultiQAEncoder,
     asked: list[float],
 ) -> None:
-    vectors = await MultiQALlamaStore.aopen(name, store=store, embedding=embedding)
+    vectors = await MultiQAVectorStore.aopen(name, store=store, embedding=embedding)
     assert await vectors.async_add(embedded(NODES, encoder)) == [node.node_id for node in NODES]
     assert ids(await vectors.aget_nodes(["m#1", "7", "missing"])) == {"m#1", "7"}
     found = await vectors.aquery(VectorStoreQuery(query_embedding=asked, similarity_top_k=1))
@@ -272,7 +272,7 @@ async def test_the_asynchronous_methods(
 async def test_the_event_loop_goes_on(
     store: Store, name: str, embedding: MultiQAEmbedding, encoder: MultiQAEncoder
 ) -> None:
-    vectors = await MultiQALlamaStore.aopen(name, store=store, embedding=embedding)
+    vectors = await MultiQAVectorStore.aopen(name, store=store, embedding=embedding)
     turns = 0
 
     async def turn() -> None:
@@ -294,7 +294,7 @@ async def test_the_event_loop_goes_on(
 # --- queries ------------------------------------------------------------------------------------
 
 
-def test_scores_are_cosines(vectors: MultiQALlamaStore, encoder: MultiQAEncoder) -> None:
+def test_scores_are_cosines(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
     vector = encoder.encode([NODES[1].get_content()])[0]
     found = vectors.query(VectorStoreQuery(query_embedding=vector.tolist(), similarity_top_k=2))
     assert found.ids is not None
@@ -308,7 +308,7 @@ def test_scores_are_cosines(vectors: MultiQALlamaStore, encoder: MultiQAEncoder)
     assert vectors.query(shorter).similarities == pytest.approx([1.0], abs=1e-5)
 
 
-def test_ids_restrict_a_query(vectors: MultiQALlamaStore, asked: list[float]) -> None:
+def test_ids_restrict_a_query(vectors: MultiQAVectorStore, asked: list[float]) -> None:
     def found(**restrictions: Any) -> set[str]:
         query = VectorStoreQuery(query_embedding=asked, similarity_top_k=10, **restrictions)
         return set(vectors.query(query).ids or [])
@@ -320,7 +320,7 @@ def test_ids_restrict_a_query(vectors: MultiQALlamaStore, asked: list[float]) ->
     assert found(doc_ids=["manual.pdf"], filters=where("chapter", ">=", 2)) == {"m#2"}
 
 
-def test_options_of_a_retriever(vectors: MultiQALlamaStore, asked: list[float]) -> None:
+def test_options_of_a_retriever(vectors: MultiQAVectorStore, asked: list[float]) -> None:
     query = VectorStoreQuery(query_embedding=asked, similarity_top_k=10)
     best = (vectors.query(query).similarities or [])[0]
     assert vectors.query(query, score_threshold=best - 1e-4).ids == ["m#1"]
@@ -331,7 +331,7 @@ def test_options_of_a_retriever(vectors: MultiQALlamaStore, asked: list[float]) 
         vectors.query(query, unknown_option=1)
 
 
-def test_mmr(vectors: MultiQALlamaStore, encoder: MultiQAEncoder, asked: list[float]) -> None:
+def test_mmr(vectors: MultiQAVectorStore, encoder: MultiQAEncoder, asked: list[float]) -> None:
     near = TextNode(id_="nearly m#1", text="The red button will stop the machine.")
     vectors.add(embedded([near], encoder))
     mmr = VectorStoreQuery(
@@ -344,7 +344,7 @@ def test_mmr(vectors: MultiQALlamaStore, encoder: MultiQAEncoder, asked: list[fl
         vectors.query(mmr, mmr_threshold=1.5)
 
 
-def test_searches_by_words(vectors: MultiQALlamaStore, asked: list[float]) -> None:
+def test_searches_by_words(vectors: MultiQAVectorStore, asked: list[float]) -> None:
     words = VectorStoreQuery(
         query_str="oiling chains", similarity_top_k=3, mode=VectorStoreQueryMode.SPARSE
     )
@@ -382,14 +382,14 @@ def test_searches_by_words(vectors: MultiQALlamaStore, asked: list[float]) -> No
     ],
 )
 def test_what_cannot_be_honoured_is_refused(
-    memory: MultiQALlamaStore, asked: list[float], query: dict[str, Any], message: str
+    memory: MultiQAVectorStore, asked: list[float], query: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         memory.query(VectorStoreQuery(**{"query_embedding": asked, **query}))
 
 
 def test_words_need_a_sparse_vector(embedding: MultiQAEmbedding) -> None:
-    vectors = MultiQALlamaStore(client=QdrantClient(":memory:"), embedding=embedding)
+    vectors = MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding)
     query = VectorStoreQuery(query_str="a", mode=VectorStoreQueryMode.SPARSE)
     with pytest.raises(ConfigurationError, match="sparse=True"):
         vectors.query(query)
@@ -432,13 +432,13 @@ OPERATORS: list[tuple[str, str, Any, set[str]]] = [
 ]
 
 
-def test_operators(vectors: MultiQALlamaStore) -> None:
+def test_operators(vectors: MultiQAVectorStore) -> None:
     for key, operator, value, expected in OPERATORS:
         found = ids(vectors.get_nodes(filters=where(key, operator, value)))
         assert found == expected, (key, operator, value)
 
 
-def test_conditions(vectors: MultiQALlamaStore) -> None:
+def test_conditions(vectors: MultiQAVectorStore) -> None:
     def found(condition: FilterCondition | None, *filters: Any) -> set[str]:
         return ids(
             vectors.get_nodes(filters=MetadataFilters(filters=[*filters], condition=condition))
@@ -458,10 +458,10 @@ VALUES: list[Any] = [1, 2, 1.5, "a", "b", "ab"]
 
 
 @pytest.fixture(scope="module")
-def mixed(sibling: Path) -> MultiQALlamaStore:
+def mixed(sibling: Path) -> MultiQAVectorStore:
     """Nodes whose field "v" has each of the values, or is absent."""
     embedding = MultiQAEmbedding(model_name=str(sibling))
-    made = MultiQALlamaStore(client=QdrantClient(":memory:"), embedding=embedding)
+    made = MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding)
     vector = [1.0] + [0.0] * 383
     made.add(
         [
@@ -487,7 +487,7 @@ def mixed(sibling: Path) -> MultiQALlamaStore:
 )
 @pytest.mark.parametrize("condition", list(FilterCondition))
 def test_as_llama_index_itself_filters(
-    mixed: MultiQALlamaStore, operator: str, values: list[Any], condition: FilterCondition
+    mixed: MultiQAVectorStore, operator: str, values: list[Any], condition: FilterCondition
 ) -> None:
     """As its own in-memory store does, by its reference of what filters mean."""
     metadata = {repr(value): {} if value is None else {"v": value} for value in (*VALUES, None)}
@@ -519,7 +519,7 @@ def test_as_llama_index_itself_filters(
     ],
 )
 def test_bad_filters(
-    mixed: MultiQALlamaStore, key: str, operator: str, value: Any, message: str
+    mixed: MultiQAVectorStore, key: str, operator: str, value: Any, message: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         mixed.get_nodes(filters=where(key, operator, value))
@@ -528,7 +528,7 @@ def test_bad_filters(
 def test_insensitive_matches_need_an_index(tmp_path: Path, embedding: MultiQAEmbedding) -> None:
     filters = where("title", "text_match_insensitive", "a")
     with (
-        MultiQALlamaStore(path=tmp_path, embedding=embedding) as vectors,
+        MultiQAVectorStore(path=tmp_path, embedding=embedding) as vectors,
         pytest.raises(ConfigurationError, match=r'payload_indexes=\{"metadata.title": "text"'),
     ):
         vectors.get_nodes(filters=filters)
@@ -538,9 +538,9 @@ def test_insensitive_matches_need_an_index(tmp_path: Path, embedding: MultiQAEmb
 
 
 @pytest.fixture(scope="module")
-def memory(sibling: Path) -> MultiQALlamaStore:
+def memory(sibling: Path) -> MultiQAVectorStore:
     embedding = MultiQAEmbedding(model_name=str(sibling))
-    return MultiQALlamaStore(client=QdrantClient(":memory:"), embedding=embedding, sparse=True)
+    return MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding, sparse=True)
 
 
 def test_other_models_are_kept_out(
@@ -548,10 +548,10 @@ def test_other_models_are_kept_out(
 ) -> None:
     Collection.open(name, encoder=FakeEncoder(), store=store)
     with pytest.raises(CollectionMismatchError, match="fingerprint"):
-        MultiQALlamaStore(name, store=store, embedding=embedding)
+        MultiQAVectorStore(name, store=store, embedding=embedding)
 
 
-def test_points_carry_the_fingerprint(vectors: MultiQALlamaStore, encoder: MultiQAEncoder) -> None:
+def test_points_carry_the_fingerprint(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
     points, _ = vectors.collection.store.scroll(vectors.collection.name)
     marks = {point.payload["_multiqa"]["fingerprint"] for point in points}
     assert marks == {encoder.fingerprint}
@@ -560,44 +560,44 @@ def test_points_carry_the_fingerprint(vectors: MultiQALlamaStore, encoder: Multi
 def test_the_embedding(monkeypatch: pytest.MonkeyPatch, embedding: MultiQAEmbedding) -> None:
     client = QdrantClient(":memory:")
     monkeypatch.setattr(Settings, "_embed_model", embedding)
-    assert MultiQALlamaStore(client=client).embedding is embedding
+    assert MultiQAVectorStore(client=client).embedding is embedding
     monkeypatch.setattr(Settings, "_embed_model", MockEmbedding(embed_dim=384))
     with pytest.raises(ConfigurationError, match="is MockEmbedding, expected MultiQAEmbedding"):
-        MultiQALlamaStore(client=client)
+        MultiQAVectorStore(client=client)
     with pytest.raises(ValidationError, match="is MockEmbedding, expected MultiQAEmbedding"):
-        MultiQALlamaStore(client=client, embedding=MockEmbedding(embed_dim=384))
+        MultiQAVectorStore(client=client, embedding=MockEmbedding(embed_dim=384))
     monkeypatch.setattr(Settings, "_embed_model", None)
-    default = MultiQALlamaStore.model_fields["embedding"].get_default(call_default_factory=True)
+    default = MultiQAVectorStore.model_fields["embedding"].get_default(call_default_factory=True)
     assert default.to_dict() == MultiQAEmbedding().to_dict()
 
 
 def test_bad_settings(tmp_path: Path, embedding: MultiQAEmbedding) -> None:
     with pytest.raises(ConfigurationError, match="one of url, path and client"):
-        MultiQALlamaStore(embedding=embedding)
+        MultiQAVectorStore(embedding=embedding)
     with pytest.raises(ValidationError, match="pfad"):
-        MultiQALlamaStore(path=tmp_path, pfad="x", embedding=embedding)
-    vectors = MultiQALlamaStore(path=tmp_path, embedding=embedding)
+        MultiQAVectorStore(path=tmp_path, pfad="x", embedding=embedding)
+    vectors = MultiQAVectorStore(path=tmp_path, embedding=embedding)
     with pytest.raises(ConfigurationError, match="unknown options: shard"):
         vectors.add([], shard=1)
     vectors.close()
 
 
 def test_settings_are_fields(tmp_path: Path, embedding: MultiQAEmbedding) -> None:
-    with MultiQALlamaStore(
+    with MultiQAVectorStore(
         "docs", path=tmp_path, embedding=embedding, payload_indexes={"metadata.n": "integer"}
     ) as vectors:
         data = vectors.to_dict()
-        assert data["class_name"] == "MultiQALlamaStore"
+        assert data["class_name"] == "MultiQAVectorStore"
         assert "api_key" not in data
         vector = [1.0] + [0.0] * 383
         vectors.add([TextNode(id_="a", text="a", embedding=vector)])
-        for twin in (MultiQALlamaStore.from_dict(data), pickle.loads(pickle.dumps(vectors))):
+        for twin in (MultiQAVectorStore.from_dict(data), pickle.loads(pickle.dumps(vectors))):
             assert twin.to_dict() == data
             assert ids(twin.get_nodes()) == {"a"}
             twin.close()
 
 
-def test_a_given_client_is_not_pickled(memory: MultiQALlamaStore) -> None:
+def test_a_given_client_is_not_pickled(memory: MultiQAVectorStore) -> None:
     with pytest.raises(TypeError, match="url= or path="):
         pickle.dumps(memory)
     assert isinstance(memory.client, QdrantClient)
@@ -605,7 +605,7 @@ def test_a_given_client_is_not_pickled(memory: MultiQALlamaStore) -> None:
 
 async def test_an_asynchronous_client(embedding: MultiQAEmbedding, encoder: MultiQAEncoder) -> None:
     client = AsyncQdrantClient(":memory:")
-    vectors = await MultiQALlamaStore.aopen(client=client, embedding=embedding)
+    vectors = await MultiQAVectorStore.aopen(client=client, embedding=embedding)
     await vectors.async_add(embedded(NODES, encoder))
     assert ids(await vectors.aget_nodes()) == ids(NODES)
 
@@ -616,7 +616,7 @@ async def test_an_asynchronous_client(embedding: MultiQAEmbedding, encoder: Mult
 def test_an_index(
     store: Store, name: str, embedding: MultiQAEmbedding, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    vectors = MultiQALlamaStore(name, store=store, embedding=embedding)
+    vectors = MultiQAVectorStore(name, store=store, embedding=embedding)
     documents = [
         Document(text="The red button stops the machine.", id_="stop", metadata={"n": 1}),
         Document(text="Oil the chain once a year.", id_="oil", metadata={"n": 2}),
@@ -642,7 +642,7 @@ def test_an_index(
 
 def test_index_nodes_restrict_a_retriever(embedding: MultiQAEmbedding) -> None:
     """LlamaIndex gives their ids, and no others, as those that are wanted."""
-    vectors = MultiQALlamaStore(client=QdrantClient(":memory:"), embedding=embedding)
+    vectors = MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding)
     nodes = [IndexNode(text="of another", index_id="x", id_="i"), TextNode(text="text", id_="t")]
     index = VectorStoreIndex(
         nodes,
@@ -656,7 +656,7 @@ def test_index_nodes_restrict_a_retriever(embedding: MultiQAEmbedding) -> None:
 
 
 def test_the_rest_of_the_package_reads_nodes(
-    vectors: MultiQALlamaStore, encoder: MultiQAEncoder
+    vectors: MultiQAVectorStore, encoder: MultiQAEncoder
 ) -> None:
     collection = vectors.collection
     hit = collection.search("How do I turn the machine off?", limit=1)[0]

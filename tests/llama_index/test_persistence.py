@@ -12,12 +12,12 @@ SCRIPT = """
 import json, sys
 from llama_index.core import Document, StorageContext, VectorStoreIndex
 from multiqa_integrations.llama_index import (
-    MultiQAEmbedding, MultiQALlamaStore, WordPieceNodeParser,
+    MultiQAEmbedding, MultiQAVectorStore, WordPieceNodeParser,
 )
 
 model, folder, task = sys.argv[1:]
 embedding = MultiQAEmbedding(model_name=model, dtype="float32")
-with MultiQALlamaStore("facts", path=folder, embedding=embedding) as store:
+with MultiQAVectorStore("facts", path=folder, embedding=embedding) as store:
     if task == "build":
         texts = json.load(sys.stdin)
         index = VectorStoreIndex.from_documents(

@@ -17,7 +17,7 @@ from qdrant_client import QdrantClient
 from multiqa_integrations.errors import TruncationError
 from multiqa_integrations.llama_index import (
     MultiQAEmbedding,
-    MultiQALlamaStore,
+    MultiQAVectorStore,
     WordPieceNodeParser,
 )
 from multiqa_integrations.qdrant import Store
@@ -26,12 +26,12 @@ PARSED = "Press the red button. It stops the machine at once. Then call the fore
 
 
 @pytest.fixture
-def vectors(embedding: MultiQAEmbedding) -> MultiQALlamaStore:
-    return MultiQALlamaStore(client=QdrantClient(":memory:"), embedding=embedding)
+def vectors(embedding: MultiQAEmbedding) -> MultiQAVectorStore:
+    return MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding)
 
 
 def pipeline_into(
-    vectors: MultiQALlamaStore, strategy: str = "upserts", **settings: Any
+    vectors: MultiQAVectorStore, strategy: str = "upserts", **settings: Any
 ) -> IngestionPipeline:
     embedding = settings.pop("embedding", vectors.embedding)
     parser = WordPieceNodeParser(embedding=vectors.embedding, chunk_size=64)
@@ -48,7 +48,7 @@ def documents(**texts: str) -> list[Document]:
     return [Document(text=text, id_=name) for name, text in texts.items()]
 
 
-def contents(vectors: MultiQALlamaStore) -> dict[str, str]:
+def contents(vectors: MultiQAVectorStore) -> dict[str, str]:
     """Put the nodes of each document together again."""
     found: dict[str, str] = {}
     nodes = [node for node in vectors.get_nodes() if node.ref_doc_id is not None]
@@ -59,7 +59,7 @@ def contents(vectors: MultiQALlamaStore) -> dict[str, str]:
 
 @pytest.mark.parametrize("strategy", ["upserts", "upserts_and_delete"])
 def test_upserts(store: Store, name: str, embedding: MultiQAEmbedding, strategy: str) -> None:
-    vectors = MultiQALlamaStore(name, store=store, embedding=embedding)
+    vectors = MultiQAVectorStore(name, store=store, embedding=embedding)
     pipeline = pipeline_into(vectors, strategy)
     assert len(pipeline.run(documents=documents(a=PARSED, b="b", c="c"))) > 5
     assert contents(vectors) == {"a": PARSED, "b": "b", "c": "c"}
@@ -71,7 +71,7 @@ def test_upserts(store: Store, name: str, embedding: MultiQAEmbedding, strategy:
 
 
 async def test_asynchronous_upserts(store: Store, name: str, embedding: MultiQAEmbedding) -> None:
-    vectors = await MultiQALlamaStore.aopen(name, store=store, embedding=embedding)
+    vectors = await MultiQAVectorStore.aopen(name, store=store, embedding=embedding)
     pipeline = pipeline_into(vectors, "upserts_and_delete")
     await pipeline.arun(documents=documents(a=PARSED, b="b"))
     await pipeline.arun(documents=documents(a="short now"))
@@ -79,7 +79,7 @@ async def test_asynchronous_upserts(store: Store, name: str, embedding: MultiQAE
     assert (left.ref_doc_id, left.get_content()) == ("a", "short now")
 
 
-def test_upserts_without_a_parser(vectors: MultiQALlamaStore) -> None:
+def test_upserts_without_a_parser(vectors: MultiQAVectorStore) -> None:
     """The documents are the nodes; what left the source is deleted all the same."""
     pipeline = pipeline_into(vectors, "upserts_and_delete")
     pipeline.transformations = [vectors.embedding]
@@ -89,7 +89,7 @@ def test_upserts_without_a_parser(vectors: MultiQALlamaStore) -> None:
     assert (left.node_id, left.get_content()) == ("b", "changed")
 
 
-def test_duplicates_only(vectors: MultiQALlamaStore) -> None:
+def test_duplicates_only(vectors: MultiQAVectorStore) -> None:
     pipeline = pipeline_into(vectors, "duplicates_only")
     pipeline.run(documents=documents(a="the same", b="the same", c="c"))
     assert contents(vectors) == {"a": "the same", "c": "c"}
@@ -98,7 +98,7 @@ def test_duplicates_only(vectors: MultiQALlamaStore) -> None:
 
 
 def test_a_shared_cache_saves_the_embedding(
-    vectors: MultiQALlamaStore, sibling: Path, tmp_path: Path
+    vectors: MultiQAVectorStore, sibling: Path, tmp_path: Path
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     watched = MultiQAEmbedding(
@@ -120,7 +120,7 @@ def test_a_shared_cache_saves_the_embedding(
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_worker_processes(vectors: MultiQALlamaStore, asynchronous: bool) -> None:
+def test_worker_processes(vectors: MultiQAVectorStore, asynchronous: bool) -> None:
     """Spawned by `run`; by `arun` forked, where Python still forks."""
     vectors.embedding.get_text_embedding("so that the model is loaded where it is forked")
     pipeline = pipeline_into(vectors, cache=IngestionCache())
@@ -153,7 +153,7 @@ def strict(sibling: Path) -> MultiQAEmbedding:
 
 
 def test_old_vectors_are_deleted_before_the_new_ones_are_made(
-    vectors: MultiQALlamaStore, strict: MultiQAEmbedding
+    vectors: MultiQAVectorStore, strict: MultiQAEmbedding
 ) -> None:
     pipeline = pipeline_into(vectors, "upserts", embedding=strict)
     pipeline.run(documents=documents(a="old"))
@@ -165,7 +165,7 @@ def test_old_vectors_are_deleted_before_the_new_ones_are_made(
 
 
 def test_duplicates_are_remembered_before_they_are_embedded(
-    vectors: MultiQALlamaStore, strict: MultiQAEmbedding
+    vectors: MultiQAVectorStore, strict: MultiQAEmbedding
 ) -> None:
     pipeline = pipeline_into(vectors, "duplicates_only", embedding=strict)
     given = documents(a="a text that cannot be embedded at all")

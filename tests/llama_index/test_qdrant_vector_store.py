@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient
 
 from multiqa_integrations.llama_index import (
     MultiQAEmbedding,
-    MultiQALlamaStore,
+    MultiQAVectorStore,
     WordPieceNodeParser,
 )
 from multiqa_integrations.qdrant import check_collection, ensure_collection
@@ -47,8 +47,8 @@ def theirs(client: QdrantClient, name: str, embedding: MultiQAEmbedding) -> Qdra
 
 
 @pytest.fixture
-def ours(client: QdrantClient, name: str, embedding: MultiQAEmbedding) -> MultiQALlamaStore:
-    return MultiQALlamaStore(name, client=client, embedding=embedding)
+def ours(client: QdrantClient, name: str, embedding: MultiQAEmbedding) -> MultiQAVectorStore:
+    return MultiQAVectorStore(name, client=client, embedding=embedding)
 
 
 def index_over(vectors: Any, embedding: MultiQAEmbedding) -> VectorStoreIndex:
@@ -76,7 +76,7 @@ def test_an_index_on_our_collection(
 
 
 def test_what_they_wrote_is_read_and_deleted_here(
-    theirs: QdrantVectorStore, ours: MultiQALlamaStore, embedding: MultiQAEmbedding
+    theirs: QdrantVectorStore, ours: MultiQAVectorStore, embedding: MultiQAEmbedding
 ) -> None:
     index_over(theirs, embedding)
     assert by_id(ours.get_nodes()) == by_id(theirs.get_nodes())
@@ -88,7 +88,7 @@ def test_what_they_wrote_is_read_and_deleted_here(
 
 
 def test_what_was_written_here_is_read_and_deleted_there(
-    ours: MultiQALlamaStore, client: QdrantClient, name: str, embedding: MultiQAEmbedding
+    ours: MultiQAVectorStore, client: QdrantClient, name: str, embedding: MultiQAEmbedding
 ) -> None:
     index_over(ours, embedding)
     theirs = QdrantVectorStore(collection_name=name, client=client)
@@ -105,7 +105,7 @@ def test_a_collection_that_they_made_is_adopted(
 ) -> None:
     theirs = QdrantVectorStore(collection_name=name, client=client)
     index_over(theirs, embedding)
-    ours = MultiQALlamaStore(name, client=client, adopt=True, embedding=embedding)
+    ours = MultiQAVectorStore(name, client=client, adopt=True, embedding=embedding)
     assert by_id(ours.get_nodes()) == by_id(theirs.get_nodes())
     again = VectorStoreIndex.from_vector_store(ours, embed_model=embedding)
     again.insert(Document(text="Paint the door yellow.", id_="paint"))
@@ -121,7 +121,7 @@ def test_nodes_move_with_their_vectors(
 ) -> None:
     """As docs/llama_index.md says: nothing is embedded again."""
     index_over(theirs, embedding)
-    ours = MultiQALlamaStore(
+    ours = MultiQAVectorStore(
         "another", client=QdrantClient(":memory:"), embedding=embedding, sparse=True
     )
     ours.add(theirs.get_nodes())
