@@ -81,7 +81,7 @@ def test_qdrant() -> None:
         "CollectionState",
         "Difference",
         "EdgeStore",
-        "MoveReport",
+        "MigrationReport",
         "Point",
         "PointQuery",
         "ScoredPoint",
@@ -154,7 +154,7 @@ def test_jobs() -> None:
 
 def test_every_store_has_every_method() -> None:
     methods = {name for name in vars(qdrant.Store) if not name.startswith("_")}
-    methods.remove("parallel_writes")  # no method, but a number
+    methods -= {"parallel_writes", "quantization"}  # nothing there to wait for
     twins = {name for name in methods if name[0] == "a" and name[1:] in methods}
     assert twins == {f"a{name}" for name in methods - twins}
     for store in (qdrant.EdgeStore, qdrant.ServerStore):

@@ -85,7 +85,7 @@ def _source(url: str | None, path: Path | None) -> Store:
     if url is not None:
         return open_store(url=url, api_key=os.environ.get("QDRANT_SOURCE_API_KEY"))
     if path is not None and (path / "meta.json").exists():
-        from multiqa_integrations.qdrant.server import ServerStore
+        from multiqa_integrations.qdrant.server.store import ServerStore
 
         return ServerStore.open_local(path)
     return open_at(None, path)

@@ -107,6 +107,6 @@ def _fields(hit: Hit) -> dict[str, Any]:
 
 def _parse(text: str) -> models.Filter:
     require("qdrant_client", purpose="a filter")
-    from multiqa_integrations.qdrant.conditions import parse_filter
+    from multiqa_integrations.qdrant.server.conditions import parse_filter
 
     return parse_filter(text)

@@ -24,12 +24,13 @@ from multiqa_integrations.etl.documents import (
 )
 from multiqa_integrations.etl.ledger import INDEXES, Ledger, Seen, StoredChunk
 from multiqa_integrations.etl.sources import Format, Item, Source, Unreadable, open_source
+from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
     CollectionState,
     filled_sparse_vector,
 )
-from multiqa_integrations.qdrant.store import Store, open_store
+from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Document, Encoder
 
 if TYPE_CHECKING:

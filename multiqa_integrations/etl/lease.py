@@ -23,7 +23,7 @@ from typing import Any
 
 from multiqa_integrations.errors import LeaseError, StoreError
 from multiqa_integrations.etl.job import Job
-from multiqa_integrations.qdrant.patience import patiently
+from multiqa_integrations.qdrant.retry import call_with_retry
 
 RENEWED_SECONDS = 20
 """How often a lease is renewed."""
@@ -111,7 +111,7 @@ class Lease:
 
     def _read(self) -> dict[str, Any] | None:
         store, collection = self._job.store, self._job.collection
-        state = patiently(lambda: store.state(collection), self._job.stop)
+        state = call_with_retry(lambda: store.state(collection), self._job.stop)
         found = None if state is None else state.annotations.get(self._key)
         return dict(found) if isinstance(found, dict) else None
 
@@ -124,7 +124,7 @@ class Lease:
             "renewed": _now(),
         }
         store, collection = self._job.store, self._job.collection
-        patiently(lambda: store.annotate(collection, self._key, lease), self._job.stop)
+        call_with_retry(lambda: store.annotate(collection, self._key, lease), self._job.stop)
         self._renewed = self._clock()
 
 

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import NamedTuple
 
 from multiqa_integrations.qdrant.filters import Matches
-from multiqa_integrations.qdrant.patience import patiently
 from multiqa_integrations.qdrant.points import Point, PointId
+from multiqa_integrations.qdrant.retry import call_with_retry
 from multiqa_integrations.qdrant.schema import RESERVED_KEY
 from multiqa_integrations.qdrant.store import Store
 
@@ -107,7 +107,7 @@ class Ledger:
                     with_vectors=with_vectors,
                 )
 
-            points, offset = patiently(read, self._stop)
+            points, offset = call_with_retry(read, self._stop)
             if points:
                 yield points
             if offset is None:

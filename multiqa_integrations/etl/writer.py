@@ -12,10 +12,10 @@ from multiqa_integrations.etl.decisions import Decision, Kind
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.ledger import chunk_id
 from multiqa_integrations.etl.passages import Passage, cut
-from multiqa_integrations.qdrant import sparse as bm25
 from multiqa_integrations.qdrant.documents import PayloadLayout
-from multiqa_integrations.qdrant.patience import patiently
+from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import Point, PointId, Vector
+from multiqa_integrations.qdrant.retry import call_with_retry
 from multiqa_integrations.qdrant.schema import RESERVED_KEY
 from multiqa_integrations.qdrant.upload import Uploader
 
@@ -172,7 +172,7 @@ class Writer:
             found: dict[PointId, Point] = {}
             for first in range(0, len(ids), _PAGE):
                 page = ids[first : first + _PAGE]
-                read = patiently(lambda page=page: self._read(page), self._job.stop)  # type: ignore[misc]
+                read = call_with_retry(lambda page=page: self._read(page), self._job.stop)  # type: ignore[misc]
                 found.update((point.id, point) for point in read)
             for decision in some:
                 if any(chunk.point not in found for chunk in decision.stored):
@@ -227,7 +227,7 @@ def delete(job: Job, points: Sequence[PointId]) -> None:
     """Delete points, some at a time."""
     for start in range(0, len(points), 1_000):
         page = points[start : start + 1_000]
-        patiently(lambda page=page: job.store.delete(job.collection, ids=page), job.stop)  # type: ignore[misc]
+        call_with_retry(lambda page=page: job.store.delete(job.collection, ids=page), job.stop)  # type: ignore[misc]
 
 
 def _with_metadata(point: Point, decision: Decision) -> Point:

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from multiqa_integrations._optional import require
 from multiqa_integrations.evaluation.configuration import Configuration
 from multiqa_integrations.evaluation.dataset import Dataset
 from multiqa_integrations.evaluation.encoding import Encoded, Progress
@@ -24,7 +23,7 @@ from multiqa_integrations.qdrant import (
     Uploader,
     open_store,
 )
-from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import Vector
 from multiqa_integrations.qdrant.schema import SPARSE_NAME
 
@@ -135,7 +134,7 @@ class TemporaryCollections:
         store.ensure(
             name,
             CollectionSchema(fingerprint=fingerprint, sparse_name=SPARSE_NAME if sparse else None),
-            **_quantization(store, configuration.quantized),
+            **store.quantization(configuration.quantized),
         )
         self._names[key] = name  # dropped at the end, whatever happens next
         total = len(self._dataset.document_ids)
@@ -193,17 +192,3 @@ class TemporaryCollections:
                 "the others were compared one by one, as the store does with small collections."
             ]
         return []
-
-
-def _quantization(store: Store, wanted: bool) -> dict[str, Any]:
-    from multiqa_integrations.qdrant import EdgeStore
-
-    if isinstance(store, EdgeStore):
-        return {} if wanted else {"quantization_config": None}
-    if not wanted:
-        return {}
-    require("qdrant_client", purpose="quantization on a server")
-    from qdrant_client import models
-
-    scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
-    return {"quantization_config": models.ScalarQuantization(scalar=scalar)}

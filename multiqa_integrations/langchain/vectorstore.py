@@ -17,7 +17,7 @@ from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
 from multiqa_integrations.langchain.retriever import MultiQARetriever
 from multiqa_integrations.qdrant import Collection, Store
-from multiqa_integrations.qdrant.conditions import MetadataFilter, to_filter
+from multiqa_integrations.qdrant.server.conditions import MetadataFilter, to_filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

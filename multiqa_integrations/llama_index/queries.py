@@ -17,7 +17,7 @@ from multiqa_integrations.llama_index.filters import (
 )
 from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, METADATA_KEY
 from multiqa_integrations.qdrant import Collection, PointQuery, SparseVector
-from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import lookup_ids
 from multiqa_integrations.types import Vectors
 
@@ -105,7 +105,7 @@ def to_filter(*given: Condition | models.Filter | None) -> models.Filter | None:
     if not joined:
         return None
     # Imports the client, which takes seconds.
-    from multiqa_integrations.qdrant import conditions
+    from multiqa_integrations.qdrant.server import conditions
 
     return conditions.to_filter({"must": joined}, METADATA_KEY)
 

@@ -24,9 +24,9 @@ from multiqa_integrations.llama_index import queries
 from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
 from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, to_node, to_payload
 from multiqa_integrations.qdrant import Collection, Point, ScoredPoint, Store, Uploader
-from multiqa_integrations.qdrant import sparse as bm25
-from multiqa_integrations.qdrant.closing import Closing
 from multiqa_integrations.qdrant.collection import OPTIMIZE_AT
+from multiqa_integrations.qdrant.context import ContextManaged
+from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import Vector, lookup_ids, point_id
 from multiqa_integrations.qdrant.upload import upload_async
 from multiqa_integrations.types import Vectors
@@ -54,7 +54,7 @@ def _not_ours(embedding: object) -> ConfigurationError:
     )
 
 
-class MultiQAVectorStore(BasePydanticVectorStore, Closing):
+class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
     """Nodes in a Qdrant collection: in a directory, on a server, or behind a client of yours.
 
     The collection is created if there is none, and checked otherwise: one that another model

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from multiqa_integrations._optional import require
 from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.ensure import check_collection, ensure_collection
-from multiqa_integrations.qdrant.moving import MoveReport, copy, reembed
+from multiqa_integrations.qdrant.migrate import MigrationReport, copy, reembed
+from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.points import Point, PointQuery, ScoredPoint, SparseVector
 from multiqa_integrations.qdrant.schema import (
     CollectionReport,
@@ -23,12 +24,12 @@ from multiqa_integrations.qdrant.schema import (
     Difference,
     VectorState,
 )
-from multiqa_integrations.qdrant.store import Store, open_store
+from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader, upload_async
 
 if TYPE_CHECKING:
-    from multiqa_integrations.qdrant.edge import EdgeStore
-    from multiqa_integrations.qdrant.server import ServerStore
+    from multiqa_integrations.qdrant.edge.store import EdgeStore
+    from multiqa_integrations.qdrant.server.store import ServerStore
 
 __all__ = [
     "Collection",
@@ -37,7 +38,7 @@ __all__ = [
     "CollectionState",
     "Difference",
     "EdgeStore",
-    "MoveReport",
+    "MigrationReport",
     "Point",
     "PointQuery",
     "ScoredPoint",
@@ -59,12 +60,12 @@ def __getattr__(name: str) -> object:
     # Each brings its engine's library along; that of servers takes seconds to import.
     if name == "EdgeStore":
         require("qdrant_edge", purpose="EdgeStore")
-        from multiqa_integrations.qdrant.edge import EdgeStore
+        from multiqa_integrations.qdrant.edge.store import EdgeStore
 
         return EdgeStore
     if name == "ServerStore":
         require("qdrant_client", purpose="ServerStore")
-        from multiqa_integrations.qdrant.server import ServerStore
+        from multiqa_integrations.qdrant.server.store import ServerStore
 
         return ServerStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,10 +13,11 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     WriteRejectedError,
 )
-from multiqa_integrations.qdrant import sparse as bm25
-from multiqa_integrations.qdrant.closing import Closing
+from multiqa_integrations.qdrant.context import ContextManaged
 from multiqa_integrations.qdrant.documents import Intake, PayloadLayout
+from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.ensure import sparse_name
+from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.points import (
     Point,
     PointQuery,
@@ -33,7 +34,7 @@ from multiqa_integrations.qdrant.schema import (
     filled_sparse_vector,
     refuse,
 )
-from multiqa_integrations.qdrant.store import Store, open_store
+from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader, upload_async
 from multiqa_integrations.texts import check_texts
 from multiqa_integrations.types import Document, Encoder, Hit, Vectors
@@ -75,7 +76,7 @@ class SearchOptions(TypedDict, total=False):
     hnsw_ef: int | None
 
 
-class Collection(Closing):
+class Collection(ContextManaged):
     """Documents in a collection, found by meaning.
 
     Any number of threads may use it. Each method has a twin for coroutines, its name with an

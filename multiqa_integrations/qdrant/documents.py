@@ -12,7 +12,7 @@ from multiqa_integrations.errors import (
     TextTypeError,
     WriteRejectedError,
 )
-from multiqa_integrations.qdrant import sparse as bm25
+from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,

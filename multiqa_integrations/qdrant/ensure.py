@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
+from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.schema import (
     SPARSE_NAME,
     CollectionReport,
@@ -14,12 +15,12 @@ from multiqa_integrations.qdrant.schema import (
     Distance,
     announce,
 )
-from multiqa_integrations.qdrant.store import Store, open_store
+from multiqa_integrations.qdrant.store import Store
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
 
-    from multiqa_integrations.qdrant.server import ServerStore
+    from multiqa_integrations.qdrant.server.store import ServerStore
 
 
 @overload
@@ -235,7 +236,7 @@ def _is_async(client: object) -> bool:
 
 
 def _server_store(client: Any) -> ServerStore:
-    from multiqa_integrations.qdrant.server import ServerStore
+    from multiqa_integrations.qdrant.server.store import ServerStore
 
     return ServerStore(client)
 

@@ -16,11 +16,11 @@ class NotFoundError(StoreError):
     """There is no such collection."""
 
 
-class RefusedError(StoreError):
+class BadRequestError(StoreError):
     """The request itself is wrong, and will be the next time too: a point in it, or its size."""
 
 
-class ThrottledError(StoreUnavailableError):
+class RateLimitedError(StoreUnavailableError):
     """The store asks for patience.
 
     Attributes:

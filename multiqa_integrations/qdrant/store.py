@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from multiqa_integrations._optional import require
-from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import (
@@ -18,7 +15,7 @@ from multiqa_integrations.qdrant.schema import (
 )
 
 if TYPE_CHECKING:
-    from qdrant_client import AsyncQdrantClient, QdrantClient, models
+    from qdrant_client import models
 
 Self = TypeVar("Self", bound="Store")
 
@@ -41,6 +38,9 @@ class Store(Protocol):
         self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
     ) -> CollectionReport:
         """Create the collection, or make sure that it fits; see `ensure_collection`."""
+
+    def quantization(self, wanted: bool) -> dict[str, Any]:
+        """Return the options of `ensure` that give a new collection 8-bit vectors, or none."""
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
         """Look whether the collection fits; see `check_collection`."""
@@ -275,53 +275,3 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Do as `close`."""
-
-
-def open_store(
-    *,
-    url: str | None = None,
-    path: str | Path | None = None,
-    client: QdrantClient | AsyncQdrantClient | None = None,
-    api_key: str | None = None,
-    **client_options: Any,
-) -> Store:
-    """Open a store: a server, a directory, or a client of yours.
-
-    Args:
-        url: Of a server, such as `http://localhost:6333`.
-        path: A directory of embedded collections (Qdrant Edge), one subdirectory each.
-        client: A client of qdrant-client, its local mode included; `close()` leaves it open.
-        api_key: For `url`; by default that of the environment variable QDRANT_API_KEY.
-        client_options: For `url`: what `QdrantClient` takes, such as `timeout` (30 s by default)
-            and `prefer_grpc`.
-
-    Raises:
-        ConfigurationError: Not exactly one of url, path and client is given, or something goes
-            with another of them only.
-        MissingDependencyError: The extra `qdrant` is not installed.
-
-    Example:
-        >>> with open_store(path="./collections") as store:  # doctest: +SKIP
-        ...     store.collections()
-        []
-    """
-    given = {"url": url, "path": path, "client": client}
-    named = [name for name, value in given.items() if value is not None]
-    if len(named) != 1:
-        raise ConfigurationError(
-            f"expected one of url, path and client, got {' and '.join(named) or 'none'}."
-        )
-    if url is None and (api_key is not None or client_options):
-        options = ", ".join([*(["api_key"] if api_key is not None else []), *client_options])
-        raise ConfigurationError(f"{options}: these go with url, not with {named[0]}.")
-    if path is not None:
-        require("qdrant_edge", purpose="an embedded collection")
-        from multiqa_integrations.qdrant.edge import EdgeStore
-
-        return EdgeStore(path)
-    require("qdrant_client", purpose="a Qdrant server")
-    from multiqa_integrations.qdrant.server import ServerStore
-
-    if url is not None:
-        return ServerStore.open(url, api_key=api_key, **client_options)
-    return ServerStore(client)  # type: ignore[arg-type]  # it is not None here

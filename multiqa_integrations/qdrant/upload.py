@@ -14,9 +14,9 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     WriteRejectedError,
 )
-from multiqa_integrations.qdrant.failures import RefusedError, ThrottledError
-from multiqa_integrations.qdrant.patience import DEADLINE_SECONDS, patience
+from multiqa_integrations.qdrant.failures import BadRequestError, RateLimitedError
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector
+from multiqa_integrations.qdrant.retry import DEADLINE_SECONDS, attempts
 from multiqa_integrations.qdrant.store import Store
 
 MAX_POINTS = 256
@@ -202,10 +202,10 @@ class Uploader:
             request = next(steps)
             while True:
                 try:
-                    for attempt in patience(self._deadline, self._stop, splits=len(request) > 1):
+                    for attempt in attempts(self._deadline, self._stop, splits=len(request) > 1):
                         with attempt:
                             self._store.upsert(self._collection, request)
-                except (RefusedError, ThrottledError, WriteRejectedError) as error:
+                except (BadRequestError, RateLimitedError, WriteRejectedError) as error:
                     request = steps.throw(error)
                 else:
                     request = next(steps)
@@ -252,10 +252,10 @@ async def upload_async(
             request = next(steps)
             while True:
                 try:
-                    async for attempt in patience(deadline, splits=len(request) > 1):
+                    async for attempt in attempts(deadline, splits=len(request) > 1):
                         with attempt:
                             await store.aupsert(collection, request)
-                except (RefusedError, ThrottledError, WriteRejectedError) as error:
+                except (BadRequestError, RateLimitedError, WriteRejectedError) as error:
                     request = steps.throw(error)
                 else:
                     request = next(steps)
@@ -316,11 +316,11 @@ def _deliver(batch: list[Point]) -> Generator[list[Point], None, dict[str, str]]
             refused |= error.reasons
             rest = [point for point in request if str(point.id) not in error.reasons]
             waiting += [rest] if rest else []
-        except (RefusedError, ThrottledError) as error:
+        except (BadRequestError, RateLimitedError) as error:
             if len(request) > 1:
                 middle = len(request) // 2
                 waiting += [request[middle:], request[:middle]]
-            elif isinstance(error, ThrottledError):
+            elif isinstance(error, RateLimitedError):
                 raise
             else:
                 refused[str(request[0].id)] = str(error)

@@ -34,7 +34,7 @@ from multiqa_integrations.qdrant import (
     PointQuery,
     ensure_collection,
 )
-from multiqa_integrations.qdrant import shard as shards
+from multiqa_integrations.qdrant.edge import shard as shards
 from multiqa_integrations.types import Vectors
 
 SCHEMA = CollectionSchema(fingerprint="sha256:ours", model="m", payload_indexes={"k": "keyword"})

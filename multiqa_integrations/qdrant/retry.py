@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import stamina
 
 from multiqa_integrations.errors import StoreUnavailableError
-from multiqa_integrations.qdrant.failures import ThrottledError
+from multiqa_integrations.qdrant.failures import RateLimitedError
 
 T = TypeVar("T")
 
 DEADLINE_SECONDS = 300.0
 
 
-def patience(
+def attempts(
     deadline: float = DEADLINE_SECONDS, stop: threading.Event | None = None, *, splits: bool = False
 ) -> Any:  # stamina does not name the type: an iterator, asynchronous too
     """Give the attempts of a request, with growing, random pauses between them.
@@ -31,7 +31,7 @@ def patience(
     def wait(error: Exception) -> bool | float:
         if stop is not None and stop.is_set():
             return False
-        if isinstance(error, ThrottledError):
+        if isinstance(error, RateLimitedError):
             if error.retry_after is None:
                 return not splits
             # Not all clients at the same moment.
@@ -43,13 +43,13 @@ def patience(
     )
 
 
-def patiently(request: Callable[[], T], stop: threading.Event | None = None) -> T:
+def call_with_retry(request: Callable[[], T], stop: threading.Event | None = None) -> T:
     """Make a request, again and again while it fails for the time being.
 
     Raises:
         StoreError: It failed for good, or until the deadline.
     """
-    for attempt in patience(stop=stop):
+    for attempt in attempts(stop=stop):
         with attempt:
             return request()
     raise AssertionError  # the last attempt returns or raises

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TypeVar
 
-T = TypeVar("T", bound="Closing")
+T = TypeVar("T", bound="ContextManaged")
 
 
-class Closing(ABC):
+class ContextManaged(ABC):
     """Gives a class with `close` and `aclose` its `with` and `async with`."""
 
     @abstractmethod

@@ -30,7 +30,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class MoveReport:
+class MigrationReport:
     """What was moved.
 
     Attributes:
@@ -57,7 +57,7 @@ def copy(
     *,
     to: str | None = None,
     progress: Progress | None = None,
-) -> MoveReport:
+) -> MigrationReport:
     """Copy a collection with its vectors to another store, or to another name.
 
     Nothing is encoded again. It may be interrupted and called again: what is there already and
@@ -104,7 +104,7 @@ def reembed(
     to: str | None = None,
     content_payload_key: str = "page_content",
     progress: Progress | None = None,
-) -> MoveReport:
+) -> MigrationReport:
     """Fill a new collection with the vectors that another model gives the stored texts.
 
     Ids and payloads stay. If `collection` is an alias, it stands for the new collection at the
@@ -162,7 +162,7 @@ def reembed(
     if alias is None:
         return report
     store.swap(alias, to)
-    return MoveReport(
+    return MigrationReport(
         report.source, to, report.points, report.written, report.unchanged, swapped=alias
     )
 
@@ -175,7 +175,7 @@ def _move(
     change: Callable[[Sequence[Point]], Sequence[Point]],
     progress: Progress | None,
     same: Callable[[Point, Point], bool] | None = None,
-) -> MoveReport:
+) -> MigrationReport:
     """Write what differs, page by page; then compare numbers and a sample."""
     same = same or _same
     begun = target.count(to) > 0
@@ -198,7 +198,7 @@ def _move(
                 told(len(page) - len(missing))
     target.optimize(to, minimum=20_000)
     _verify(source, collection, target, to, sample.points, same)
-    return MoveReport(collection, to, written + unchanged, written, unchanged)
+    return MigrationReport(collection, to, written + unchanged, written, unchanged)
 
 
 def _verify(

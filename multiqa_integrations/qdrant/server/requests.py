@@ -12,7 +12,6 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     StoreError,
 )
-from multiqa_integrations.qdrant.calls import Steps, call
 from multiqa_integrations.qdrant.failures import AlreadyExistsError, NotFoundError
 from multiqa_integrations.qdrant.filters import Matches, check_filter, check_selection
 from multiqa_integrations.qdrant.points import (
@@ -42,6 +41,7 @@ from multiqa_integrations.qdrant.schema import (
     refuse,
     taken,
 )
+from multiqa_integrations.qdrant.server.calls import Steps, call
 
 _SAMPLE = 64  # points that are asked who wrote them where the collection does not say
 

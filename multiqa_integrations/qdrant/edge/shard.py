@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations.errors import StoreError, StoreLockedError
-from multiqa_integrations.qdrant.failures import RefusedError
+from multiqa_integrations.qdrant.failures import BadRequestError
 from multiqa_integrations.qdrant.schema import no_collection
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Shard:
             self.engine.flush()
         try:
             shutil.copytree(old, new)
-            program = [sys.executable, "-m", "multiqa_integrations.qdrant.optimize", str(new)]
+            program = [sys.executable, "-m", "multiqa_integrations.qdrant.edge.optimize", str(new)]
             done = subprocess.run(  # noqa: S603  (this very interpreter)
                 program if merge else [*program, "--keep-segments"],
                 capture_output=True,
@@ -353,7 +353,7 @@ def engine_errors(what: str, directory: Path) -> Iterator[None]:
     except StoreError:
         raise
     except (TypeError, ValueError) as error:  # what it was given, it cannot read
-        raise RefusedError(f"{what} in the collection in {directory}: {error}.") from error
+        raise BadRequestError(f"{what} in the collection in {directory}: {error}.") from error
     except Exception as error:  # the engine raises nothing narrower
         raise StoreError(f"{what} in the collection in {directory} failed: {error}.") from error
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import qdrant_edge as edge
 
 from multiqa_integrations.errors import ConfigurationError, StoreError
-from multiqa_integrations.qdrant import edge_format
-from multiqa_integrations.qdrant import shard as shards
-from multiqa_integrations.qdrant.closing import Closing
-from multiqa_integrations.qdrant.filters import Matches, check_selection, to_edge
+from multiqa_integrations.qdrant.context import ContextManaged
+from multiqa_integrations.qdrant.edge import convert
+from multiqa_integrations.qdrant.edge import shard as shards
+from multiqa_integrations.qdrant.edge.filters import to_edge
+from multiqa_integrations.qdrant.edge.shard import Shard, engine_errors
+from multiqa_integrations.qdrant.filters import Matches, check_selection
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -40,7 +42,6 @@ from multiqa_integrations.qdrant.schema import (
     refuse,
     taken,
 )
-from multiqa_integrations.qdrant.shard import Shard, engine_errors
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -51,7 +52,7 @@ P = ParamSpec("P")
 _THREADS = 4  # of the asynchronous twins
 
 
-class EdgeStore(Closing):
+class EdgeStore(ContextManaged):
     """A store over Qdrant Edge. See `Store` for what its methods do.
 
     Each collection is a subdirectory. Any number of threads, and of stores of one process, may
@@ -93,8 +94,8 @@ class EdgeStore(Closing):
         created = False
         if not shards.exists(directory):
             self._check_open()
-            config = edge_format.config(schema, options)
-            created = shards.create(directory, edge_format.description(schema), config)
+            config = convert.config(schema, options)
+            created = shards.create(directory, convert.description(schema), config)
         found = self._state(collection)
         refuse(collection, differences(schema, found, indexes=False))
         shard = self._shard(collection)
@@ -106,7 +107,7 @@ class EdgeStore(Closing):
         created_indexes = missing_indexes(schema, found)
         for key in created_indexes:
             operation = edge.UpdateOperation.create_field_index(
-                key, edge_format.index(schema.payload_indexes[key], key)
+                key, convert.index(schema.payload_indexes[key], key)
             )
             with shard.writing, engine_errors("indexing", shard.directory):
                 shard.engine.update(operation)
@@ -121,6 +122,9 @@ class EdgeStore(Closing):
             created_indexes=tuple(created_indexes),
             notes=(no_fingerprint(collection),) if absent and not adopt else (),
         )
+
+    def quantization(self, wanted: bool) -> dict[str, Any]:
+        return {} if wanted else {"quantization_config": None}
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
         return judge(collection, schema, self.state(collection))
@@ -168,9 +172,7 @@ class EdgeStore(Closing):
         if not points:
             return
         with engine_errors("upsert", shard.directory):
-            operation = edge.UpdateOperation.upsert_points(
-                [edge_format.point(one) for one in points]
-            )
+            operation = edge.UpdateOperation.upsert_points([convert.point(one) for one in points])
             with shard.writing:
                 shard.engine.update(operation)
                 shard.wrote(len(points))
@@ -188,8 +190,8 @@ class EdgeStore(Closing):
         shard = self._shard(collection)
         with engine_errors("retrieve", shard.directory):
             records = shard.engine.retrieve(list(ids), _wanted(with_payload), with_vectors)
-        found = {edge_format.id_of(record.id): edge_format.read(record) for record in records}
-        return [found[one] for one in dict.fromkeys(map(edge_format.id_of, ids)) if one in found]
+        found = {convert.id_of(record.id): convert.read(record) for record in records}
+        return [found[one] for one in dict.fromkeys(map(convert.id_of, ids)) if one in found]
 
     def delete(
         self,
@@ -221,21 +223,21 @@ class EdgeStore(Closing):
             shard.save_description()
 
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        request = edge_format.request(query)
+        request = convert.request(query)
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
-            return [edge_format.read_scored(point) for point in shard.engine.query(request)]
+            return [convert.read_scored(point) for point in shard.engine.query(request)]
 
     def query_batch(
         self, collection: str, queries: Sequence[PointQuery]
     ) -> list[list[ScoredPoint]]:
         if not queries:
             return []
-        request = edge.QueryBatchRequest([edge_format.request(one) for one in queries])
+        request = edge.QueryBatchRequest([convert.request(one) for one in queries])
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
             answers = shard.engine.query_batch(request)
-            return [[edge_format.read_scored(point) for point in points] for points in answers]
+            return [[convert.read_scored(point) for point in points] for points in answers]
 
     def scroll(
         self,
@@ -260,8 +262,8 @@ class EdgeStore(Closing):
         if with_payload:
             shard.read_payloads(len(records))
         return [
-            edge_format.read(record) for record in records
-        ], None if following is None else edge_format.id_of(following)
+            convert.read(record) for record in records
+        ], None if following is None else convert.id_of(following)
 
     def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
         request = edge.CountRequest(exact=True, filter=to_edge(filter))

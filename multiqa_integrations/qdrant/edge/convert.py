@@ -9,7 +9,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.qdrant.filters import to_edge
+from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,

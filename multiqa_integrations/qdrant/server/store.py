@@ -23,12 +23,12 @@ from multiqa_integrations.errors import (
     InsecureConnectionWarning,
     StoreLockedError,
 )
-from multiqa_integrations.qdrant import requests
-from multiqa_integrations.qdrant.calls import Steps, arun, run
-from multiqa_integrations.qdrant.closing import Closing
+from multiqa_integrations.qdrant.context import ContextManaged
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import CollectionReport, CollectionSchema, CollectionState
+from multiqa_integrations.qdrant.server import requests
+from multiqa_integrations.qdrant.server.calls import Steps, arun, run
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ _TIMEOUT_SECONDS = 30
 _WRITE_THREADS = 3  # more only make a server queue
 
 
-class ServerStore(Closing):
+class ServerStore(ContextManaged):
     """A store over qdrant-client. See `Store` for what its methods do.
 
     Any number of threads may use it. Calls of the client's local mode are made one after the
@@ -141,6 +141,12 @@ class ServerStore(Closing):
         self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
     ) -> CollectionReport:
         return await self._arun(requests.ensure(collection, schema, adopt, options, self._local))
+
+    def quantization(self, wanted: bool) -> dict[str, Any]:
+        if not wanted:
+            return {}
+        scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
+        return {"quantization_config": models.ScalarQuantization(scalar=scalar)}
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
         return self._run(requests.check(collection, schema, self._local))

@@ -23,9 +23,9 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from multiqa_integrations.errors import StoreError, StoreUnavailableError
 from multiqa_integrations.qdrant.failures import (
     AlreadyExistsError,
+    BadRequestError,
     NotFoundError,
-    RefusedError,
-    ThrottledError,
+    RateLimitedError,
 )
 
 T = TypeVar("T")
@@ -126,18 +126,18 @@ def _translate(error: Exception, what: str) -> StoreError:
     if status == 429:
         retry_after = _retry_after(error)
         wait = "a smaller request" if retry_after is None else f"in {retry_after:g} s"
-        return ThrottledError(
+        return RateLimitedError(
             f"{what} was put off ({status}: {reason}). Try {wait}.", retry_after=retry_after
         )
     if status == 408 or (status or 0) >= 500:
         return StoreUnavailableError(f"{what} failed ({status}: {reason}). Try again later.")
     if status is not None:
-        return RefusedError(f"{what} was refused ({status}: {reason}).")
+        return BadRequestError(f"{what} was refused ({status}: {reason}).")
     if isinstance(error, ResponseHandlingException | httpx.HTTPError | OSError):
         return StoreUnavailableError(
             f"{what} failed: {reason}. Is the server up, the URL right, the time limit long enough?"
         )
-    return RefusedError(f"{what} failed: {reason}.")
+    return BadRequestError(f"{what} failed: {reason}.")
 
 
 def _retry_after(error: Exception) -> float | None:

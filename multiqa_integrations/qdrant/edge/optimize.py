@@ -1,8 +1,8 @@
 """Optimise an embedded collection's files in a process of its own.
 
-`python -m multiqa_integrations.qdrant.optimize DIRECTORY [--keep-segments]`: the engine holds the
-interpreter for as long as this takes, seconds to minutes, so that no other thread of the process
-would run.
+`python -m multiqa_integrations.qdrant.edge.optimize DIRECTORY [--keep-segments]`: the engine holds
+the interpreter for as long as this takes, seconds to minutes, so that no other thread of the
+process would run.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The embedded engine, Qdrant Edge: files in a directory, searched inside this process."""

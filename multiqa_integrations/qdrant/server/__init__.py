@@ -1,0 +1,1 @@
+"""Servers, Qdrant Cloud and the client's local mode, through qdrant-client."""
