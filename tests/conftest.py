@@ -3,22 +3,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
-import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
-from loopback_qdrant import LoopbackQdrant
-from qdrant_client import QdrantClient
 
 from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import StoreError
-from multiqa_integrations.qdrant import EdgeStore, ServerStore, Store, open_store
+from multiqa_integrations.qdrant import Store
+from tests.support.checkpoints import Change, copy_of
+from tests.support.engines import ENGINES, Server, close_engine, docker_works, open_engine
+from tests.support.retrieval_set import MakeSet, write_set
 
 # How long an example takes says nothing on a machine that does other work too.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -26,8 +24,6 @@ hypothesis.settings.load_profile("no deadline")
 
 if TYPE_CHECKING:
     from multiqa_integrations.llama_index import MultiQAEmbedding
-
-Change = Callable[[str, dict[str, Any]], None]
 
 
 @pytest.fixture(scope="session")
@@ -71,31 +67,7 @@ def change(checkpoint: Path) -> Change:
     return change_json
 
 
-def copy_of(source: Path, target: Path) -> Path:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("model.safetensors"))
-    (target / "model.safetensors").symlink_to(source / "model.safetensors")
-    return target
-
-
 # --- every engine that there is ---------------------------------------------------------------
-
-ENGINES = [
-    *["edge", "memory", "local", "http"],
-    pytest.param("server", marks=pytest.mark.server),
-    pytest.param("server-grpc", marks=pytest.mark.server),
-]
-
-
-@dataclass(frozen=True)
-class Server:
-    """A real Qdrant server."""
-
-    url: str
-    grpc_port: int
-    api_key: str | None
-
-    def open(self, **options: Any) -> Store:
-        return open_store(url=self.url, api_key=self.api_key, grpc_port=self.grpc_port, **options)
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +85,7 @@ def server(request: pytest.FixtureRequest) -> Server:
             int(os.environ.get("MULTIQA_TEST_QDRANT_GRPC_PORT", "6334")),
             os.environ.get("MULTIQA_TEST_QDRANT_API_KEY"),
         )
-    if not _docker_works():
+    if not docker_works():
         pytest.skip("no Qdrant server: set MULTIQA_TEST_QDRANT_URL (and _API_KEY), or start docker")
     services = request.getfixturevalue("docker_services")
     url = f"http://127.0.0.1:{services.port_for('qdrant', 6333)}"
@@ -129,41 +101,6 @@ def server(request: pytest.FixtureRequest) -> Server:
 
     services.wait_until_responsive(timeout=60, pause=0.5, check=ready)
     return started
-
-
-def _docker_works() -> bool:
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
-    try:
-        done = subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
-
-
-def open_engine(engine: str, path: Path, request: pytest.FixtureRequest) -> Store:
-    """Open an empty store of an engine.
-
-    The embedded one; the client's local modes; the same behind REST, as servers are spoken to;
-    a real server by REST and by gRPC, where there is one.
-    """
-    if engine == "edge":
-        return EdgeStore(path)
-    if engine == "memory":
-        return ServerStore(QdrantClient(":memory:"))
-    if engine == "local":
-        return ServerStore(QdrantClient(path=str(path)))
-    if engine == "http":
-        return open_store(url=LoopbackQdrant().start().url)
-    found: Server = request.getfixturevalue("server")
-    return found.open(prefer_grpc=engine == "server-grpc")
-
-
-def close_engine(store: Store) -> None:
-    store.close()
-    if isinstance(store, ServerStore):
-        store._given.close()
 
 
 @pytest.fixture(params=ENGINES)
@@ -183,57 +120,11 @@ def name() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
 
-# --- a retrieval set in the format of BEIR ----------------------------------------------------
-
-DOCUMENTS = {
-    "press": ("Presses", "The red button stops the press at once."),
-    "oil": ("Care", "Oil the bearings of the press once a year."),
-    "belt": ("", "The belt is changed when it squeals."),
-    "lamp": ("Lamps", "A green lamp tells that the press may start."),
-    "key": ("Locks", "The key of the cabinet hangs behind the door."),
-}
-QUERIES = {
-    "q1": "which button stops the press",
-    "q2": "when to change the belt",
-    "q3": "what does the green lamp tell",
-    "q4": "where is the key of the cabinet",
-    "spare": "nobody judged this one",
-}
-QRELS = [("q1", "press", 2), ("q1", "oil", 1), ("q2", "belt", 1), ("q3", "lamp", 1)]
-QRELS += [("q3", "key", 0), ("q4", "key", 1), ("q4", "gone", 1)]
-
-
-class MakeSet(Protocol):
-    def __call__(
-        self,
-        name: str = ...,
-        documents: Mapping[str, tuple[str, str]] = ...,
-        queries: Mapping[str, str] = ...,
-        qrels: Sequence[tuple[str, str, int]] = ...,
-    ) -> Path: ...
-
-
 @pytest.fixture
 def make_set(tmp_path: Path) -> MakeSet:
-    """Write a retrieval set; tells its folder."""
+    """Write a retrieval set into a folder of that name and return the folder."""
 
-    def make(
-        name: str = "manual",
-        documents: Mapping[str, tuple[str, str]] = DOCUMENTS,
-        queries: Mapping[str, str] = QUERIES,
-        qrels: Sequence[tuple[str, str, int]] = QRELS,
-    ) -> Path:
-        folder = tmp_path / name
-        (folder / "qrels").mkdir(parents=True)
-        corpus = [{"_id": k, "title": title, "text": v} for k, (title, v) in documents.items()]
-        asked = [{"_id": k, "text": v} for k, v in queries.items()]
-        for file, records in (("corpus.jsonl", corpus), ("queries.jsonl", asked)):
-            lines = "".join(json.dumps(record) + "\n" for record in records)
-            (folder / file).write_text(lines, encoding="utf-8")
-        judged = "".join(f"{q}\t{d}\t{score}\n" for q, d, score in qrels)
-        (folder / "qrels" / "test.tsv").write_text(
-            f"query-id\tcorpus-id\tscore\n{judged}", encoding="utf-8"
-        )
-        return folder
+    def make(name: str = "manual", **parts: Any) -> Path:
+        return write_set(tmp_path / name, **parts)
 
     return make

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Change
 from safetensors.numpy import load_file, save_file
 
 from multiqa_integrations import MultiQAEncoder
@@ -23,6 +22,7 @@ from multiqa_integrations.errors import (
     TextError,
     TextTypeError,
 )
+from tests.support.checkpoints import Change
 
 BACKENDS = ["openvino", "sentence-transformers"]
 WORD = "embeddings.word_embeddings.weight"

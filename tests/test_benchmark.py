@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback_qdrant import LoopbackQdrant
+
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 pytest.importorskip("typer")
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import COMMIT, HubServer, checkpoint_files, serve, write_files
 
 from multiqa_integrations.checkpoint import check_weights, resolve
 from multiqa_integrations.download import SOURCE, SUMS, download, verify
@@ -28,6 +27,7 @@ from multiqa_integrations.errors import (
     ModelNotFoundError,
 )
 from multiqa_integrations.model import MULTI_QA
+from tests.support.hub_server import COMMIT, HubServer, checkpoint_files, serve, write_files
 
 NAME = "some-team/some-model"
 SIBLING_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Change, copy_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
@@ -31,6 +30,7 @@ from multiqa_integrations.errors import (
     TruncationWarning,
 )
 from multiqa_integrations.types import Vectors
+from tests.support.checkpoints import Change, copy_of
 
 CORPUS = [
     "How many people live in London?",

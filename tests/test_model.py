@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_server import checkpoint_files, write_files
 
 from multiqa_integrations.errors import (
     ModelContractError,
@@ -16,6 +15,7 @@ from multiqa_integrations.errors import (
     ModelNotFoundError,
 )
 from multiqa_integrations.model import MULTI_QA, ModelSpec
+from tests.support.hub_server import checkpoint_files, write_files
 
 POOLING = "1_Pooling/config.json"
 SBERT = "sentence_bert_config.json"

@@ -13,12 +13,20 @@ import time
 from pathlib import Path
 
 import pytest
-from loopback_qdrant import LoopbackQdrant
-from versions import COLLECTION, Row, assert_equal, first_version, next_version, points_of
 
 from multiqa_integrations.etl import sync, verify
 from multiqa_integrations.qdrant import open_store
 from multiqa_integrations.testing import FakeEncoder
+from tests.support import versions
+from tests.support.loopback_qdrant import LoopbackQdrant
+from tests.support.versions import (
+    COLLECTION,
+    Row,
+    assert_equal,
+    first_version,
+    next_version,
+    points_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +38,10 @@ SHARE = 0.2  # added, changed, with other metadata, deleted: each
 
 
 def start(source: Path, kind: str, where: str) -> subprocess.Popen[str]:
-    script = Path(__file__).with_name("versions.py")
     return subprocess.Popen(
-        [sys.executable, str(script), str(source), kind, where], stdout=subprocess.PIPE, text=True
+        [sys.executable, versions.__file__, str(source), kind, where],
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from versions import COLLECTION, Row, assert_equal
 
 from multiqa_integrations.etl import sync, verify
 from multiqa_integrations.qdrant import EdgeStore, Point
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.versions import COLLECTION, Row, assert_equal
 
 SENTENCE = "Word{} and some more of them. "
 

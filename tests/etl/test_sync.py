@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import close_engine, open_engine
 
 from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import (
@@ -34,6 +33,7 @@ from multiqa_integrations.etl import (
 )
 from multiqa_integrations.qdrant import Collection, EdgeStore, Point, Store, reembed
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.engines import close_engine, open_engine
 
 Row = dict[str, Any]
 

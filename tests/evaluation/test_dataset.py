@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import MakeSet
 
 from multiqa_integrations.errors import SourceError
 from multiqa_integrations.evaluation import read_dataset
+from tests.support.retrieval_set import MakeSet
 
 
 def test_a_set(make_set: MakeSet) -> None:

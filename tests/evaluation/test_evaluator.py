@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MakeSet
 
 from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError, PerformanceWarning
@@ -17,6 +16,7 @@ from multiqa_integrations.evaluation import METRICS, Configuration, evaluate
 from multiqa_integrations.qdrant import Store
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Vectors
+from tests.support.retrieval_set import MakeSet
 
 
 class CountingEncoder(FakeEncoder):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MakeSet
 
 from multiqa_integrations.evaluation import Configuration, evaluate
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.retrieval_set import MakeSet
 
 WORDS = "amber birch cedar delta ember fjord grove heath inlet jetty".split()
 

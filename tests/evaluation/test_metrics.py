@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from conftest import MakeSet
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from multiqa_integrations.evaluation import METRICS, Hits, read_dataset, score
+from tests.support.retrieval_set import MakeSet
 
 NAMES = {f"d{number:03}": ("", "text") for number in range(150)}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MakeSet
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.evaluation import (
@@ -22,6 +21,7 @@ from multiqa_integrations.evaluation import (
     write_run,
 )
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.retrieval_set import MakeSet
 
 WAYS = [
     Configuration(encoder=FakeEncoder(), name="one & only"),

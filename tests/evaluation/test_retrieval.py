@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import MakeSet
 
 from multiqa_integrations.evaluation import Hits, read_dataset, retrieval, search_exactly
+from tests.support.retrieval_set import MakeSet
 
 
 @pytest.mark.parametrize(("documents", "limit"), [(1, 5), (40, 5), (47, 47), (47, 1000)])

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ENGINES, close_engine, open_engine
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.retrievers import BaseRetriever
@@ -27,6 +26,7 @@ from multiqa_integrations.langchain import (
     MultiQAVectorStore,
 )
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.engines import ENGINES, close_engine, open_engine
 
 
 class TestEmbeddingsUnit(EmbeddingsUnitTests):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import Server
 from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.schema import BaseNode, Document
 from llama_index.core.vector_stores.types import VectorStoreQuery
@@ -19,6 +18,7 @@ from multiqa_integrations.llama_index import (
     WordPieceNodeParser,
 )
 from multiqa_integrations.qdrant import check_collection, ensure_collection
+from tests.support.engines import Server
 
 DOCUMENTS = [
     Document(text="The red button stops the machine.", id_="stop", metadata={"chapter": 1}),

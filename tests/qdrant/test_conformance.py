@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ENGINES, close_engine, open_engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qdrant_client import models
@@ -34,6 +33,7 @@ from multiqa_integrations.qdrant import (
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.types import Vectors
+from tests.support.engines import ENGINES, close_engine, open_engine
 
 SCHEMA = CollectionSchema(
     fingerprint="sha256:test",

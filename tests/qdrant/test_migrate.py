@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loopback_qdrant import LoopbackQdrant
 from qdrant_client import QdrantClient, models
 
 from multiqa_integrations.errors import (
@@ -34,6 +33,7 @@ from multiqa_integrations.qdrant import (
 )
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 OLD, NEW = FakeEncoder(), FakeEncoder(seed=1)
 

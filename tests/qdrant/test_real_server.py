@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Server
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 from multiqa_integrations.errors import CollectionMismatchError, StoreError, WriteRejectedError
@@ -22,6 +21,7 @@ from multiqa_integrations.qdrant import (
     open_store,
 )
 from multiqa_integrations.types import Vectors
+from tests.support.engines import Server
 
 pytestmark = pytest.mark.server
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import stamina
-from loopback_qdrant import Faults, LoopbackQdrant
 
 from multiqa_integrations.errors import (
     ConfigurationError,
@@ -32,6 +31,7 @@ from multiqa_integrations.qdrant import (
 from multiqa_integrations.qdrant.upload import Uploader, _Batches, request_size, upload_async
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
+from tests.support.loopback_qdrant import Faults, LoopbackQdrant
 
 SCHEMA = CollectionSchema(fingerprint="f")
 

@@ -6,7 +6,7 @@ done about failures; not what a real server does with them.
 
 It outlives its clients, so that they can be killed:
 
-    python tests/loopback_qdrant.py 16333        # until it is stopped
+    python tests/support/loopback_qdrant.py 16333        # until it is stopped
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MakeSet
-from loopback_qdrant import LoopbackQdrant
 from typer.testing import CliRunner
 
 from multiqa_integrations.cli import app
 from multiqa_integrations.cli.configurations import configurations
 from multiqa_integrations.errors import ConfigurationError
+from tests.support.loopback_qdrant import LoopbackQdrant
+from tests.support.retrieval_set import MakeSet
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
 COMMAND = [sys.executable, "-m", "multiqa_integrations", "evaluate"]

@@ -1,6 +1,6 @@
-"""One way of forking a process that holds a model; run by test_fork.py.
+"""One way of forking a process that holds a model; run by backends/test_fork.py.
 
-    python fork_script.py CASE[,CASE...] BACKEND DIRECTORY
+    python fork_cases.py CASE[,CASE...] BACKEND DIRECTORY
 
 Prints "done" if every child left by itself with exit status 0 and computed what its parent did.
 """

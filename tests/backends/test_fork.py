@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import fork_cases
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
-SCRIPT = Path(__file__).with_name("fork_script.py")
+SCRIPT = Path(fork_cases.__file__)
 # Cases of one line share a process: loading takes most of the time, above all torch's.
 OPENVINO = [
     "child_exits,child_encodes,child_encodes_much,child_drops_the_encoder,child_makes_an_encoder",

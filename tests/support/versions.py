@@ -1,6 +1,6 @@
 """Versions of a source that follow each other; a job over one of them, to be killed.
 
-python tests/etl/versions.py SOURCE.jsonl --path DIR|--url URL     # syncs, with prune
+python tests/support/versions.py SOURCE.jsonl --path DIR|--url URL     # syncs, with prune
 """
 
 from __future__ import annotations
