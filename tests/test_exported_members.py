@@ -142,9 +142,9 @@ def test_the_evaluation() -> None:
 
 def test_jobs() -> None:
     assert etl.__all__ == [
-        *["Fields", "JobOptions", "PlanReport", "Progress", "Record", "Rejection", "ReplayReport"],
-        *["Source", "SyncReport", "Unreadable", "VerifyReport", "open_source", "plan"],
-        *["plan_async", "replay", "replay_async", "sync", "sync_async", "verify", "verify_async"],
+        *["BadRecord", "Fields", "JobOptions", "PlanReport", "Progress", "Record", "Rejection"],
+        *["ReplayReport", "Source", "SyncReport", "VerifyReport", "aio", "open_source", "plan"],
+        *["replay", "sync", "verify"],
     ]
     assert all(getattr(etl, name) is not None for name in etl.__all__)
     for name in ("plan", "replay", "sync", "verify"):

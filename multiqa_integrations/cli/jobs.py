@@ -136,7 +136,7 @@ def job_options(parameters: Mapping[str, Any]) -> Iterator[JobOptions]:
         "max_characters": parameters["max_characters"],
         "sparse": parameters["sparse"],
         "vector_name": parameters["vector_name"],
-        "indexes": parse_indexes(parameters["index"]),
+        "payload_indexes": parse_indexes(parameters["index"]),
     }
     if "source_name" in parameters:
         metadata = parameters["metadata"]
@@ -152,8 +152,8 @@ def job_options(parameters: Mapping[str, Any]) -> Iterator[JobOptions]:
             ),
             "format": parameters["format"],
             "glob": parameters["glob"],
-            "chunk_tokens": parameters["chunk_tokens"],
-            "overlap": parameters["overlap"],
+            "chunk_size": parameters["chunk_tokens"],
+            "chunk_overlap": parameters["overlap"],
             "shard": _shard(parameters["shard"]),
             "limit": parameters.get("limit"),
         }

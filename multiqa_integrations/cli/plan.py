@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from multiqa_integrations.cli import jobs
@@ -68,8 +66,7 @@ def plan(
                 **options,
             )
         if as_json:
-            values = {**report.as_json(), "estimated_seconds": report.estimated_seconds}
-            typer.echo(json.dumps(values, ensure_ascii=False))
+            typer.echo(report.as_json())
         else:
             typer.echo(f"{collection}: {report.records:,} records; nothing was written")
             jobs.say(
@@ -86,7 +83,7 @@ def plan(
             )
             if report.estimated_seconds is not None:
                 typer.echo(
-                    f"{report.passages:,} passages of {report.tokens:,} word pieces to encode: "
+                    f"{report.chunks:,} chunks of {report.tokens:,} word pieces to encode: "
                     f"about {_duration(report.estimated_seconds)} here, at "
                     f"{report.tokens_per_second:,.0f} word pieces/s"
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +56,7 @@ def replay(
             signals.check()
             raise
         if as_json:
-            typer.echo(json.dumps(report.as_json()))
+            typer.echo(report.as_json())
         else:
             typer.echo(f"{collection}: {report.entries:,} dead letters")
             jobs.say(

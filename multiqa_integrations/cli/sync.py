@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -105,7 +104,7 @@ def sync(
 
 def _say(report: SyncReport, letters: Path, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        typer.echo(report.as_json())
         return
     rate = f"{report.records / max(report.seconds, 1e-9):,.0f}/s"
     typer.echo(
@@ -113,7 +112,7 @@ def _say(report: SyncReport, letters: Path, as_json: bool) -> None:
     )
     jobs.say(
         {
-            f"added and changed documents, {report.encoded:,} passages encoded": report.added
+            f"added and changed documents, {report.encoded:,} chunks encoded": report.added
             + report.changed,
             "with other metadata only": report.metadata,
             "unchanged": report.unchanged,

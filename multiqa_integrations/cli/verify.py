@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
 from multiqa_integrations.cli import jobs
@@ -20,7 +18,7 @@ from multiqa_integrations.cli.options import (
 
 _MEANINGS = {
     "missing": "missing from the collection",
-    "stale": "stale: other texts, other metadata, or not all passages",
+    "stale": "stale: other texts, other metadata, or not all chunks",
     "extra": "that the source does not have",
     "foreign": "points encoded by other weights",
     "norms": "points whose vectors are not of length 1",
@@ -64,7 +62,7 @@ def verify(
         with jobs.job_options(context.params) as options, jobs.ShowProgress() as progress:
             report = run(source, collection, progress=progress, **options)
         if as_json:
-            typer.echo(json.dumps(report.as_json(), ensure_ascii=False))
+            typer.echo(report.as_json())
         else:
             fits = "equals its source" if report.fits else "differs from its source"
             typer.echo(f"{collection} {fits}: {report.records:,} records, {report.equal:,} equal")

@@ -8,16 +8,13 @@ report = sync("articles.jsonl", "articles", path="./collections", prune=True,
 
 from __future__ import annotations
 
-from multiqa_integrations.etl.asynchronous import (
-    plan_async,
-    replay_async,
-    sync_async,
-    verify_async,
-)
-from multiqa_integrations.etl.decisions import Rejection
+from multiqa_integrations.etl import aio
+from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.job import JobOptions
+from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.plan import plan
+from multiqa_integrations.etl.records import BadRecord, Record, Source
 from multiqa_integrations.etl.replay import replay
 from multiqa_integrations.etl.reports import (
     PlanReport,
@@ -26,11 +23,11 @@ from multiqa_integrations.etl.reports import (
     SyncReport,
     VerifyReport,
 )
-from multiqa_integrations.etl.sources import Record, Source, Unreadable, open_source
 from multiqa_integrations.etl.sync import sync
 from multiqa_integrations.etl.verify import verify
 
 __all__ = [
+    "BadRecord",
     "Fields",
     "JobOptions",
     "PlanReport",
@@ -40,15 +37,11 @@ __all__ = [
     "ReplayReport",
     "Source",
     "SyncReport",
-    "Unreadable",
     "VerifyReport",
+    "aio",
     "open_source",
     "plan",
-    "plan_async",
     "replay",
-    "replay_async",
     "sync",
-    "sync_async",
     "verify",
-    "verify_async",
 ]

@@ -3,7 +3,7 @@
 A JSON object a line:
 
     {"time": …, "source": …, "line": 17, "id": …, "reason": …, "known": …,
-     "fields": {…}, "chunk_tokens": 250, "overlap": 0,
+     "fields": {…}, "chunk_size": 250, "chunk_overlap": 0,
      "record": {…}}           or "raw": "…", or "raw_base64": "…" where that is not UTF-8
 
 `known` is the hash of what the collection had of the document, so that `replay` does not put an
@@ -23,11 +23,11 @@ from types import TracebackType
 from typing import IO, Any
 
 from multiqa_integrations.errors import SourceError
-from multiqa_integrations.etl.decisions import Rejection
+from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.files import parse_json
 from multiqa_integrations.etl.job import Job
-from multiqa_integrations.etl.sources import Item, Record, Unreadable
+from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
 from multiqa_integrations.types import Document
 
 
@@ -82,9 +82,9 @@ def entry_of(rejection: Rejection, job: Job) -> dict[str, Any]:
         "id": rejection.id,
         "reason": rejection.reason,
         "known": rejection.known,
-        "fields": job.fields.as_json(),
-        "chunk_tokens": job.chunk_tokens,
-        "overlap": job.overlap,
+        "fields": job.fields.to_dict(),
+        "chunk_size": job.chunk_size,
+        "chunk_overlap": job.chunk_overlap,
         **_content(rejection.record),
     }
 
@@ -137,9 +137,9 @@ class Entry:
     def settings(self) -> tuple[str, str, int, int]:
         """How it is to be stored; entries of the same settings are stored in one job."""
         fields = json.dumps(self.value["fields"], sort_keys=True)
-        return self.value["source"], fields, self.value["chunk_tokens"], self.value["overlap"]
+        return self.value["source"], fields, self.value["chunk_size"], self.value["chunk_overlap"]
 
-    def item(self) -> Item:
+    def item(self) -> SourceItem:
         """Give the record, to be tried again."""
         value = self.value
         if "document" in value:
@@ -154,7 +154,7 @@ class Entry:
         if isinstance(item, Record):
             return item
         # It is no JSON, but a row of CSV perhaps: the reason is still the one that it had.
-        return Unreadable(self.line, value["reason"], raw, value["id"])
+        return BadRecord(self.line, value["reason"], raw, value["id"])
 
 
 def read_entries(file: Path) -> list[Entry]:
@@ -183,7 +183,7 @@ def read_entries(file: Path) -> list[Entry]:
 
 def _checked(value: Any) -> dict[str, Any]:
     Fields(**value["fields"])
-    for name in ("source", "id", "reason", "chunk_tokens", "overlap"):
+    for name in ("source", "id", "reason", "chunk_size", "chunk_overlap"):
         value[name]
     return dict(value)
 
@@ -214,7 +214,7 @@ class Entries:
         self._entries = entries
         self._read = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[SourceItem]:
         """Read them from the first."""
         for number, entry in enumerate(self._entries, start=1):
             self._read = number

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.etl.sources import Record
+from multiqa_integrations.etl.records import Record
 from multiqa_integrations.qdrant.points import json_payload
 from multiqa_integrations.texts import repair_surrogates
 from multiqa_integrations.types import Document
@@ -39,10 +39,10 @@ class Fields:
 
     Attributes:
         id: A string or whole number, different for each document. By default `id`, else `_id`.
-        text: What is cut into passages and encoded.
-        title: Put before each passage, on a line of its own, before it is encoded and stored; a
+        text: What is cut into chunks and encoded.
+        title: Put before each chunk, on a line of its own, before it is encoded and stored; a
             missing one is none.
-        metadata: What is stored with each passage; a missing one is left out. By default every
+        metadata: What is stored with each chunk; a missing one is left out. By default every
             field but those of the id and the text.
     """
 
@@ -67,8 +67,8 @@ class Fields:
                     f"({', '.join(WRITTEN)}). Rename it in the source."
                 )
 
-    def as_json(self) -> dict[str, Any]:
-        """Give them as `Fields(**…)` takes them."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return them as `Fields(**…)` takes them."""
         return asdict(self)
 
 
@@ -134,13 +134,13 @@ def to_document(record: Record, fields: Fields, *, max_characters: int) -> Sourc
     return document
 
 
-def text_hash(document: SourceDocument, chunk_tokens: int, overlap: int) -> str:
+def text_hash(document: SourceDocument, chunk_size: int, chunk_overlap: int) -> str:
     """Name what is encoded: title, text, and how it is cut. 128 bits, in hexadecimal.
 
     The weights are named beside it, by the fingerprint.
     """
     title = document.title.encode()
-    digest = hashlib.sha256(f"{_FORMAT} {chunk_tokens} {overlap} {len(title)}\0".encode())
+    digest = hashlib.sha256(f"{_FORMAT} {chunk_size} {chunk_overlap} {len(title)}\0".encode())
     digest.update(title)
     digest.update(document.text.encode())
     return digest.hexdigest()[:32]

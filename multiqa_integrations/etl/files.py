@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from multiqa_integrations.errors import SourceError
-from multiqa_integrations.etl.sources import Format, Item, Record, Unreadable, rows
+from multiqa_integrations.etl.records import BadRecord, Format, Record, SourceItem, rows
 
 # Python's csv refuses longer fields than 131,072 characters, for the whole process.
 _CSV_FIELD_CHARACTERS = (1 << 31) - 1
@@ -61,7 +61,7 @@ class _File:
 class JsonLines(_File):
     """A JSON object a line; empty lines are skipped."""
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
         with self._opened() as lines:
             for line in lines:
@@ -72,17 +72,17 @@ class JsonLines(_File):
                     yield parse_json(self._line, line.rstrip(b"\r\n"))
 
 
-def parse_json(line: int, raw: bytes) -> Item:
+def parse_json(line: int, raw: bytes) -> SourceItem:
     """Read a record of JSON."""
     try:
         value = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
-        return Unreadable(line, f"byte {error.start + 1} of the line is not UTF-8", raw)
+        return BadRecord(line, f"byte {error.start + 1} of the line is not UTF-8", raw)
     except (ValueError, RecursionError) as error:
-        return Unreadable(line, f"this is not JSON: {error}", raw)
+        return BadRecord(line, f"this is not JSON: {error}", raw)
     if not isinstance(value, dict):
         kind = type(value).__name__
-        return Unreadable(line, f"this is {kind} in JSON, expected an object", raw)
+        return BadRecord(line, f"this is {kind} in JSON, expected an object", raw)
     return Record(line, value)
 
 
@@ -94,7 +94,7 @@ class Delimited(_File):
         super().__init__(file, name)
         self._delimiter = delimiter
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
         csv.field_size_limit(max(csv.field_size_limit(), _CSV_FIELD_CHARACTERS))
         with self._opened() as binary:
@@ -114,7 +114,7 @@ class Delimited(_File):
                         self._line = reader.line_num
                         if header is None:
                             raise self._bad_header(f"no CSV ({error})") from error
-                        yield Unreadable(self._line, f"this is not CSV: {error}")
+                        yield BadRecord(self._line, f"this is not CSV: {error}")
                         continue
                     self._line = reader.line_num
                     if row and header is None:
@@ -136,7 +136,7 @@ class Delimited(_File):
             line=self._line,
         )
 
-    def _row(self, header: list[str], row: list[str]) -> Item:
+    def _row(self, header: list[str], row: list[str]) -> SourceItem:
         fields = dict(zip(header, row, strict=False))
         reason = None
         if len(row) != len(header):
@@ -145,7 +145,7 @@ class Delimited(_File):
             reason = f"{bad[0]!r} is not UTF-8"
         if reason is not None:
             raw = self._delimiter.join(row).encode("utf-8", "surrogateescape")
-            return Unreadable(self._line, reason, raw)
+            return BadRecord(self._line, reason, raw)
         return Record(self._line, {name: value for name, value in fields.items() if value})
 
 
@@ -172,7 +172,7 @@ class ArrowFile(_File):
         with self._opened() as stream:
             self.total = self._rows(stream)
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
         with self._opened() as stream:
             for batch in self._batches(stream):

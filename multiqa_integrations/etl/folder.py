@@ -10,7 +10,7 @@ from pathlib import Path
 
 from multiqa_integrations._optional import require
 from multiqa_integrations.errors import ConfigurationError, SourceError
-from multiqa_integrations.etl.sources import Item, Record, Unreadable
+from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
 from multiqa_integrations.texts import repair_surrogates
 
 _LINES = ("br", "li", "tr", "dt", "dd")
@@ -54,7 +54,7 @@ class Folder:
         self.total: int | None = len(self._paths)
         self._read = 0
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
         for number, path in enumerate(self._paths, start=1):
             self._read = number
@@ -73,7 +73,7 @@ class Folder:
         return self._read / self.total if self.total else None
 
 
-def _record(number: int, path: Path, content: bytes) -> Item:
+def _record(number: int, path: Path, content: bytes) -> SourceItem:
     name = repair_surrogates(path.as_posix())  # of names that are not UTF-8
     if path.suffix.lower() in (".html", ".htm"):
         return _html(number, name, content)
@@ -81,11 +81,11 @@ def _record(number: int, path: Path, content: bytes) -> Item:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        return Unreadable(number, f"line {line} of {name} is not UTF-8", id=name)
+        return BadRecord(number, f"line {line} of {name} is not UTF-8", id=name)
     return Record(number, {"id": name, "text": text, "path": name})
 
 
-def _html(number: int, name: str, content: bytes) -> Item:
+def _html(number: int, name: str, content: bytes) -> SourceItem:
     from bs4 import BeautifulSoup
     from bs4.dammit import EncodingDetector
     from bs4.element import PreformattedString
@@ -98,7 +98,7 @@ def _html(number: int, name: str, content: bytes) -> Item:
         # What browsers read where a page says Latin 1 (the Encoding Standard of the WHATWG).
         markup = content.decode("cp1252" if codec in ("ascii", "iso8859-1") else codec)
     except (LookupError, UnicodeDecodeError):
-        return Unreadable(number, f"{name} is not in {declared}, as it says or by default", id=name)
+        return BadRecord(number, f"{name} is not in {declared}, as it says or by default", id=name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "looks like a URL", "looks like XML": it is a page here
         page = BeautifulSoup(markup, "html.parser")

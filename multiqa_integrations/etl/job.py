@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
-from multiqa_integrations.etl.decisions import Decision, Kind, Rejection
+from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
 from multiqa_integrations.etl.documents import (
     Fields,
     RecordError,
@@ -22,8 +22,9 @@ from multiqa_integrations.etl.documents import (
     text_hash,
     to_document,
 )
-from multiqa_integrations.etl.ledger import INDEXES, Ledger, Seen, StoredChunk
-from multiqa_integrations.etl.sources import Format, Item, Source, Unreadable, open_source
+from multiqa_integrations.etl.ledger import PAYLOAD_INDEXES, Ledger, Seen, StoredChunk
+from multiqa_integrations.etl.open_source import open_source
+from multiqa_integrations.etl.records import BadRecord, Format, Source, SourceItem
 from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
@@ -58,14 +59,14 @@ class JobOptions(TypedDict, total=False):
         fields: Which field of a record is what.
         format: Says what a path is, where its name does not.
         glob: Which files of a folder are read.
-        chunk_tokens: Most word pieces of a passage; 250 by default.
-        overlap: Most word pieces that a passage repeats of the one before.
+        chunk_size: Most word pieces of a chunk; 250 by default.
+        chunk_overlap: Most word pieces that a chunk repeats of the one before.
         max_characters: Longer texts are refused; 5 million by default.
         shard: `(i, n)`: only the documents of the i-th of n parts, from 0, by a hash of their ids.
         limit: Only the first so many records.
         sparse: Whether a new collection can be searched by words too.
         vector_name: "" is the unnamed vector.
-        indexes: Further payload indexes of a new or existing collection: see `ensure_collection`.
+        payload_indexes: Further ones of a new or existing collection: see `ensure_collection`.
     """
 
     url: str | None
@@ -78,14 +79,14 @@ class JobOptions(TypedDict, total=False):
     fields: Fields | None
     format: Format | None
     glob: str | None
-    chunk_tokens: int
-    overlap: int
+    chunk_size: int
+    chunk_overlap: int
     max_characters: int
     shard: tuple[int, int] | None
     limit: int | None
     sparse: bool | str | None
     vector_name: str
-    indexes: Mapping[str, Any] | None
+    payload_indexes: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +99,14 @@ class Job:
     source: Source
     source_name: str = "default"
     fields: Fields = field(default_factory=Fields)
-    chunk_tokens: int = 250
-    overlap: int = 0
+    chunk_size: int = 250
+    chunk_overlap: int = 0
     max_characters: int = MAX_CHARACTERS
     shard: tuple[int, int] | None = None
     limit: int | None = None
     sparse: bool | str | None = None
     vector_name: str = ""
-    indexes: Mapping[str, Any] = field(default_factory=dict)
+    payload_indexes: Mapping[str, Any] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -114,14 +115,14 @@ class Job:
                 f"source_name is {self.source_name!r}, expected a name that stays the same."
             )
         limit = min(self.encoder.max_seq_length, 512)
-        if not 16 <= self.chunk_tokens <= limit:
+        if not 16 <= self.chunk_size <= limit:
             raise ConfigurationError(
-                f"chunk_tokens is {self.chunk_tokens}, expected 16 to {limit} word pieces."
+                f"chunk_size is {self.chunk_size}, expected 16 to {limit} word pieces."
             )
-        if not 0 <= 2 * self.overlap < self.chunk_tokens:
+        if not 0 <= 2 * self.chunk_overlap < self.chunk_size:
             raise ConfigurationError(
-                f"overlap is {self.overlap}, expected 0 or more and under half of chunk_tokens "
-                f"({self.chunk_tokens})."
+                f"chunk_overlap is {self.chunk_overlap}, expected 0 or more and under half of "
+                f"chunk_size ({self.chunk_size})."
             )
         for name, least in (("max_characters", 1), ("limit", 1)):
             value = getattr(self, name)
@@ -153,7 +154,7 @@ class Job:
             size=self.encoder.dimension,
             vector_name=self.vector_name,
             sparse_name=sparse,
-            payload_indexes={**INDEXES, **self.indexes},
+            payload_indexes={**PAYLOAD_INDEXES, **self.payload_indexes},
         )
 
     def ensure(self) -> str | None:
@@ -174,7 +175,7 @@ class Job:
             refuse(self.collection, differences(self.schema, state, indexes=False))
         return state
 
-    def windows(self, ledger: Ledger, seen: Seen) -> Iterator[list[Decision | Rejection]]:
+    def windows(self, ledger: Ledger, seen: Seen) -> Iterator[list[Change | Rejection]]:
         """Read the source, and decide about its records, some hundreds at a time.
 
         Documents of other shards are left out.
@@ -204,7 +205,7 @@ class Job:
                 return
 
     def _fill(
-        self, window: list[SourceDocument | Rejection], items: Iterator[Item], seen: Seen
+        self, window: list[SourceDocument | Rejection], items: Iterator[SourceItem], seen: Seen
     ) -> None:
         characters = 0
         for item in items:
@@ -213,7 +214,7 @@ class Job:
             try:
                 found: SourceDocument | Rejection | None = self._read(item, seen)
             except RecordError as error:
-                value = item.raw if isinstance(item, Unreadable) else item.value
+                value = item.raw if isinstance(item, BadRecord) else item.value
                 found = Rejection(item.line, error.id, str(error), value)
                 if error.id is not None and not self.is_mine(error.id):
                     found = None
@@ -225,8 +226,8 @@ class Job:
             if len(window) >= _WINDOW_RECORDS or characters >= _WINDOW_CHARACTERS:
                 return
 
-    def _read(self, item: Item, seen: Seen) -> SourceDocument | None:
-        if isinstance(item, Unreadable):
+    def _read(self, item: SourceItem, seen: Seen) -> SourceDocument | None:
+        if isinstance(item, BadRecord):
             raise RecordError(item.reason, item.id)
         document = to_document(item, self.fields, max_characters=self.max_characters)
         if not self.is_mine(document.id):
@@ -244,11 +245,11 @@ class Job:
         digest = hashlib.sha256(id.encode("utf-8", "replace")).digest()
         return int.from_bytes(digest[:8], "big") % parts == part
 
-    def _decide(self, document: SourceDocument, stored: Sequence[StoredChunk]) -> Decision:
-        texts = text_hash(document, self.chunk_tokens, self.overlap)
+    def _decide(self, document: SourceDocument, stored: Sequence[StoredChunk]) -> Change:
+        texts = text_hash(document, self.chunk_size, self.chunk_overlap)
         about = metadata_hash(document)
         if not stored:
-            return Decision(Kind.NEW, document, texts, about)
+            return Change(ChangeKind.NEW, document, texts, about)
         fitting = {
             one.chunk: one
             for one in stored
@@ -259,16 +260,16 @@ class Job:
         total = next(iter(fitting.values())).chunks if fitting else 0
         if not fitting or fitting.keys() != set(range(total)):
             old = [one.point for one in stored]
-            return Decision(Kind.CHANGED, document, texts, about, [], old, stored[0].hash)
+            return Change(ChangeKind.CHANGED, document, texts, about, [], old, stored[0].hash)
         chunks = [fitting[number] for number in range(total)]
         same = all(one.metadata_hash == about for one in chunks)
-        kind = Kind.UNCHANGED if same else Kind.METADATA
-        return Decision(kind, document, texts, about, chunks, stale, texts)
+        kind = ChangeKind.UNCHANGED if same else ChangeKind.METADATA
+        return Change(kind, document, texts, about, chunks, stale, texts)
 
 
-def _characters(item: Item) -> int:
+def _characters(item: SourceItem) -> int:
     """Tell about how much memory a record takes; one that is rejected is kept for a while too."""
-    if isinstance(item, Unreadable):
+    if isinstance(item, BadRecord):
         return len(item.raw or "")
     value = item.value
     if isinstance(value, Document):

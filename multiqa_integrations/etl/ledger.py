@@ -20,7 +20,7 @@ from multiqa_integrations.qdrant.retry import call_with_retry
 from multiqa_integrations.qdrant.schema import RESERVED_KEY
 from multiqa_integrations.qdrant.store import Store
 
-INDEXES = {f"{RESERVED_KEY}.source": "keyword", f"{RESERVED_KEY}.document": "keyword"}
+PAYLOAD_INDEXES = {f"{RESERVED_KEY}.source": "keyword", f"{RESERVED_KEY}.document": "keyword"}
 """Payload indexes that look-ups need."""
 
 # Never change it: the points of every synced collection are found by it.
@@ -30,18 +30,18 @@ _PAGE = 2_000
 
 
 def chunk_id(source: str, document: str, number: int) -> str:
-    """Give the point id of a passage: the same for ever, whatever file it came from."""
+    """Give the point id of a chunk: the same for ever, whatever file it came from."""
     name = json.dumps([source, document, number], ensure_ascii=False)
     return str(uuid.uuid5(_NAMESPACE, name))
 
 
 class StoredChunk(NamedTuple):
-    """A passage that the collection has: its point, and what that carries under `_multiqa`.
+    """A chunk that the collection has: its point, and what that carries under `_multiqa`.
 
     Attributes:
         point: The point's id.
         document: The document's id.
-        chunk: The number of the passage, from 0.
+        chunk: The number of the chunk, from 0.
         chunks: How many the document has.
         hash: Of its title, text and how they are cut.
         metadata_hash: Of its metadata.

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from multiqa_integrations.etl import pruning
-from multiqa_integrations.etl.decisions import Decision, Kind, Rejection
+from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
+from multiqa_integrations.etl.chunks import chunk_documents
 from multiqa_integrations.etl.job import Job, JobOptions, opened
 from multiqa_integrations.etl.ledger import Ledger, Seen
-from multiqa_integrations.etl.passages import cut
 from multiqa_integrations.etl.reports import PlanReport, Progress
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_SAMPLE = 64  # passages that are encoded to learn how fast that goes
+_SAMPLE = 64  # chunks that are encoded to learn how fast that goes
 
 
 def plan(
@@ -64,7 +64,7 @@ def plan(
         sample: list[str] = []
         unknown = kept = 0
         for window in job.windows(ledger, seen):
-            decisions = [one for one in window if isinstance(one, Decision)]
+            decisions = [one for one in window if isinstance(one, Change)]
             for one in window:
                 report.records += 1
                 if isinstance(one, Rejection):
@@ -72,7 +72,7 @@ def plan(
                     unknown += one.id is None
                     kept += one.known is not None
                 else:
-                    kept += one.kind is not Kind.NEW
+                    kept += one.kind is not ChangeKind.NEW
             _count(job, decisions, report, sample)
             told(Progress("reading", report.records, 0, report.rejected, job.source.fraction()))
         pruning.note_gone(ledger, seen)
@@ -94,24 +94,26 @@ def plan(
         return report
 
 
-def _count(job: Job, decisions: list[Decision], report: PlanReport, sample: list[str]) -> None:
-    to_encode = [one for one in decisions if one.kind in (Kind.NEW, Kind.CHANGED)]
+def _count(job: Job, decisions: list[Change], report: PlanReport, sample: list[str]) -> None:
+    to_encode = [one for one in decisions if one.kind in (ChangeKind.NEW, ChangeKind.CHANGED)]
     documents = [one.document for one in to_encode]
-    found = cut(documents, job.encoder, max_tokens=job.chunk_tokens, overlap=job.overlap)
+    found = chunk_documents(
+        documents, job.encoder, chunk_size=job.chunk_size, chunk_overlap=job.chunk_overlap
+    )
     refused: set[int] = set()
     texts: list[str] = []
-    for decision, passages in zip(to_encode, found, strict=True):
-        if isinstance(passages, str):
+    for decision, chunks in zip(to_encode, found, strict=True):
+        if isinstance(chunks, str):
             document = decision.document
             refused.add(id(decision))
-            report.reject(Rejection(document.line, document.id, passages, None, decision.known))
+            report.reject(Rejection(document.line, document.id, chunks, None, decision.known))
         else:
-            texts += [passage.text for passage in passages]
+            texts += [chunk.text for chunk in chunks]
     for decision in decisions:
         if id(decision) not in refused:
             kind = decision.kind.value
             setattr(report, kind, getattr(report, kind) + 1)
-    report.passages += len(texts)
+    report.chunks += len(texts)
     report.tokens += int(job.encoder.count_tokens(texts).sum())
     sample += texts[:: max(1, len(texts) // _SAMPLE)][: _SAMPLE - len(sample)]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.deadletter import (
     Entries,
     Entry,
@@ -17,7 +18,6 @@ from multiqa_integrations.etl.deadletter import (
     read_entries,
     write_entries,
 )
-from multiqa_integrations.etl.decisions import Rejection
 from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.job import Job, JobOptions, opened
 from multiqa_integrations.etl.ledger import Ledger, Seen
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 # They are in the file; or would leave out entries, which then would be gone.
-_OF_THE_FILE = ("source_name", "fields", "chunk_tokens", "overlap", "format", "glob")
+_OF_THE_FILE = ("source_name", "fields", "chunk_size", "chunk_overlap", "format", "glob")
 _OF_PARTS = ("shard", "limit")
 
 
@@ -76,13 +76,13 @@ def replay(
     stop = stop or threading.Event()
     for settings in dict.fromkeys(entry.settings for entry in latest):
         some = [entry for entry in latest if entry.settings == settings]
-        source_name, fields, chunk_tokens, overlap = settings
+        source_name, fields, chunk_size, chunk_overlap = settings
         job_options: JobOptions = {
             **options,
             "source_name": source_name,
             "fields": Fields(**json.loads(fields)),
-            "chunk_tokens": chunk_tokens,
-            "overlap": overlap,
+            "chunk_size": chunk_size,
+            "chunk_overlap": chunk_overlap,
         }
         with opened(Entries(some, str(file)), collection, job_options, stop) as job:
             current = _current(job, some)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from multiqa_integrations.etl.decisions import Rejection
+from multiqa_integrations.etl.changes import Rejection
 
 _SHOWN = 1_000  # rejections that a report holds
 
@@ -20,7 +21,7 @@ class Progress:
     Attributes:
         phase: What it is doing.
         records: Records that are done.
-        encoded: Passages that were encoded for them.
+        encoded: Chunks that were encoded for them.
         rejected: Records that were rejected.
         fraction: How much of the source is done, from 0 to 1; None where that is unknown.
     """
@@ -57,9 +58,13 @@ class Report:
         self.rejected += 1
         _keep(self.rejections, rejection)
 
-    def as_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
-        return _as_json(self)
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as values of JSON."""
+        return _to_dict(self)
+
+    def as_json(self) -> str:
+        """Return the report as a JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +77,7 @@ class SyncReport(Report):
         metadata: Documents whose metadata alone has changed.
         unchanged: Documents that were as they should be.
         deleted: Documents that the source no longer has.
-        encoded: Passages that were encoded.
+        encoded: Chunks that were encoded.
         stale: Points that were deleted since their documents have changed.
         ended: Whether the source was read to its end.
         pruning: What became of `prune`.
@@ -106,7 +111,7 @@ class PlanReport(Report):
         metadata: Documents of which only the metadata would be written.
         unchanged: Documents that are as they should be.
         deleted: Documents that the source no longer has; only `prune` would delete them.
-        passages: Passages that would be encoded.
+        chunks: Chunks that would be encoded.
         tokens: Their word pieces.
         tokens_per_second: How fast this machine encodes, by a sample of them.
         pruning: What would become of `prune`.
@@ -118,7 +123,7 @@ class PlanReport(Report):
     metadata: int = 0
     unchanged: int = 0
     deleted: int = 0
-    passages: int = 0
+    chunks: int = 0
     tokens: int = 0
     tokens_per_second: float | None = None
     pruning: Pruning = "not asked for"
@@ -129,6 +134,10 @@ class PlanReport(Report):
         """About how long encoding would take; None where nothing has to be encoded."""
         return self.tokens / self.tokens_per_second if self.tokens_per_second else None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as values of JSON."""
+        return {**_to_dict(self), "estimated_seconds": self.estimated_seconds}
+
 
 @dataclass(slots=True, kw_only=True)
 class VerifyReport(Report):
@@ -137,7 +146,7 @@ class VerifyReport(Report):
     Attributes:
         equal: Documents that are as they should be.
         missing: Documents that the collection does not have.
-        stale: Documents of which it has another version, or not all passages, or too many.
+        stale: Documents of which it has another version, or not all chunks, or too many.
         extra: Documents that the source does not have.
         foreign: Points that other weights have encoded.
         norms: Points whose vectors are not of length 1.
@@ -199,9 +208,13 @@ class ReplayReport:
         self.left += 1
         _keep(self.rejections, rejection)
 
-    def as_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
-        return _as_json(self)
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as values of JSON."""
+        return _to_dict(self)
+
+    def as_json(self) -> str:
+        """Return the report as a JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 def _keep(rejections: list[Rejection], rejection: Rejection) -> None:
@@ -211,7 +224,7 @@ def _keep(rejections: list[Rejection], rejection: Rejection) -> None:
         )
 
 
-def _as_json(report: Report | ReplayReport) -> dict[str, Any]:
+def _to_dict(report: Report | ReplayReport) -> dict[str, Any]:
     values = asdict(report)
     values["rejections"] = [
         {"line": one["line"], "id": one["id"], "reason": one["reason"]}

@@ -15,8 +15,8 @@ from multiqa_integrations.errors import (
     SyncIncompleteError,
 )
 from multiqa_integrations.etl import pruning
+from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
 from multiqa_integrations.etl.deadletter import DeadLetters
-from multiqa_integrations.etl.decisions import Decision, Kind, Rejection
 from multiqa_integrations.etl.job import Job, JobOptions, opened
 from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger, Seen
@@ -48,7 +48,7 @@ def sync(
     """Make a collection equal to its source; run again, it does only what is left to do.
 
     A document whose text is stored as it is, is not encoded again; if only its metadata has
-    changed, that alone is written. All passages of a document are encoded, then written, and only
+    changed, that alone is written. All chunks of a document are encoded, then written, and only
     then are those deleted that it no longer has: it is never absent. The run may be killed at any
     moment; the next one goes on from there.
 
@@ -194,7 +194,7 @@ class Run:
                         if isinstance(one, Rejection):
                             self._reject(one)
                     lease.renew()
-                    decisions = [one for one in window if isinstance(one, Decision)]
+                    decisions = [one for one in window if isinstance(one, Change)]
                     self._kept += sum(1 for one in window if _is_known(one))
                     for start in range(0, len(decisions), _STEP):
                         writer.write(decisions[start : start + _STEP])
@@ -266,7 +266,7 @@ class Run:
         report.stale += written.deleted
         self._done += 1
 
-    def _refused(self, decision: Decision, reason: str) -> None:
+    def _refused(self, decision: Change, reason: str) -> None:
         document = decision.document
         self._reject(Rejection(document.line, document.id, reason, document.record, decision.known))
 
@@ -293,5 +293,5 @@ _OPTIMIZE_SHARE = 1 / 16
 _STEP = 128
 
 
-def _is_known(one: Decision | Rejection) -> bool:
-    return one.known is not None if isinstance(one, Rejection) else one.kind is not Kind.NEW
+def _is_known(one: Change | Rejection) -> bool:
+    return one.known is not None if isinstance(one, Rejection) else one.kind is not ChangeKind.NEW

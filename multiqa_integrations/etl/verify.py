@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.etl.decisions import Kind, Rejection
+from multiqa_integrations.etl.changes import ChangeKind, Rejection
 from multiqa_integrations.etl.job import JobOptions, opened
 from multiqa_integrations.etl.ledger import Ledger, Seen, stored_chunk
 from multiqa_integrations.etl.reports import Progress, VerifyReport
@@ -72,9 +72,9 @@ def verify(
                 report.records += 1
                 if isinstance(one, Rejection):
                     report.reject(one)
-                elif one.kind is Kind.NEW:
+                elif one.kind is ChangeKind.NEW:
                     report.find("missing", one.document.id)
-                elif one.kind is Kind.UNCHANGED and not one.stale:
+                elif one.kind is ChangeKind.UNCHANGED and not one.stale:
                     report.equal += 1
                 else:
                     report.find("stale", one.document.id)

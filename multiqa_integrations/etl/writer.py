@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.etl.decisions import Decision, Kind
+from multiqa_integrations.etl.changes import Change, ChangeKind
+from multiqa_integrations.etl.chunks import TitledChunk, chunk_documents
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.ledger import chunk_id
-from multiqa_integrations.etl.passages import Passage, cut
 from multiqa_integrations.qdrant.documents import PayloadLayout
 from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import Point, PointId, Vector
@@ -19,7 +19,7 @@ from multiqa_integrations.qdrant.retry import call_with_retry
 from multiqa_integrations.qdrant.schema import RESERVED_KEY
 from multiqa_integrations.qdrant.upload import Uploader
 
-# Passages that are encoded together. More would be a little faster; this is also what a job
+# Chunks that are encoded together. More would be a little faster; this is also what a job
 # finishes after it was asked to stop.
 _BATCH = 512
 _PAGE = 256
@@ -33,13 +33,13 @@ class Written:
 
     Attributes:
         decision: What had to be done.
-        passages: How many passages were written.
+        chunks: How many chunks were written.
         encoded: How many of them were encoded for it.
         deleted: How many stale points were deleted.
     """
 
-    decision: Decision
-    passages: int
+    decision: Change
+    chunks: int
     encoded: int
     deleted: int
 
@@ -48,13 +48,13 @@ class Written:
 class _Sent:
     """A document whose points are under way."""
 
-    decision: Decision
+    decision: Change
     points: frozenset[PointId]
     encoded: int
 
 
 class Writer:
-    """Writes documents, some passages at a time.
+    """Writes documents, some chunks at a time.
 
     While one batch is encoded, the one before it is sent. A document's stale points are deleted
     when all of its new ones have been acknowledged, so that it is never absent.
@@ -67,7 +67,7 @@ class Writer:
         sparse_vector: str | None,
         *,
         written: Callable[[Written], None],
-        refused: Callable[[Decision, str], None],
+        refused: Callable[[Change, str], None],
         renew: Callable[[], None],
     ) -> None:
         """Begin.
@@ -75,39 +75,39 @@ class Writer:
         Args:
             job: The job.
             uploader: Where to.
-            sparse_vector: The sparse vector that passages get.
+            sparse_vector: The sparse vector that chunks get.
             written: Told of each document that is done.
             refused: Told of each that could not be written, and why.
             renew: Called between batches, which may take minutes in a long document.
         """
         self._job, self._uploader, self._sparse = job, uploader, sparse_vector
         self._written, self._refused, self._renew = written, refused, renew
-        self._waiting: list[tuple[Decision, list[Passage]]] = []
-        self._passages = 0
+        self._waiting: list[tuple[Change, list[TitledChunk]]] = []
+        self._chunks = 0
         self._sent: list[_Sent] = []
 
-    def write(self, decisions: Sequence[Decision]) -> None:
-        """Take decisions; returns when few of their passages wait to be encoded."""
-        to_encode = [one for one in decisions if one.kind in (Kind.NEW, Kind.CHANGED)]
+    def write(self, decisions: Sequence[Change]) -> None:
+        """Take decisions; returns when few of their chunks wait to be encoded."""
+        to_encode = [one for one in decisions if one.kind in (ChangeKind.NEW, ChangeKind.CHANGED)]
         for one in decisions:
-            if one.kind is Kind.UNCHANGED and one.stale:  # a killed run left them
+            if one.kind is ChangeKind.UNCHANGED and one.stale:  # a killed run left them
                 self._sent.append(_Sent(one, frozenset(), 0))
-            elif one.kind is Kind.UNCHANGED:
+            elif one.kind is ChangeKind.UNCHANGED:
                 self._written(Written(one, 0, 0, 0))
-        to_encode += self._rewrite([one for one in decisions if one.kind is Kind.METADATA])
-        found = cut(
+        to_encode += self._rewrite([one for one in decisions if one.kind is ChangeKind.METADATA])
+        found = chunk_documents(
             [one.document for one in to_encode],
             self._job.encoder,
-            max_tokens=self._job.chunk_tokens,
-            overlap=self._job.overlap,
+            chunk_size=self._job.chunk_size,
+            chunk_overlap=self._job.chunk_overlap,
         )
-        for decision, passages in zip(to_encode, found, strict=True):
-            if isinstance(passages, str):
-                self._refused(decision, passages)
+        for decision, chunks in zip(to_encode, found, strict=True):
+            if isinstance(chunks, str):
+                self._refused(decision, chunks)
                 continue
-            self._waiting.append((decision, passages))
-            self._passages += len(passages)
-            if self._passages >= _BATCH:
+            self._waiting.append((decision, chunks))
+            self._chunks += len(chunks)
+            if self._chunks >= _BATCH:
                 self._encode()
         if not self._waiting or len(self._sent) > _SENT:
             self._settle()
@@ -119,8 +119,8 @@ class Writer:
         self._settle()
 
     def _encode(self) -> None:
-        batch, self._waiting, self._passages = self._waiting, [], 0
-        texts = [passage.text for _, passages in batch for passage in passages]
+        batch, self._waiting, self._chunks = self._waiting, [], 0
+        texts = [chunk.text for _, chunks in batch for chunk in chunks]
         vectors = np.empty((len(texts), self._job.encoder.dimension), np.float32)
         for start in range(0, len(texts), _BATCH):
             if self._job.stop.is_set():
@@ -130,10 +130,10 @@ class Writer:
             vectors[start : start + len(part)] = self._job.encoder.encode_document(part)
         self._settle()
         row = 0
-        for decision, passages in batch:
-            rows = vectors[row : row + len(passages)]
-            row += len(passages)
-            points = self._points(decision, passages, rows)
+        for decision, chunks in batch:
+            rows = vectors[row : row + len(chunks)]
+            row += len(chunks)
+            points = self._points(decision, chunks, rows)
             self._uploader.add(points)
             ids = frozenset(point.id for point in points)
             self._sent.append(_Sent(decision, ids, len(points)))
@@ -159,7 +159,7 @@ class Writer:
         for written in done:
             self._written(written)
 
-    def _rewrite(self, decisions: Sequence[Decision]) -> list[Decision]:
+    def _rewrite(self, decisions: Sequence[Change]) -> list[Change]:
         """Give points new metadata; returns the decisions whose points have gone meanwhile.
 
         The points are written whole, with the vectors that they have: one kind of request, that
@@ -176,7 +176,7 @@ class Writer:
                 found.update((point.id, point) for point in read)
             for decision in some:
                 if any(chunk.point not in found for chunk in decision.stored):
-                    gone.append(replace(decision, kind=Kind.CHANGED, stored=[]))
+                    gone.append(replace(decision, kind=ChangeKind.CHANGED, stored=[]))
                     continue
                 points = [_with_metadata(found[chunk.point], decision) for chunk in decision.stored]
                 self._uploader.add(points)
@@ -187,34 +187,34 @@ class Writer:
         return self._job.store.retrieve(self._job.collection, ids, with_vectors=True)
 
     def _points(
-        self, decision: Decision, passages: Sequence[Passage], vectors: np.ndarray[Any, Any]
+        self, decision: Change, chunks: Sequence[TitledChunk], vectors: np.ndarray[Any, Any]
     ) -> list[Point]:
         job, document = self._job, decision.document
         words = (
-            bm25.encode_documents([passage.text for passage in passages])
+            bm25.encode_documents([chunk.text for chunk in chunks])
             if self._sparse is not None
             else None
         )
         points = []
-        for number, passage in enumerate(passages):
+        for number, chunk in enumerate(chunks):
             named: dict[str, Vector] = {job.vector_name: vectors[number]}
             if self._sparse is not None and words is not None:
                 named[self._sparse] = words[number]
             place = {
                 "document_id": document.id,
                 "chunk": number,
-                "start_index": passage.start,
-                "end_index": passage.end,
+                "start_index": chunk.start,
+                "end_index": chunk.end,
             }
             payload = {
-                _LAYOUT.content_key: passage.text,
+                _LAYOUT.content_key: chunk.text,
                 _LAYOUT.metadata_key: {**document.metadata, **place},
                 RESERVED_KEY: {
                     "fingerprint": job.fingerprint,
                     "source": job.source_name,
                     "document": document.id,
                     "chunk": number,
-                    "chunks": len(passages),
+                    "chunks": len(chunks),
                     "hash": decision.hash,
                     "metadata_hash": decision.metadata_hash,
                 },
@@ -230,7 +230,7 @@ def delete(job: Job, points: Sequence[PointId]) -> None:
         call_with_retry(lambda page=page: job.store.delete(job.collection, ids=page), job.stop)  # type: ignore[misc]
 
 
-def _with_metadata(point: Point, decision: Decision) -> Point:
+def _with_metadata(point: Point, decision: Change) -> Point:
     old: Mapping[str, Any] = point.payload[_LAYOUT.metadata_key]
     place = {name: old[name] for name in ("document_id", "chunk", "start_index", "end_index")}
     own = {**point.payload[RESERVED_KEY], "metadata_hash": decision.metadata_hash}

@@ -71,14 +71,14 @@ def test_from_plan_to_replay(multiqa: Any, tmp_path: Path) -> None:
     letters = tmp_path / "manual.dead-letters.jsonl"
 
     plan = report_of(multiqa("plan", source, "--limit", "1", "--json"), 0)
-    assert (plan["records"], plan["added"], plan["passages"]) == (1, 1, 1)
+    assert (plan["records"], plan["added"], plan["chunks"]) == (1, 1, 1)
     assert plan["estimated_seconds"] > 0
     with open_store(path=tmp_path / "store") as store:
         assert store.collections() == []
 
     result = multiqa("sync", source)
     assert result.returncode == 3
-    for expected in ("manual: 3 records", "2 added and changed documents, 2 passages", "1 rejected",
+    for expected in ("manual: 3 records", "2 added and changed documents, 2 chunks", "1 rejected",
                      "line 3: its text ('text') is missing", str(letters.name)):  # fmt: skip
         assert expected in result.stdout
 

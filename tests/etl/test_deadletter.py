@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl import replay, sync
 from multiqa_integrations.etl.deadletter import read_entries
-from multiqa_integrations.etl.sources import Item, Record, Unreadable
+from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
 
@@ -23,7 +23,7 @@ def where() -> dict[str, Any]:
     return {"client": QdrantClient(":memory:"), "encoder": FakeEncoder()}
 
 
-def letters(source: object, file: Path, where: dict[str, Any]) -> list[Item]:
+def letters(source: object, file: Path, where: dict[str, Any]) -> list[SourceItem]:
     sync(source, "manual", dead_letter=file, **where)
     return [entry.item() for entry in read_entries(file)]
 
@@ -39,7 +39,7 @@ def test_lines_come_back_byte_by_byte(tmp_path: Path, where: dict[str, Any]) -> 
     source = tmp_path / "a.csv"
     source.write_bytes("id,text\n1,naïve,x\n2,\udcff,y\n".encode("utf-8", "surrogateescape"))
     found = letters(source, tmp_path / "letters.jsonl", where)
-    assert [one.raw for one in found if isinstance(one, Unreadable)] == [
+    assert [one.raw for one in found if isinstance(one, BadRecord)] == [
         "1,naïve,x".encode(),
         b"2,\xff,y",
     ]
@@ -72,7 +72,7 @@ def test_a_row_of_csv_keeps_its_reason_until_it_is_mended(
 
 def test_what_json_cannot_hold_is_shown_at_least(tmp_path: Path, where: dict[str, Any]) -> None:
     (found,) = letters([{"id": "a", "text": "x", "m": b"\x00"}], tmp_path / "letters.jsonl", where)
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, BadRecord)
     assert found.id == "a"
     assert "b'\\\\x00'" in (tmp_path / "letters.jsonl").read_text(encoding="utf-8")
 

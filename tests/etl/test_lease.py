@@ -18,7 +18,7 @@ from multiqa_integrations.errors import LeaseError
 from multiqa_integrations.etl import sync
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.lease import EXPIRES_SECONDS, RENEWED_SECONDS, Lease
-from multiqa_integrations.etl.sources import open_source
+from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.qdrant import EdgeStore, Store
 from multiqa_integrations.testing import FakeEncoder
 

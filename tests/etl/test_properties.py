@@ -74,7 +74,7 @@ def test_the_last_version_is_stored(
 ) -> None:
     options: dict[str, Any] = {
         "encoder": FakeEncoder(),
-        "chunk_tokens": 64,
+        "chunk_size": 64,
         "prune": True,
         "max_delete_share": 1.0,
         "allow_empty": True,
@@ -90,9 +90,7 @@ def test_the_last_version_is_stored(
         with EdgeStore(path) as store:
             sync(last, COLLECTION, store=store, **options)
             assert_equal(store, last)
-            assert verify(
-                last, COLLECTION, store=store, encoder=FakeEncoder(), chunk_tokens=64
-            ).fits
+            assert verify(last, COLLECTION, store=store, encoder=FakeEncoder(), chunk_size=64).fits
             again = sync(last, COLLECTION, store=store, **options)
             assert (again.encoded, again.stale, again.deleted) == (0, 0, 0)
 

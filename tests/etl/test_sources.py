@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
-from multiqa_integrations.etl import Record, Unreadable, open_source
+from multiqa_integrations.etl import BadRecord, Record, open_source
 from multiqa_integrations.types import Document
 
 ROWS = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}]
@@ -34,7 +34,7 @@ def values(source: object, **options: Any) -> list[Any]:
 def read(source: object, **options: Any) -> list[tuple[int, str]]:
     """The line of each record, and its id, or why it cannot be read."""
     return [
-        (one.line, one.reason if isinstance(one, Unreadable) else one.value["id"])  # type: ignore[index]
+        (one.line, one.reason if isinstance(one, BadRecord) else one.value["id"])  # type: ignore[index]
         for one in open_source(source, **options)
     ]
 
@@ -87,7 +87,7 @@ def test_json_lines_that_cannot_be_read_keep_their_line_and_bytes(tmp_path: Path
         (6, "this is list in JSON, expected an object"),
         (7, "b"),
     ]  # fmt: skip
-    raw = [one.raw for one in open_source(path) if isinstance(one, Unreadable)]
+    raw = [one.raw for one in open_source(path) if isinstance(one, BadRecord)]
     assert raw == [lines[3], lines[4], lines[5]]
 
 
@@ -95,7 +95,7 @@ def test_json_nested_beyond_measure_is_one_bad_line(tmp_path: Path) -> None:
     deep = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
     path = written(tmp_path / "a.jsonl", deep + b"\n" + LINES)
     found = list(open_source(path))
-    assert [type(one) for one in found] == [Unreadable, Record, Record]
+    assert [type(one) for one in found] == [BadRecord, Record, Record]
 
 
 def test_truncated_gzip_breaks_off_after_what_can_be_read(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_csv_rows_that_cannot_be_read(tmp_path: Path) -> None:
         (6, "5"),
         (7, "this is not CSV: unexpected end of data"),
     ]
-    raw = [one.raw for one in open_source(path) if isinstance(one, Unreadable)]
+    raw = [one.raw for one in open_source(path) if isinstance(one, BadRecord)]
     assert raw == [b"1,a,x", b"2", b"3,\xff", None, None]
 
 
@@ -313,7 +313,7 @@ def test_the_encoding_of_html(tmp_path: Path, content: bytes, text: str | None) 
     written(tmp_path / "a.html", content)
     (found,) = open_source(tmp_path)
     if text is None:
-        assert isinstance(found, Unreadable)
+        assert isinstance(found, BadRecord)
         assert "a.html is not in" in found.reason
         assert found.id == "a.html"
     else:
@@ -324,7 +324,7 @@ def test_the_encoding_of_html(tmp_path: Path, content: bytes, text: str | None) 
 def test_a_text_that_is_not_utf8_has_an_id_nevertheless(tmp_path: Path) -> None:
     written(tmp_path / "a.md", b"fine\n\xff")
     (found,) = open_source(tmp_path)
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, BadRecord)
     assert (found.id, found.reason) == ("a.md", "line 2 of a.md is not UTF-8")
 
 
@@ -400,8 +400,8 @@ def test_values_that_json_has_not() -> None:
 
 def test_items_of_another_type_are_bad_records() -> None:
     found = list(open_source(["text", 3, {"id": 1}]))
-    assert [type(one) for one in found] == [Unreadable, Unreadable, Record]
-    assert isinstance(found[0], Unreadable)
+    assert [type(one) for one in found] == [BadRecord, BadRecord, Record]
+    assert isinstance(found[0], BadRecord)
     assert (found[0].reason, found[0].raw) == ("it is str, expected a dict or a document", "text")
 
 

@@ -26,9 +26,9 @@ from multiqa_integrations.etl import (
     Progress,
     Record,
     SyncReport,
+    aio,
     plan,
     sync,
-    sync_async,
     verify,
 )
 from multiqa_integrations.qdrant import Collection, EdgeStore, Point, Store, reembed
@@ -145,7 +145,7 @@ def test_what_a_point_holds(embedded: Store) -> None:
         id="slug", text="body", title="head.line", metadata=["author.name", "tags", "no"]
     )
     encoder = FakeEncoder()
-    sync(source, "docs", store=embedded, encoder=encoder, fields=fields, chunk_tokens=40)
+    sync(source, "docs", store=embedded, encoder=encoder, fields=fields, chunk_size=40)
     points = sorted(stored(embedded, "docs"), key=lambda point: point.payload["metadata"]["chunk"])
     assert len(points) > 1
     covered = ""
@@ -380,21 +380,21 @@ def test_after_reembedding_nothing_is_encoded_again(embedded: Store) -> None:
     assert verify(rows(20), "docs", store=embedded, encoder=other).fits
 
 
-def test_other_passages_are_other_texts(embedded: Store) -> None:
+def test_other_chunks_are_other_texts(embedded: Store) -> None:
     source = rows(3, words=100)
     sync(source, "docs", store=embedded, encoder=FakeEncoder())
-    report = sync(source, "docs", store=embedded, encoder=FakeEncoder(), chunk_tokens=100)
+    report = sync(source, "docs", store=embedded, encoder=FakeEncoder(), chunk_size=100)
     assert report.changed == 3
-    report = sync(source, "docs", store=embedded, encoder=FakeEncoder(), chunk_tokens=200)
+    report = sync(source, "docs", store=embedded, encoder=FakeEncoder(), chunk_size=200)
     assert report.stale > 0
-    assert verify(source, "docs", store=embedded, encoder=FakeEncoder(), chunk_tokens=200).fits
+    assert verify(source, "docs", store=embedded, encoder=FakeEncoder(), chunk_size=200).fits
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"chunk_tokens": 5}, "chunk_tokens is 5"),
-        ({"chunk_tokens": 513}, "chunk_tokens is 513"),
+        ({"chunk_size": 5}, "chunk_size is 5"),
+        ({"chunk_size": 513}, "chunk_size is 513"),
         ({"shard": (2, 2)}, "shard is 2/2"),
         ({"limit": 0}, "limit is 0"),
         ({"source_name": " "}, "source_name"),
@@ -415,7 +415,7 @@ def test_a_plan_says_what_a_sync_does_and_writes_nothing(
     first = rows(20)
     planned = plan(first, name, store=store, encoder=encoder)
     assert name not in store.collections()
-    assert planned.added == planned.passages == 20
+    assert planned.added == planned.chunks == 20
     assert planned.estimated_seconds is not None
     sync(first, name, store=store, encoder=encoder)
     before = snapshot(store, name)
@@ -427,7 +427,7 @@ def test_a_plan_says_what_a_sync_does_and_writes_nothing(
     done = sync(second, name, store=store, encoder=encoder, prune=True)
     for what in ("added", "changed", "metadata", "unchanged", "deleted", "rejected", "pruning"):
         assert getattr(planned, what) == getattr(done, what), what
-    assert planned.passages == done.encoded
+    assert planned.chunks == done.encoded
     refused = plan([], name, store=store, encoder=encoder, prune=True)
     assert refused.pruning == "refused"
     assert "empty" in refused.note
@@ -496,14 +496,14 @@ def test_coroutines_go_on_and_a_cancelled_job_stops(embedded: Store) -> None:
                 loop.call_soon_threadsafe(begun.set)
 
         task = asyncio.create_task(
-            sync_async(source, "docs", store=embedded, encoder=FakeEncoder(), progress=progress)
+            aio.sync(source, "docs", store=embedded, encoder=FakeEncoder(), progress=progress)
         )
         await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         there = embedded.count("docs")
-        report = await sync_async(source, "docs", store=embedded, encoder=FakeEncoder())
+        report = await aio.sync(source, "docs", store=embedded, encoder=FakeEncoder())
         return there, report.added
 
     there, added = asyncio.run(run())

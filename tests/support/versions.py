@@ -26,7 +26,7 @@ def first_version(count: int, chance: random.Random) -> list[Row]:
 
 
 def row(number: int, chance: random.Random) -> Row:
-    # One in five has several passages.
+    # One in five has several chunks.
     sentences = chance.randrange(1, 5) if chance.random() < 0.8 else chance.randrange(60, 150)
     words = " ".join(f"Word{chance.randrange(50)} and more." for _ in range(sentences))
     return {"id": f"d{number}", "text": f"{number}: {words}", "n": chance.randrange(5)}

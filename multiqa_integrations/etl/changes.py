@@ -11,7 +11,7 @@ from multiqa_integrations.etl.ledger import StoredChunk
 from multiqa_integrations.qdrant.points import PointId
 
 
-class Kind(Enum):
+class ChangeKind(Enum):
     """What has to be done about a document."""
 
     NEW = "added"
@@ -21,7 +21,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Change:
     """What has to be done about a document of the source.
 
     Attributes:
@@ -29,12 +29,12 @@ class Decision:
         document: The document.
         hash: Of its title and text.
         metadata_hash: Of its metadata.
-        stored: Its passages in the collection that are as they should be, but for the metadata.
+        stored: Its chunks in the collection that are as they should be, but for the metadata.
         stale: Other points of it, which are to be deleted.
         known: The hash of what the collection has of it, or None.
     """
 
-    kind: Kind
+    kind: ChangeKind
     document: SourceDocument
     hash: str
     metadata_hash: str

@@ -1,0 +1,94 @@
+"""Sources in memory: iterables of dicts or documents, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from multiqa_integrations._optional import require
+from multiqa_integrations.errors import SourceError
+from multiqa_integrations.etl.records import ARROW_ROWS, BadRecord, Record, SourceItem, plain, rows
+from multiqa_integrations.types import Document
+
+
+class Objects:
+    """Objects of Python: dicts, or documents."""
+
+    def __init__(self, items: Iterable[Any], name: str) -> None:
+        """Take an iterable; it is iterated over once a job."""
+        self.name = name
+        self.total = _length(items)
+        self._items = items
+        self._read = 0
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        """Read it from its beginning."""
+        for number, item in enumerate(self._items, start=1):
+            self._read = number
+            yield _item(number, item)
+
+    def fraction(self) -> float | None:
+        """Tell how much of it has been read."""
+        return None if not self.total else self._read / self.total
+
+
+class Table:
+    """A table of pandas, Polars, Arrow, DuckDB… : whatever speaks Arrow's stream protocol."""
+
+    def __init__(self, table: Any) -> None:
+        """Take a table; a stream of batches is read once."""
+        require("pyarrow", purpose="reading a table")
+        self.name = type(table).__name__
+        self.total = _length(table)
+        self._table = table
+        self._read = 0
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        """Read it from its beginning."""
+        self._read = 0
+        try:
+            for batch in self._batches():
+                for item in rows(batch, self._read):
+                    self._read += 1
+                    yield item
+        except (OSError, TypeError, ValueError) as error:  # what Arrow raises
+            raise SourceError(
+                f"{self.name} cannot be read on after row {self._read:,} ({error}).",
+                source=self.name,
+                line=self._read,
+            ) from error
+
+    def _batches(self) -> Iterable[Any]:
+        import pyarrow as pa
+
+        if type(self._table).__module__.startswith("pandas"):
+            table = pa.Table.from_pandas(self._table, preserve_index=False)
+            return table.to_batches(ARROW_ROWS)  # type: ignore[no-any-return]
+        return pa.RecordBatchReader.from_stream(self._table)  # type: ignore[no-any-return]
+
+    def fraction(self) -> float | None:
+        """Tell how much of it has been read."""
+        return None if not self.total else self._read / self.total
+
+
+def _item(number: int, item: Any) -> SourceItem:
+    if isinstance(item, Document):
+        return Record(number, item)
+    if isinstance(item, Mapping):
+        return Record(number, plain(item))
+    text = getattr(item, "page_content", None)  # LangChain's
+    if text is not None:
+        metadata = getattr(item, "metadata", None) or {}
+        return Record(number, Document(text, getattr(item, "id", None), plain(metadata)))
+    return BadRecord(
+        number,
+        f"it is {type(item).__name__}, expected a dict or a document",
+        item if isinstance(item, str | bytes) else None,
+    )
+
+
+def _length(items: object) -> int | None:
+    try:
+        return len(items)  # type: ignore[arg-type]
+    except TypeError:
+        return None
