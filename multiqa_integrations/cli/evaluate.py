@@ -24,7 +24,7 @@ from multiqa_integrations.cli.options import (
     DType,
     Model,
     Offline,
-    Sibling,
+    TestModel,
     Url,
     choose_model,
     open_at,
@@ -98,7 +98,7 @@ def evaluate(
         ),
     ] = None,
     model: Model = None,
-    sibling: Sibling = False,
+    test_model: TestModel = False,
     revision: Annotated[_Str, typer.Option(help="Commit, tag or branch of the hub.")] = None,
     backend: Backend = "auto",
     dtype: DType = "auto",
@@ -134,7 +134,7 @@ def evaluate(
         require(package, purpose="multiqa evaluate")
     compared = configurations(
         {
-            "model": choose_model(model, sibling),
+            "model": choose_model(model, test_model),
             "revision": revision,
             "backend": backend,
             "dtype": dtype,

