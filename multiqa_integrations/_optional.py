@@ -1,4 +1,4 @@
-"""Import what an extra installs, or say which extra that is."""
+"""Import what an extra installs, or name the extra."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ _EXTRA_OF = {
     "sentence_transformers": "torch",
     "qdrant_client": "qdrant",
     "qdrant_edge": "qdrant",
+    "stamina": "qdrant",
     "langchain_core": "langchain",
     "langchain_text_splitters": "langchain",
     "llama_index.core": "llama-index",
@@ -27,11 +28,22 @@ _EXTRA_OF = {
 }
 
 
+def missing_dependency(
+    error: ModuleNotFoundError, *, purpose: str
+) -> MissingDependencyError | None:
+    """Build the error for a module that an extra would install; None if none does."""
+    module = f"{error.name}."
+    for package, extra in _EXTRA_OF.items():
+        if module.startswith(f"{package}.") or f"{package}.".startswith(module):
+            return MissingDependencyError(package, extra, purpose)
+    return None
+
+
 def is_installed(package: str) -> bool:
-    """Tell whether `package` could be imported, without importing it."""
+    """Check whether `package` can be imported, without importing it."""
     try:
         return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # the package that it should be in
+    except ModuleNotFoundError:  # nor can the package that contains it
         return False
 
 

@@ -55,17 +55,6 @@ def test_import_is_light() -> None:
     assert loaded & heavy == set()
 
 
-@pytest.mark.parametrize("name", multiqa_integrations.__all__)
-def test_public_name_exists(name: str) -> None:
-    assert getattr(multiqa_integrations, name) is not None
-    assert name in dir(multiqa_integrations)
-
-
-def test_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no_such_name"):
-        _ = multiqa_integrations.no_such_name
-
-
 def test_version_is_that_of_the_installed_package() -> None:
     assert multiqa_integrations.__version__ == importlib.metadata.version("multiqa-integrations")
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import multiqa_integrations
+from multiqa_integrations import langchain, llama_index
 
 HEAVY = {
     "huggingface_hub",
@@ -92,12 +95,64 @@ def test_a_sync_into_an_embedded_collection_needs_no_client(tmp_path: Path) -> N
     assert "qdrant_client" not in loaded
 
 
-def test_every_public_name_resolves() -> None:
-    for name in multiqa_integrations.__all__:
-        assert getattr(multiqa_integrations, name) is not None
-        assert name in dir(multiqa_integrations)
+PACKAGES = [multiqa_integrations, langchain, llama_index]
+MISSING = [
+    # Name, the package that is not installed, the extra that the error names.
+    ("langchain.MultiQAEmbeddings", "langchain_core", "langchain"),
+    ("langchain.MultiQAVectorStore", "stamina", "qdrant"),
+    ("langchain.WordPieceTextSplitter", "langchain_text_splitters", "langchain"),
+    ("llama_index.MultiQAEmbedding", "llama_index.core", "llama-index"),
+    ("llama_index.MultiQAVectorStore", "stamina", "qdrant"),
+]
 
 
-def test_an_unknown_name() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'MultiQAEncodr'"):
-        getattr(multiqa_integrations, "MultiQAEncodr")  # noqa: B009 (mypy knows it is none)
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_every_public_name_is_there(package: ModuleType) -> None:
+    for name in package.__all__:
+        value = getattr(package, name)
+        assert value is not None
+        assert getattr(package, name) is value
+        assert name in dir(package)
+        if isinstance(value, type):
+            assert pickle.loads(pickle.dumps(value)) is value
+    assert dir(package) == sorted(set(dir(package)))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_type_checkers_see_the_public_names(package: ModuleType) -> None:
+    source = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
+    seen = [
+        alias.asname
+        for statement in ast.walk(source)
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+        if alias.name == alias.asname
+    ]
+    assert sorted(seen) == package.__all__
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_an_unknown_name(package: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"'{package.__name__}' has no attribute 'MultiQAx'"):
+        getattr(package, "MultiQAx")  # noqa: B009  (mypy knows that there is none)
+
+
+@pytest.mark.parametrize(("name", "package", "extra"), MISSING)
+def test_a_missing_package_is_named_with_its_extra(name: str, package: str, extra: str) -> None:
+    script = (
+        "import sys\n"
+        f"sys.modules[{package!r}] = None  # as if it were not installed\n"
+        "from multiqa_integrations import errors, langchain, llama_index\n"
+        "try:\n"
+        f"    {name}\n"
+        "except errors.MissingDependencyError as error:\n"
+        "    print(error.package, error.extra, error, sep='|')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == (
+        f"{package}|{extra}|multiqa_integrations.{name} needs the package {package!r}, which is "
+        f"not installed. Install it with: pip install 'multiqa-integrations[{extra}]'"
+    )

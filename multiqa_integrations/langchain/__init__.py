@@ -1,53 +1,38 @@
 """The model in LangChain: embeddings, a vector store and its retriever, a text splitter.
 
-from multiqa_integrations.langchain import MultiQAEmbeddings, MultiQAVectorStore
-
-store = MultiQAVectorStore(embedding=MultiQAEmbeddings(), path="./collections")
-retriever = store.as_retriever(k=3)
+Example:
+    >>> from multiqa_integrations.langchain import MultiQAEmbeddings, MultiQAVectorStore
+    >>> store = MultiQAVectorStore(  # doctest: +SKIP
+    ...     embedding=MultiQAEmbeddings(), path="./collections"
+    ... )
+    >>> retriever = store.as_retriever(k=3)  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from multiqa_integrations._optional import require
+from multiqa_integrations import _lazy
 
+# The embeddings alone need neither a vector store nor a splitter.
 if TYPE_CHECKING:
-    from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
-    from multiqa_integrations.langchain.keys import uuid5_key_encoder
-    from multiqa_integrations.langchain.retriever import MultiQARetriever
-    from multiqa_integrations.langchain.splitter import WordPieceTextSplitter
-    from multiqa_integrations.langchain.vectorstore import MultiQAVectorStore
-
-# Each loads its module at its first mention: embeddings alone need neither a vector store nor a
-# splitter.
-_HOMES = {
-    "MultiQAEmbeddings": "embeddings",
-    "MultiQARetriever": "retriever",
-    "MultiQAVectorStore": "vectorstore",
-    "WordPieceTextSplitter": "splitter",
-    "uuid5_key_encoder": "keys",
-}
-
-__all__ = [
-    "MultiQAEmbeddings",
-    "MultiQARetriever",
-    "MultiQAVectorStore",
-    "WordPieceTextSplitter",
-    "uuid5_key_encoder",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    needed = "langchain_text_splitters" if name == "WordPieceTextSplitter" else "langchain_core"
-    require(needed, purpose=f"{__name__}.{name}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value  # the next mention costs nothing
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings as MultiQAEmbeddings
+    from multiqa_integrations.langchain.keys import uuid5_key_encoder as uuid5_key_encoder
+    from multiqa_integrations.langchain.retriever import MultiQARetriever as MultiQARetriever
+    from multiqa_integrations.langchain.splitter import (
+        WordPieceTextSplitter as WordPieceTextSplitter,
+    )
+    from multiqa_integrations.langchain.vectorstore import (
+        MultiQAVectorStore as MultiQAVectorStore,
+    )
+else:
+    __getattr__, __dir__, __all__ = _lazy.attach(
+        __name__,
+        {
+            "embeddings": ["MultiQAEmbeddings"],
+            "keys": ["uuid5_key_encoder"],
+            "retriever": ["MultiQARetriever"],
+            "splitter": ["WordPieceTextSplitter"],
+            "vectorstore": ["MultiQAVectorStore"],
+        },
+    )

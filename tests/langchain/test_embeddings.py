@@ -173,17 +173,6 @@ async def test_in_memory_vector_store(embeddings: MultiQAEmbeddings) -> None:
     assert "London" in found[0].page_content
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import multiqa_integrations.langchain as room
-    from multiqa_integrations import _optional
-    from multiqa_integrations.errors import MissingDependencyError
-
-    monkeypatch.setattr(_optional, "is_installed", lambda _: False)
-    monkeypatch.delitem(vars(room), "MultiQAEmbeddings", raising=False)
-    with pytest.raises(MissingDependencyError, match=r"multiqa-integrations\[langchain\]"):
-        _ = room.MultiQAEmbeddings
-
-
 def test_settings_are_checked_before_anything_is_loaded() -> None:
     with pytest.raises((ConfigurationError, ValueError), match="backend"):
         MultiQAEmbeddings(backend="tensorflow")
