@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from multiqa_integrations import types
-from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
+from multiqa_integrations.langchain.options import MMR, SIMILARITY, check_options
 from multiqa_integrations.langchain.retriever import MultiQARetriever
 from multiqa_integrations.qdrant import Collection, Store
+from multiqa_integrations.qdrant.context import ContextManaged
 from multiqa_integrations.qdrant.server.conditions import MetadataFilter, to_filter
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 _Scored = list[tuple[Document, float]]
 
 
-class MultiQAVectorStore(VectorStore):
+class MultiQAVectorStore(VectorStore, ContextManaged):
     """Documents in a Qdrant collection: in a directory, on a server, or behind a client of yours.
 
     The collection is created if there is none, and checked otherwise: one that another model
@@ -108,14 +110,39 @@ class MultiQAVectorStore(VectorStore):
             **create_options,
         )
 
+    @classmethod
+    async def aopen(
+        cls,
+        embedding: Embeddings | None = None,
+        collection_name: str = "langchain",
+        *,
+        metadata_payload_key: str = "metadata",
+        **options: Any,
+    ) -> MultiQAVectorStore:
+        """Open or create a collection as the constructor does, without blocking the event loop."""
+        opened = cls.__new__(cls)
+        opened._embedding = _checked(embedding)
+        opened._metadata_key = metadata_payload_key
+        opened.collection = await Collection.aopen(
+            collection_name,
+            encoder=opened._embedding.used_encoder,
+            metadata_payload_key=metadata_payload_key,
+            **options,
+        )
+        return opened
+
     @property
     def embeddings(self) -> MultiQAEmbeddings:
         """The embeddings."""
         return self._embedding
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the collection."""
         self.collection.close()
+
+    async def aclose(self) -> None:
+        """Close the collection."""
+        await self.collection.aclose()
 
     # --- making one of texts ----------------------------------------------------------------
 
@@ -127,11 +154,13 @@ class MultiQAVectorStore(VectorStore):
         metadatas: Sequence[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
-        **settings: Any,
+        **options: Any,
     ) -> MultiQAVectorStore:
-        """Open or create a collection with `settings`, and add texts."""
-        opened = cls(_checked(embedding), **settings)
-        opened.add_texts(texts, metadatas, ids=ids)
+        """Open or create a collection with the constructor's options, and add texts."""
+        with ExitStack() as on_failure:
+            opened = on_failure.enter_context(cls(_checked(embedding), **options))
+            opened.add_texts(texts, metadatas, ids=ids)
+            on_failure.pop_all()
         return opened
 
     @classmethod
@@ -142,31 +171,45 @@ class MultiQAVectorStore(VectorStore):
         metadatas: Sequence[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
-        **settings: Any,
+        **options: Any,
     ) -> MultiQAVectorStore:
         """Do as `from_texts`, without blocking the event loop."""
-        opened = await in_thread(cls, _checked(embedding), **settings)
-        await opened.aadd_texts(texts, metadatas, ids=ids)
+        async with AsyncExitStack() as on_failure:
+            opened = await on_failure.enter_async_context(await cls.aopen(embedding, **options))
+            await opened.aadd_texts(texts, metadatas, ids=ids)
+            on_failure.pop_all()
         return opened
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[Document], embedding: Embeddings | None = None, **settings: Any
+        cls,
+        documents: Iterable[Document],
+        embedding: Embeddings | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **options: Any,
     ) -> MultiQAVectorStore:
-        """Open or create a collection with `settings`, and add documents."""
-        ids = settings.pop("ids", None)
-        opened = cls(_checked(embedding), **settings)
-        opened.add_documents(documents, ids=ids)
+        """Open or create a collection with the constructor's options, and add documents."""
+        with ExitStack() as on_failure:
+            opened = on_failure.enter_context(cls(_checked(embedding), **options))
+            opened.add_documents(documents, ids=ids)
+            on_failure.pop_all()
         return opened
 
     @classmethod
     async def afrom_documents(
-        cls, documents: Iterable[Document], embedding: Embeddings | None = None, **settings: Any
+        cls,
+        documents: Iterable[Document],
+        embedding: Embeddings | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **options: Any,
     ) -> MultiQAVectorStore:
         """Do as `from_documents`, without blocking the event loop."""
-        ids = settings.pop("ids", None)
-        opened = await in_thread(cls, _checked(embedding), **settings)
-        await opened.aadd_documents(documents, ids=ids)
+        async with AsyncExitStack() as on_failure:
+            opened = await on_failure.enter_async_context(await cls.aopen(embedding, **options))
+            await opened.aadd_documents(documents, ids=ids)
+            on_failure.pop_all()
         return opened
 
     # --- writing ------------------------------------------------------------------------------
@@ -186,7 +229,7 @@ class MultiQAVectorStore(VectorStore):
             ConfigurationError: Ids or metadata do not fit.
             StoreError: The store refused or failed.
         """
-        _check_options(kwargs)
+        _check_write(kwargs)
         return self.collection.add(_texts(texts, ids, metadatas), ids=ids, metadatas=metadatas)
 
     async def aadd_texts(
@@ -198,7 +241,7 @@ class MultiQAVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """Do as `add_texts`, without blocking the event loop."""
-        _check_options(kwargs)
+        _check_write(kwargs)
         texts = _texts(texts, ids, metadatas)
         return await self.collection.aadd(texts, ids=ids, metadatas=metadatas)
 
@@ -210,7 +253,7 @@ class MultiQAVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """Embed documents and store them, generators too; returns their ids."""
-        _check_options(kwargs)
+        _check_write(kwargs)
         return self.collection.add(_ours(documents, ids))
 
     async def aadd_documents(
@@ -221,7 +264,7 @@ class MultiQAVectorStore(VectorStore):
         **kwargs: Any,
     ) -> list[str]:
         """Do as `add_documents`, without blocking the event loop."""
-        _check_options(kwargs)
+        _check_write(kwargs)
         return await self.collection.aadd(_ours(documents, ids))
 
     def delete(
@@ -232,7 +275,7 @@ class MultiQAVectorStore(VectorStore):
         Raises:
             ConfigurationError: Neither is given: that would delete everything.
         """
-        _check_options(kwargs)
+        check_options(kwargs, (), "delete")
         self.collection.delete(ids, filter=to_filter(filter, self._metadata_key))
         return True
 
@@ -240,7 +283,7 @@ class MultiQAVectorStore(VectorStore):
         self, ids: Sequence[str] | None = None, *, filter: MetadataFilter = None, **kwargs: Any
     ) -> bool:
         """Do as `delete`, without blocking the event loop."""
-        _check_options(kwargs)
+        check_options(kwargs, (), "delete")
         await self.collection.adelete(ids, filter=to_filter(filter, self._metadata_key))
         return True
 
@@ -279,6 +322,27 @@ class MultiQAVectorStore(VectorStore):
     ) -> _Scored:
         """Do as `similarity_search_with_score`, without blocking the event loop."""
         return _scored(await self.collection.asearch(query, limit=k, **self._options(options)))
+
+    def similarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **options: Any
+    ) -> _Scored:
+        """Find documents with their relevance, (1 + cosine) / 2: from 0 to 1.
+
+        Args:
+            query: A question.
+            k: Most documents.
+            options: Those of `similarity_search` but `hybrid`; `score_threshold` is the least
+                relevance.
+        """
+        return self._relevant(self.similarity_search_with_score(query, k, **_of_cosine(options)))
+
+    async def asimilarity_search_with_relevance_scores(
+        self, query: str, k: int = 4, **options: Any
+    ) -> _Scored:
+        """Do as `similarity_search_with_relevance_scores`, without blocking the event loop."""
+        return self._relevant(
+            await self.asimilarity_search_with_score(query, k, **_of_cosine(options))
+        )
 
     def similarity_search_by_vector(
         self, embedding: Sequence[float], k: int = 4, **options: Any
@@ -367,7 +431,14 @@ class MultiQAVectorStore(VectorStore):
         return [_found(hit) for hit in await self.collection.ammr_by_vector(vector, **wanted)]
 
     def as_retriever(self, **kwargs: Any) -> MultiQARetriever:
-        """Make a retriever: `as_retriever(k=3)`, `as_retriever(search_type="mmr")`."""
+        """Make a retriever: `as_retriever(k=3)`, `as_retriever(filter={"tenant": "a"})`.
+
+        Args:
+            kwargs: Fields of `MultiQARetriever` such as `search_type`, and options of its search.
+
+        Raises:
+            ConfigurationError: The search has no such option.
+        """
         tags = [*(kwargs.pop("tags", None) or []), *self._get_retriever_tags()]
         return MultiQARetriever(vectorstore=self, tags=tags, **kwargs)
 
@@ -375,7 +446,14 @@ class MultiQAVectorStore(VectorStore):
         # As langchain-qdrant does for cosine: thresholds that were chosen with it still hold.
         return lambda score: min(max((score + 1.0) / 2.0, 0.0), 1.0)
 
-    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _relevant(self, scored: _Scored) -> _Scored:
+        relevance = self._select_relevance_score_fn()
+        return [(document, relevance(score)) for document, score in scored]
+
+    def _options(
+        self, options: dict[str, Any], allowed: frozenset[str] = SIMILARITY
+    ) -> dict[str, Any]:
+        check_options(options, allowed, "this search")
         return {**options, "filter": to_filter(options.get("filter"), self._metadata_key)}
 
     def _mmr(
@@ -383,7 +461,7 @@ class MultiQAVectorStore(VectorStore):
     ) -> dict[str, Any]:
         if not 0.0 <= lambda_mult <= 1.0:
             raise ConfigurationError(f"lambda_mult is {lambda_mult!r}, expected 0 to 1.")
-        wanted = self._options(options)
+        wanted = self._options(options, MMR)
         return {"k": k, "fetch_k": max(fetch_k, k), "diversity": 1.0 - lambda_mult, **wanted}
 
 
@@ -398,11 +476,24 @@ def _checked(embedding: Embeddings | None) -> MultiQAEmbeddings:
     return embedding
 
 
-def _check_options(options: dict[str, Any]) -> None:
+def _check_write(options: dict[str, Any]) -> None:
     # LangChain's index() gives a batch size; requests are bounded here by themselves.
-    unknown = options.keys() - {"batch_size"}
-    if unknown:
-        raise ConfigurationError(f"unknown options: {', '.join(sorted(unknown))}.")
+    check_options(options, {"batch_size"}, "writing")
+
+
+def _of_cosine(options: dict[str, Any]) -> dict[str, Any]:
+    """Make the options of a search by relevance those of one by cosine."""
+    if options.get("hybrid"):
+        raise ConfigurationError(
+            "relevance is made of cosines; the scores of a hybrid search come from ranks. Leave "
+            "hybrid out, or use similarity_search_with_score without score_threshold."
+        )
+    threshold = options.get("score_threshold")
+    if threshold is None:
+        return options
+    if not isinstance(threshold, float | int) or not 0.0 <= threshold <= 1.0:
+        raise ConfigurationError(f"score_threshold is {threshold!r}, expected a relevance, 0 to 1.")
+    return {**options, "score_threshold": 2.0 * threshold - 1.0}
 
 
 def _texts(

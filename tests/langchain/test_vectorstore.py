@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from multiqa_integrations.errors import (
     CollectionMismatchError,
     CollectionWarning,
     ConfigurationError,
+    TextError,
 )
 from multiqa_integrations.langchain import (
     MultiQAEmbeddings,
@@ -133,10 +135,6 @@ def test_bad_filters_and_options(vectors: MultiQAVectorStore) -> None:
         vectors.similarity_search("x", filter={"must": "?"})
     with pytest.raises(ConfigurationError, match="is bytes"):
         vectors.similarity_search("x", filter={"a": b"x"})
-    with pytest.raises(TypeError, match="colour"):
-        vectors.similarity_search("x", colour="red")
-    with pytest.raises(ConfigurationError, match="unknown options: colour"):
-        vectors.add_texts(["x"], colour="red")
     with pytest.raises(ConfigurationError, match="delete everything"):
         vectors.delete()
     assert vectors.delete(["m#1"])
@@ -174,6 +172,102 @@ def test_retrievers(vectors: MultiQAVectorStore) -> None:
         vectors.as_retriever(k=0)
 
 
+def test_options_of_a_search_beside_k(vectors: MultiQAVectorStore) -> None:
+    for retriever in (
+        vectors.as_retriever(filter={"chapter": 1}, k=3),
+        vectors.as_retriever(filter={"chapter": 1}, k=3, search_type="mmr", fetch_k=9),
+        vectors.as_retriever(k=3, search_kwargs={"filter": {"chapter": 1}}),
+        vectors.as_retriever(k=3).bind(filter={"chapter": 1}),
+    ):
+        assert ids(retriever.invoke("machine")) == ["m#1"]
+        assert ids(asyncio.run(retriever.ainvoke("machine"))) == ["m#1"]
+    later = vectors.as_retriever(k=3)
+    later.search_kwargs["k"] = 1
+    assert len(later.invoke("machine")) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fliter": {"chapter": 1}}, "no option fliter: expected some of candidates, exact, filt"),
+        ({"search_kwargs": {"fliter": {}}}, "no option fliter"),
+        ({"fetch_k": 20}, "type 'similarity' has no option fetch_k"),
+        ({"search_type": "mmr", "hybrid": True}, "type 'mmr' has no option hybrid"),
+        (
+            {
+                "search_type": "similarity_score_threshold",
+                "search_kwargs": {"score_threshold": 0.5, "hybrid": True},
+            },
+            "has no option hybrid",
+        ),
+        ({"filter": {}, "search_kwargs": {"filter": {}}}, "filter stands in search_kwargs and"),
+    ],
+)
+def test_options_that_a_retriever_has_not(
+    vectors: MultiQAVectorStore, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        vectors.as_retriever(**settings)
+    with pytest.raises(ConfigurationError, match=message):
+        MultiQARetriever(vectorstore=vectors, **settings)
+
+
+def call(method: Any, **arguments: Any) -> Any:
+    result = method(**arguments)
+    return asyncio.run(result) if inspect.iscoroutine(result) else result
+
+
+# What each method needs to be called; one that is new and takes options belongs here.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "add_documents": {"documents": [Document("x")]},
+    "add_texts": {"texts": ["x"]},
+    "as_retriever": {},
+    "delete": {"ids": ["m#1"]},
+    "max_marginal_relevance_search": {"query": "x"},
+    "max_marginal_relevance_search_by_vector": {"embedding": EMBEDDINGS.embed_query("x")},
+    "search": {"query": "x", "search_type": "similarity"},
+    "similarity_search": {"query": "x"},
+    "similarity_search_by_vector": {"embedding": EMBEDDINGS.embed_query("x")},
+    "similarity_search_with_relevance_scores": {"query": "x"},
+    "similarity_search_with_score": {"query": "x"},
+    "similarity_search_with_score_by_vector": {"embedding": EMBEDDINGS.embed_query("x")},
+}
+OPENING = {"aopen", "from_texts", "afrom_texts", "from_documents", "afrom_documents"}
+
+
+def test_no_method_ignores_an_option() -> None:
+    vectors = MultiQAVectorStore(EMBEDDINGS, client=QdrantClient(":memory:"))
+    vectors.add_documents(DOCUMENTS)
+    seen = set()
+    for name, method in inspect.getmembers(vectors, inspect.ismethod):
+        parameters = inspect.signature(method).parameters.values()
+        if name[0] == "_" or inspect.Parameter.VAR_KEYWORD not in {p.kind for p in parameters}:
+            continue
+        if name in OPENING:
+            continue
+        seen.add(name.removeprefix("a") if name not in ARGUMENTS else name)
+        arguments = ARGUMENTS[name] if name in ARGUMENTS else ARGUMENTS[name.removeprefix("a")]
+        with pytest.raises(ConfigurationError, match="has no option fliter"):
+            call(method, **arguments, fliter={"chapter": 1})
+    assert seen == ARGUMENTS.keys()
+    assert vectors.collection.count() == 3
+
+
+def test_relevance_is_not_of_ranks(vectors: MultiQAVectorStore) -> None:
+    for options in ({"score_threshold": 0.7}, {}):
+        for method in (
+            vectors.similarity_search_with_relevance_scores,
+            vectors.asimilarity_search_with_relevance_scores,
+        ):
+            with pytest.raises(ConfigurationError, match="come from ranks"):
+                call(method, query="red", hybrid=True, **options)
+    with pytest.raises(ConfigurationError, match="come from ranks"):
+        vectors.similarity_search("red", hybrid=True, score_threshold=0.1)
+    for wrong in (1.1, -0.1, float("nan"), "0.5"):
+        with pytest.raises(ConfigurationError, match="expected a relevance, 0 to 1"):
+            vectors.similarity_search_with_relevance_scores("red", score_threshold=wrong)
+
+
 def test_chains(vectors: MultiQAVectorStore) -> None:
     """`retriever | …` with invoke, batch and their asynchronous twins; a stand-in for a model."""
     answer = RunnableLambda(lambda prompt: prompt.to_messages()[-1].content)
@@ -194,10 +288,10 @@ def test_chains(vectors: MultiQAVectorStore) -> None:
 
 
 def test_made_of_texts(tmp_path: Path) -> None:
-    first = MultiQAVectorStore.from_texts(
+    with MultiQAVectorStore.from_texts(
         ["a red fish"], EMBEDDINGS, [{"n": 1}], ids=["fish"], path=tmp_path, collection_name="docs"
-    )
-    first.close()
+    ) as first:
+        assert first.collection.count() == 1
 
     async def again() -> MultiQAVectorStore:
         return await MultiQAVectorStore.afrom_documents(
@@ -208,6 +302,26 @@ def test_made_of_texts(tmp_path: Path) -> None:
     assert second.collection.count() == 2
     assert second.similarity_search("red fish", k=1)[0].metadata == {"n": 1}
     second.close()
+
+
+async def test_opened_and_closed_in_coroutines(store: Store, name: str) -> None:
+    async with await MultiQAVectorStore.aopen(
+        EMBEDDINGS, name, store=store, metadata_payload_key="about"
+    ) as opened:
+        await opened.aadd_documents(DOCUMENTS)
+        found = await opened.asimilarity_search("machine", filter={"chapter": 2})
+    assert ids(found) == ["m#2"]
+
+
+def test_a_store_that_could_not_be_filled_is_closed(tmp_path: Path) -> None:
+    async def afrom_texts() -> None:
+        await MultiQAVectorStore.afrom_texts([None], EMBEDDINGS, path=tmp_path)  # type: ignore[list-item]
+
+    for _ in range(2):  # the second one would find the directory locked
+        with pytest.raises(TextError):
+            MultiQAVectorStore.from_texts([None], EMBEDDINGS, path=tmp_path)  # type: ignore[list-item]
+        with pytest.raises(TextError):
+            asyncio.run(afrom_texts())
 
 
 def test_other_embeddings_and_other_models_are_kept_out(tmp_path: Path) -> None:
