@@ -82,9 +82,9 @@ def test_the_settings() -> None:
 def test_qdrant() -> None:
     assert qdrant.__all__ == [
         "Collection",
+        "CollectionInfo",
         "CollectionReport",
         "CollectionSchema",
-        "CollectionState",
         "Difference",
         "EdgeStore",
         "MigrationReport",
@@ -95,7 +95,7 @@ def test_qdrant() -> None:
         "SparseVector",
         "Store",
         "Uploader",
-        "VectorState",
+        "VectorInfo",
         "check_collection",
         "copy",
         "ensure_collection",

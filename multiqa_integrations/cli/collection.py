@@ -23,8 +23,8 @@ from multiqa_integrations.cli.options import (
 from multiqa_integrations.errors import StoreError
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.qdrant import (
+    CollectionInfo,
     CollectionReport,
-    CollectionState,
     check_collection,
     ensure_collection,
 )
@@ -98,17 +98,17 @@ def check(
             sparse=sparse,
         )
     known = "filled by this model" if report.fingerprint == "matches" else "of an unnamed model"
-    typer.echo(f"{name}: fits; {report.state.points:,} points, {known}")
+    typer.echo(f"{name}: fits; {report.info.points:,} points, {known}")
 
 
 @app.command()
 def info(name: CollectionName, url: Url = None, path: Directory = None) -> None:
     """Show what a collection is."""
     with open_at(url, path) as store:
-        state = store.state(name)
-    if state is None:
+        info = store.info(name)
+    if info is None:
         raise StoreError(f"there is no collection {name!r}.")
-    Console(highlight=False).print(_table(state))
+    Console(highlight=False).print(_table(info))
 
 
 @app.command("list")
@@ -128,17 +128,17 @@ def drop(
 ) -> None:
     """Delete a collection with all its points; asks first."""
     with open_at(url, path) as store:
-        state = store.state(name)
-        if state is None:
+        info = store.info(name)
+        if info is None:
             raise StoreError(f"there is no collection {name!r}.")
         if not yes:
-            typer.confirm(f"Delete {name} with its {state.points:,} points?", abort=True)
+            typer.confirm(f"Delete {name} with its {info.points:,} points?", abort=True)
         store.drop(name)
     typer.echo(f"{name}: dropped")
 
 
 def _done(report: CollectionReport) -> str:
-    done = "created" if report.created else f"exists with {report.state.points:,} points, fits"
+    done = "created" if report.created else f"exists with {report.info.points:,} points, fits"
     if report.fingerprint == "adopted":
         done += "; adopted for this model"
     if report.created_indexes:
@@ -146,29 +146,29 @@ def _done(report: CollectionReport) -> str:
     return done
 
 
-def _table(state: CollectionState) -> Table:
+def _table(info: CollectionInfo) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("Collection", escape(state.name))
-    table.add_row("Points", f"{state.points:,}")
-    if state.indexed_vectors is not None:
-        table.add_row("Indexed vectors", f"{state.indexed_vectors:,}")
-    for name, vector in state.vectors.items():
+    table.add_row("Collection", escape(info.name))
+    table.add_row("Points", f"{info.points:,}")
+    if info.indexed_vectors is not None:
+        table.add_row("Indexed vectors", f"{info.indexed_vectors:,}")
+    for name, vector in info.vectors.items():
         table.add_row(
             f"Vector {name}" if name else "Vector (unnamed)",
             f"{vector.size} × {vector.datatype}, {vector.distance}"
             + (", many a point" if vector.multivector else ""),
         )
-    for name, idf in state.sparse.items():
+    for name, idf in info.sparse.items():
         table.add_row(f"Sparse vector {name}", "with IDF" if idf else "without IDF")
-    table.add_row("Filled by", escape(state.model or ("?" if state.fingerprints else "not said")))
-    for fingerprint in state.fingerprints:
+    table.add_row("Filled by", escape(info.model or ("?" if info.fingerprints else "not said")))
+    for fingerprint in info.fingerprints:
         table.add_row("Fingerprint", fingerprint)
-    if state.payload_indexes is None:
+    if info.payload_indexes is None:
         table.add_row("Payload indexes", "local mode has none")
-    for key, kind in (state.payload_indexes or {}).items():
+    for key, kind in (info.payload_indexes or {}).items():
         table.add_row("Payload index", f"{escape(key)}: {kind}")
-    for key, value in state.details.items():
+    for key, value in info.details.items():
         table.add_row(key.capitalize(), escape(str(value)))
     return table

@@ -56,20 +56,20 @@ def copy(
             raise ConfigurationError(f"give one of --{side}-url and --{side}-path.")
     target_name = to_name or name
     with _source(from_url, from_path) as source:
-        state = source.state(name)
-        if state is None:
+        info = source.info(name)
+        if info is None:
             raise StoreError(f"there is no collection {name!r} in {source!r}.")
         same = from_path is not None and to_path is not None and _same(from_path, to_path)
         with source if same else open_at(to_url, to_path) as target:
             if dry_run:
-                there = target.state(target_name)
+                there = target.info(target_name)
                 found = "is new" if there is None else f"has {there.points:,} points"
                 typer.echo(
-                    f"{name}: {state.points:,} points would be copied to {target_name}, which "
+                    f"{name}: {info.points:,} points would be copied to {target_name}, which "
                     f"{found}. Nothing was written."
                 )
                 return
-            with tqdm(total=state.points, unit="point", disable=not sys.stderr.isatty()) as bar:
+            with tqdm(total=info.points, unit="point", disable=not sys.stderr.isatty()) as bar:
                 report = copy_collection(source, target, name, to=to_name, progress=bar.update)
     typer.echo(
         f"{report.target}: {report.points:,} points, as in {name}; {report.written:,} written, "

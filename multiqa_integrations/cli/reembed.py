@@ -61,19 +61,19 @@ def reembed(
         local_files_only=offline,
     )
     with open_at(url, path) as store:
-        state = store.state(name)
-        if state is None:
+        info = store.info(name)
+        if info is None:
             raise StoreError(f"there is no collection {name!r}.")
         if dry_run:
             swapped = (
                 ", then the alias swapped" if name in store.aliases() else "; no alias to swap"
             )
             typer.echo(
-                f"{name}: {state.points:,} texts would be encoded by {encoder.spec.name}{swapped}. "
+                f"{name}: {info.points:,} texts would be encoded by {encoder.spec.name}{swapped}. "
                 "Nothing was written."
             )
             return
-        with tqdm(total=state.points, unit="point", disable=not sys.stderr.isatty()) as bar:
+        with tqdm(total=info.points, unit="point", disable=not sys.stderr.isatty()) as bar:
             report = reembed_collection(
                 store,
                 name,

@@ -23,12 +23,12 @@ def swap(
     """
     with open_at(url, path) as store:
         if dry_run:
-            state = store.state(name)
-            if state is None:
+            info = store.info(name)
+            if info is None:
                 raise StoreError(f"there is no collection {name!r}.")
             before = store.aliases().get(alias, "nothing")
             typer.echo(
-                f"{alias} would stand for {name} ({state.points:,} points) instead of {before}. "
+                f"{alias} would stand for {name} ({info.points:,} points) instead of {before}. "
                 "Nothing was changed."
             )
             return

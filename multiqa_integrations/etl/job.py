@@ -27,8 +27,8 @@ from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import BadRecord, Format, Source, SourceItem
 from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.schema import (
+    CollectionInfo,
     CollectionSchema,
-    CollectionState,
     filled_sparse_vector,
 )
 from multiqa_integrations.qdrant.store import Store
@@ -162,7 +162,7 @@ class Job:
         schema = self.schema
         return filled_sparse_vector(schema, self.store.ensure(self.collection, schema))
 
-    def state(self) -> CollectionState | None:
+    def info(self) -> CollectionInfo | None:
         """Look at the collection without changing anything; None if there is none.
 
         Raises:
@@ -170,10 +170,10 @@ class Job:
         """
         from multiqa_integrations.qdrant.schema import differences, refuse
 
-        state = self.store.state(self.collection)
-        if state is not None:
-            refuse(self.collection, differences(self.schema, state, indexes=False))
-        return state
+        info = self.store.info(self.collection)
+        if info is not None:
+            refuse(self.collection, differences(self.schema, info, indexes=False))
+        return info
 
     def windows(self, ledger: Ledger, seen: Seen) -> Iterator[list[Change | Rejection]]:
         """Read the source, and decide about its records, some hundreds at a time.

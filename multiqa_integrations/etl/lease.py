@@ -1,11 +1,11 @@
 """Keep two runs from working on one source at a time, as far as that is possible.
 
-A run writes a lease into the collection's annotations, renews it while it works, and takes it away
+A run writes a lease into the collection's metadata, renews it while it works, and takes it away
 at the end. Another run refuses to begin while there is one, unless its process is known to be dead
 or it has not been renewed for long. Two runs that begin in the same instant may both get past that;
 the one whose lease was overwritten finds out at the next renewal, and stops.
 
-Servers before 1.16 keep no annotations: there is no lease then.
+Servers before 1.16 keep no metadata: there is no lease then.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ class Lease:
             return
         store, collection = self._job.store, self._job.collection
         with suppress(StoreError):  # a store that has gone: the lease ends by itself
-            state = store.state(collection)
-            found = None if state is None else state.annotations.get(self._key)
+            info = store.info(collection)
+            found = None if info is None else info.metadata.get(self._key)
             if isinstance(found, dict) and found.get("run") == self._run:  # else another run's
                 store.annotate(collection, self._key, None)
 
     def _read(self) -> dict[str, Any] | None:
         store, collection = self._job.store, self._job.collection
-        state = call_with_retry(lambda: store.state(collection), self._job.stop)
-        found = None if state is None else state.annotations.get(self._key)
+        info = call_with_retry(lambda: store.info(collection), self._job.stop)
+        found = None if info is None else info.metadata.get(self._key)
         return dict(found) if isinstance(found, dict) else None
 
     def _write(self) -> None:

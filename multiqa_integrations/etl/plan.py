@@ -59,7 +59,7 @@ def plan(
     with opened(source, collection, options, threading.Event()) as job, Seen() as seen:
         pruning.check(job, prune, max_delete_share)
         report = PlanReport(collection=collection, source=job.source_name)
-        there = None if job.state() is None else collection
+        there = None if job.info() is None else collection
         ledger = Ledger(job.store, there, job.source_name, job.stop)
         sample: list[str] = []
         unknown = kept = 0

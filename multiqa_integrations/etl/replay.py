@@ -117,7 +117,7 @@ def _try_again(
 
 def _current(job: Job, entries: list[Entry]) -> list[Entry]:
     """Leave out the entries whose documents the collection has in another version by now."""
-    there = None if job.state() is None else job.collection
+    there = None if job.info() is None else job.collection
     ledger = Ledger(job.store, there, job.source_name, job.stop)
     stored = ledger.look_up([entry.value["id"] for entry in entries if entry.value["id"]])
     current = []

@@ -63,7 +63,7 @@ def verify(
     began = time.monotonic()
     told = progress or (lambda _: None)
     with opened(source, collection, options, threading.Event()) as job, Seen() as seen:
-        if job.state() is None:
+        if job.info() is None:
             raise no_collection(collection)
         report = VerifyReport(collection=collection, source=job.source_name)
         ledger = Ledger(job.store, collection, job.source_name, job.stop)

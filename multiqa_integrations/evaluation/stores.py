@@ -174,16 +174,16 @@ class TemporaryCollections:
         """Wait for a server, which builds its graph in the background."""
         quiet = 0
         while quiet < 2:
-            state = self._store.state(name)
-            status = None if state is None else state.details.get("status")
+            info = self._store.info(name)
+            status = None if info is None else info.details.get("status")
             if status is None:  # this process built it
                 return
             quiet = quiet + 1 if status == "green" else 0
             time.sleep(_POLL_SECONDS)
 
     def _remarks(self, name: str) -> list[str]:
-        state = self._store.state(name)
-        indexed = None if state is None else state.details.get("in_graph", state.indexed_vectors)
+        info = self._store.info(name)
+        indexed = None if info is None else info.details.get("in_graph", info.indexed_vectors)
         if indexed is None:
             return ["The store has no graph: it compared every document."]
         if indexed < len(self._dataset.document_ids):

@@ -88,7 +88,7 @@ def to_point_query(
             # An index gives an empty list of ids where it means all.
             one_of(DOCUMENT_KEY, query.doc_ids) if query.doc_ids else None,
             has_id(lookup_ids(query.node_ids)) if query.node_ids else None,
-            to_condition(query.filters, collection.report.state.payload_indexes),
+            to_condition(query.filters, collection.report.info.payload_indexes),
             filter,
         ),
         score_threshold=score_threshold,

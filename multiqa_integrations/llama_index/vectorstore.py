@@ -386,7 +386,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
     ) -> models.Filter | None:
         return queries.to_filter(
             None if node_ids is None else conditions.has_id(lookup_ids(node_ids)),
-            conditions.to_condition(filters, self._collection.report.state.payload_indexes),
+            conditions.to_condition(filters, self._collection.report.info.payload_indexes),
         )
 
     def _nodes(self, points: Iterable[Point]) -> list[BaseNode]:

@@ -18,11 +18,11 @@ from multiqa_integrations.qdrant.migrate import MigrationReport, copy, reembed
 from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.points import Point, PointQuery, ScoredPoint, SparseVector
 from multiqa_integrations.qdrant.schema import (
+    CollectionInfo,
     CollectionReport,
     CollectionSchema,
-    CollectionState,
     Difference,
-    VectorState,
+    VectorInfo,
 )
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader, upload_async
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Collection",
+    "CollectionInfo",
     "CollectionReport",
     "CollectionSchema",
-    "CollectionState",
     "Difference",
     "EdgeStore",
     "MigrationReport",
@@ -46,7 +46,7 @@ __all__ = [
     "SparseVector",
     "Store",
     "Uploader",
-    "VectorState",
+    "VectorInfo",
     "check_collection",
     "copy",
     "ensure_collection",

@@ -571,7 +571,7 @@ class Collection(ContextManaged):
                 vector_name=self._vector_name,
                 sparse_name=SPARSE_NAME,
             )
-            refuse(self.name, differences(schema, self.report.state, indexes=False))
+            refuse(self.name, differences(schema, self.report.info, indexes=False))
 
     def _hit(self, point: ScoredPoint) -> Hit:
         document = self._layout.document(point)

@@ -13,8 +13,8 @@ from multiqa_integrations.errors import ConfigurationError, StoreError
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector, Vector
 from multiqa_integrations.qdrant.schema import (
     RESERVED_KEY,
+    CollectionInfo,
     CollectionSchema,
-    CollectionState,
     check_name,
     no_collection,
 )
@@ -91,8 +91,8 @@ def copy(
     to = check_name(to or collection)
     if source is target and to == collection:
         raise ConfigurationError(f"the copy of {collection!r} needs another store or another name.")
-    state = _state_of(source, collection)
-    target.ensure(to, _schema_of(state))
+    info = _info_of(source, collection)
+    target.ensure(to, _schema_of(info))
     return _move(source, collection, target, to, lambda points: points, progress)
 
 
@@ -126,17 +126,17 @@ def reembed(
         ConfigurationError: This encoder filled it already.
         StoreError: Points have no text, the store failed, or not all points arrived.
     """
-    state = _state_of(store, collection)
-    if encoder.fingerprint in state.fingerprints:
+    info = _info_of(store, collection)
+    if encoder.fingerprint in info.fingerprints:
         raise ConfigurationError(
             f"{collection!r} has the vectors of this model already ({encoder.fingerprint})."
         )
     alias = collection if collection in store.aliases() else None
     name = store.aliases().get(collection, collection)
     to = check_name(to or f"{name.rpartition('@')[0] or name}@{_short(encoder.fingerprint)}")
-    (vector_name,) = state.vectors
+    (vector_name,) = info.vectors
     model = getattr(getattr(encoder, "spec", None), "name", None)
-    store.ensure(to, _schema_of(state, fingerprint=encoder.fingerprint, model=model))
+    store.ensure(to, _schema_of(info, fingerprint=encoder.fingerprint, model=model))
 
     def encode(points: Sequence[Point]) -> list[Point]:
         texts = [point.payload.get(content_payload_key) for point in points]
@@ -250,38 +250,38 @@ def _pages(store: Store, collection: str) -> Iterator[list[Point]]:
             return
 
 
-def _state_of(store: Store, collection: str) -> CollectionState:
-    state = store.state(collection)
-    if state is None:
+def _info_of(store: Store, collection: str) -> CollectionInfo:
+    info = store.info(collection)
+    if info is None:
         raise no_collection(collection)
-    if len(state.vectors) != 1 or len(state.sparse) > 1:
+    if len(info.vectors) != 1 or len(info.sparse) > 1:
         raise ConfigurationError(
-            f"{collection!r} has the vectors {[*state.vectors, *state.sparse]}, expected one dense "
+            f"{collection!r} has the vectors {[*info.vectors, *info.sparse]}, expected one dense "
             "vector and at most one sparse one: others cannot be moved by this package."
         )
-    return state
+    return info
 
 
 def _schema_of(
-    state: CollectionState, *, fingerprint: str | None = None, model: str | None = None
+    info: CollectionInfo, *, fingerprint: str | None = None, model: str | None = None
 ) -> CollectionSchema:
-    ((vector_name, vector),) = state.vectors.items()
+    ((vector_name, vector),) = info.vectors.items()
     if fingerprint is None:
-        if len(state.fingerprints) != 1:
+        if len(info.fingerprints) != 1:
             raise ConfigurationError(
-                f"{state.name!r} does not say which model filled it. Say so first: "
+                f"{info.name!r} does not say which model filled it. Say so first: "
                 "ensure_collection(..., adopt=True), or `multiqa collection create --adopt`."
             )
-        (fingerprint,) = state.fingerprints
-        model = state.model
+        (fingerprint,) = info.fingerprints
+        model = info.model
     return CollectionSchema(
         fingerprint=fingerprint,
         model=model,
         size=vector.size,
         distance="dot" if vector.distance == "dot" else "cosine",
         vector_name=vector_name,
-        sparse_name=next(iter(state.sparse), None),
-        payload_indexes=state.payload_indexes or {},
+        sparse_name=next(iter(info.sparse), None),
+        payload_indexes=info.payload_indexes or {},
     )
 
 

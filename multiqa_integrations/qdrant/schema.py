@@ -71,7 +71,7 @@ class CollectionSchema:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VectorState:
+class VectorInfo:
     """A dense vector that a collection has: its length, metric and type of numbers."""
 
     size: int
@@ -81,7 +81,7 @@ class VectorState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CollectionState:
+class CollectionInfo:
     """What a collection is.
 
     Attributes:
@@ -94,19 +94,19 @@ class CollectionState:
         fingerprints: Of the models that filled it, as far as it says.
         model: The name of that model, if it says.
         indexed_vectors: How many are in an HNSW graph or other index; None if unknown.
-        annotations: What was written down with `Store.annotate`.
+        metadata: What was written down with `Store.annotate`.
         details: What else the engine tells, such as quantization.
     """
 
     name: str
     points: int
-    vectors: Mapping[str, VectorState]
+    vectors: Mapping[str, VectorInfo]
     sparse: Mapping[str, bool] = field(default_factory=dict)
     payload_indexes: Mapping[str, str] | None = None
     fingerprints: Collection[str] = ()
     model: str | None = None
     indexed_vectors: int | None = None
-    annotations: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -140,7 +140,7 @@ class CollectionReport:
     """What was found of a collection, and what was done to it.
 
     Attributes:
-        state: What it is now.
+        info: What it is now.
         created: Whether it was created.
         fingerprint: "matches" the encoder's; "stamped" at creation; "adopted", stamped since
             `adopt=True`; "absent", so that only dimension and metric could be checked.
@@ -148,7 +148,7 @@ class CollectionReport:
         notes: What is not wrong but good to know.
     """
 
-    state: CollectionState
+    info: CollectionInfo
     created: bool = False
     fingerprint: Literal["matches", "stamped", "adopted", "absent"] = "matches"
     created_indexes: tuple[str, ...] = ()
@@ -157,7 +157,7 @@ class CollectionReport:
     @property
     def collection(self) -> str:
         """The collection's name."""
-        return self.state.name
+        return self.info.name
 
 
 def check_name(name: str) -> str:
@@ -198,33 +198,33 @@ def index_kind(kind: object, key: str) -> str:
     return str(kind)
 
 
-def missing_indexes(schema: CollectionSchema, state: CollectionState) -> list[str]:
+def missing_indexes(schema: CollectionSchema, info: CollectionInfo) -> list[str]:
     """Name the payload indexes that the collection lacks."""
-    if state.payload_indexes is None:
+    if info.payload_indexes is None:
         return []
-    return [key for key in schema.payload_indexes if key not in state.payload_indexes]
+    return [key for key in schema.payload_indexes if key not in info.payload_indexes]
 
 
 def differences(
-    schema: CollectionSchema, state: CollectionState, *, indexes: bool
+    schema: CollectionSchema, info: CollectionInfo, *, indexes: bool
 ) -> list[Difference]:
     """Find everything in which a collection is not what it must be.
 
     Args:
         schema: What it must be.
-        state: What it is.
+        info: What it is.
         indexes: Whether a missing payload index counts.
     """
     found = [
-        *_vector_differences(schema, state),
-        *_sparse_differences(schema, state),
-        *_fingerprint_differences(schema, state),
+        *_vector_differences(schema, info),
+        *_sparse_differences(schema, info),
+        *_fingerprint_differences(schema, info),
     ]
-    if state.payload_indexes is None:
+    if info.payload_indexes is None:
         return found
     for key, wanted in schema.payload_indexes.items():
         kind = index_kind(wanted, key)
-        actual = state.payload_indexes.get(key)
+        actual = info.payload_indexes.get(key)
         if actual is None and indexes:
             found.append(
                 Difference(f"payload index {key}", kind, "none", "ensure_collection() creates it.")
@@ -238,14 +238,14 @@ def differences(
     return found
 
 
-def _vector_differences(schema: CollectionSchema, state: CollectionState) -> list[Difference]:
+def _vector_differences(schema: CollectionSchema, info: CollectionInfo) -> list[Difference]:
     wanted = f"named {schema.vector_name!r}" if schema.vector_name else "unnamed"
-    vector = state.vectors.get(schema.vector_name)
+    vector = info.vectors.get(schema.vector_name)
     if vector is None:
-        if set(state.vectors) == {""}:
+        if set(info.vectors) == {""}:
             actual, remedy = "unnamed", "Leave vector_name out."
-        elif state.vectors:
-            actual = "named " + ", ".join(map(repr, state.vectors))
+        elif info.vectors:
+            actual = "named " + ", ".join(map(repr, info.vectors))
             remedy = "Give one of them as vector_name."
         else:
             actual, remedy = "none", "Use another collection."
@@ -276,21 +276,21 @@ def _vector_differences(schema: CollectionSchema, state: CollectionState) -> lis
     return found
 
 
-def _sparse_differences(schema: CollectionSchema, state: CollectionState) -> list[Difference]:
+def _sparse_differences(schema: CollectionSchema, info: CollectionInfo) -> list[Difference]:
     name = schema.sparse_name
     if name is None:
         return []
-    if name not in state.sparse:
+    if name not in info.sparse:
         return [
             Difference(
                 "sparse vector",
                 f"{name!r} with IDF",
-                ", ".join(map(repr, state.sparse)) or "none",
+                ", ".join(map(repr, info.sparse)) or "none",
                 "A collection gets it when it is created with sparse=True: make a new one and "
                 "add the documents again.",
             )
         ]
-    if not state.sparse[name]:
+    if not info.sparse[name]:
         return [
             Difference(
                 "sparse vector",
@@ -302,16 +302,16 @@ def _sparse_differences(schema: CollectionSchema, state: CollectionState) -> lis
     return []
 
 
-def _fingerprint_differences(schema: CollectionSchema, state: CollectionState) -> list[Difference]:
-    others = sorted(set(state.fingerprints) - {schema.fingerprint})
+def _fingerprint_differences(schema: CollectionSchema, info: CollectionInfo) -> list[Difference]:
+    others = sorted(set(info.fingerprints) - {schema.fingerprint})
     if not others:
         return []
-    by = f" ({state.model})" if state.model else ""
+    by = f" ({info.model})" if info.model else ""
     return [
         Difference(
             "fingerprint",
             schema.fingerprint,
-            " and ".join(sorted(state.fingerprints)),
+            " and ".join(sorted(info.fingerprints)),
             f"A model with other weights filled it{by}; vectors of both cannot be compared. Use "
             "that model, or another collection.",
         )
@@ -342,20 +342,20 @@ def missing() -> Difference:
     )
 
 
-def judge(name: str, schema: CollectionSchema, found: CollectionState | None) -> CollectionReport:
+def judge(name: str, schema: CollectionSchema, found: CollectionInfo | None) -> CollectionReport:
     """Report on a collection that was looked at.
 
     Raises:
         CollectionMismatchError: There is none, or it differs.
     """
     if found is None:
-        found, differing = CollectionState(name=name, points=0, vectors={}), [missing()]
+        found, differing = CollectionInfo(name=name, points=0, vectors={}), [missing()]
     else:
         differing = differences(schema, found, indexes=True)
     refuse(name, differing)
     absent = not found.fingerprints
     return CollectionReport(
-        state=found,
+        info=found,
         fingerprint="absent" if absent else "matches",
         notes=(no_fingerprint(name),) if absent else (),
     )
@@ -369,7 +369,7 @@ def filled_sparse_vector(schema: CollectionSchema, report: CollectionReport) -> 
     """
     if schema.sparse_name is not None:
         return schema.sparse_name
-    return SPARSE_NAME if SPARSE_NAME in report.state.sparse else None
+    return SPARSE_NAME if SPARSE_NAME in report.info.sparse else None
 
 
 def no_collection(name: str) -> StoreError:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+from multiqa_integrations.qdrant.dual import Threaded, awaitable
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import (
+    CollectionInfo,
     CollectionReport,
     CollectionSchema,
-    CollectionState,
 )
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
-Self = TypeVar("Self", bound="Store")
 
-
-@runtime_checkable
-class Store(Protocol):
+class Store(Threaded):
     """Collections of points, in a server or in this process.
 
     `ServerStore` and `EdgeStore` are the two; `open_store` opens them. Every method may raise
@@ -31,32 +29,47 @@ class Store(Protocol):
     """
 
     @property
+    @abstractmethod
     def parallel_writes(self) -> int:
         """How many writes at the same time are of use."""
 
+    @abstractmethod
     def ensure(
-        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+        self,
+        /,
+        collection: str,
+        schema: CollectionSchema,
+        *,
+        adopt: bool = False,
+        **options: Any,
     ) -> CollectionReport:
         """Create the collection, or make sure that it fits; see `ensure_collection`."""
 
+    @abstractmethod
     def quantization(self, wanted: bool) -> dict[str, Any]:
         """Return the options of `ensure` that give a new collection 8-bit vectors, or none."""
 
+    @abstractmethod
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
         """Look whether the collection fits; see `check_collection`."""
 
+    @abstractmethod
     def collections(self) -> list[str]:
         """Name the collections."""
 
-    def state(self, collection: str) -> CollectionState | None:
+    @abstractmethod
+    def info(self, collection: str) -> CollectionInfo | None:
         """Describe a collection; None if there is none."""
 
+    @abstractmethod
     def drop(self, collection: str) -> bool:
         """Delete a collection with all its points; tells whether there was one."""
 
+    @abstractmethod
     def aliases(self) -> dict[str, str]:
         """Tell which collection each alias stands for."""
 
+    @abstractmethod
     def swap(self, alias: str, collection: str) -> str | None:
         """Let an alias stand for a collection, from one moment to the next.
 
@@ -69,6 +82,7 @@ class Store(Protocol):
             StoreError: There is no such collection, or one that is itself named like the alias.
         """
 
+    @abstractmethod
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Write points, over those of the same ids. On return they are durable and found.
 
@@ -76,6 +90,7 @@ class Store(Protocol):
             WriteRejectedError: Some do not fit; none was written.
         """
 
+    @abstractmethod
     def retrieve(
         self,
         collection: str,
@@ -89,6 +104,7 @@ class Store(Protocol):
         `with_payload` names the keys of the payload that are wanted, where not all are.
         """
 
+    @abstractmethod
     def delete(
         self,
         collection: str,
@@ -103,20 +119,24 @@ class Store(Protocol):
                 would delete everything.
         """
 
+    @abstractmethod
     def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
-        """Write something down about a collection, found in `state().annotations`; None forgets.
+        """Write something down about a collection, found in `info().metadata`; None forgets.
 
         Servers before 1.16 keep nothing, without a word.
         """
 
+    @abstractmethod
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
         """Find the points closest to a query, best first."""
 
+    @abstractmethod
     def query_batch(
         self, collection: str, queries: Sequence[PointQuery]
     ) -> list[list[ScoredPoint]]:
         """Find points for several queries in one request."""
 
+    @abstractmethod
     def scroll(
         self,
         collection: str,
@@ -138,14 +158,11 @@ class Store(Protocol):
             with_vectors: Whether to read them.
         """
 
+    @abstractmethod
     def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
         """Count points, exactly."""
 
-    def facet(
-        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
-    ) -> dict[str | int | bool, int]:
-        """Count the points of each value of an indexed payload field, the most frequent first."""
-
+    @abstractmethod
     def optimize(
         self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
     ) -> None:
@@ -165,113 +182,31 @@ class Store(Protocol):
                 writing, which merge at their end.
         """
 
+    @abstractmethod
     def flush(self, collection: str | None = None) -> None:
         """Make what was written survive a power cut, not only a killed process."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close what the store opened."""
 
-    def __enter__(self: Self) -> Self: ...
+    # --- the same for coroutines: in a few threads, unless a store really awaits -----------------
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-    async def __aenter__(self: Self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-    async def aensure(
-        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
-    ) -> CollectionReport:
-        """Do as `ensure`."""
-
-    async def acheck(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        """Do as `check`."""
-
-    async def acollections(self) -> list[str]:
-        """Do as `collections`."""
-
-    async def astate(self, collection: str) -> CollectionState | None:
-        """Do as `state`."""
-
-    async def adrop(self, collection: str) -> bool:
-        """Do as `drop`."""
-
-    async def aaliases(self) -> dict[str, str]:
-        """Do as `aliases`."""
-
-    async def aswap(self, alias: str, collection: str) -> str | None:
-        """Do as `swap`."""
-
-    async def aupsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Do as `upsert`."""
-
-    async def aretrieve(
-        self,
-        collection: str,
-        ids: Sequence[PointId],
-        *,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> list[Point]:
-        """Do as `retrieve`."""
-
-    async def adelete(
-        self,
-        collection: str,
-        *,
-        ids: Sequence[PointId] | None = None,
-        filter: models.Filter | None = None,
-    ) -> None:
-        """Do as `delete`."""
-
-    async def aannotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
-        """Do as `annotate`."""
-
-    async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        """Do as `query`."""
-
-    async def aquery_batch(
-        self, collection: str, queries: Sequence[PointQuery]
-    ) -> list[list[ScoredPoint]]:
-        """Do as `query_batch`."""
-
-    async def ascroll(
-        self,
-        collection: str,
-        *,
-        filter: models.Filter | Matches | None = None,
-        limit: int = 256,
-        offset: PointId | None = None,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> tuple[list[Point], PointId | None]:
-        """Do as `scroll`."""
-
-    async def acount(self, collection: str, *, filter: models.Filter | None = None) -> int:
-        """Do as `count`."""
-
-    async def afacet(
-        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
-    ) -> dict[str | int | bool, int]:
-        """Do as `facet`."""
-
-    async def aoptimize(
-        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
-    ) -> None:
-        """Do as `optimize`."""
-
-    async def aflush(self, collection: str | None = None) -> None:
-        """Do as `flush`."""
-
-    async def aclose(self) -> None:
-        """Do as `close`."""
+    aensure = awaitable(ensure)
+    acheck = awaitable(check)
+    acollections = awaitable(collections)
+    ainfo = awaitable(info)
+    adrop = awaitable(drop)
+    aaliases = awaitable(aliases)
+    aswap = awaitable(swap)
+    aupsert = awaitable(upsert)
+    aretrieve = awaitable(retrieve)
+    adelete = awaitable(delete)
+    aannotate = awaitable(annotate)
+    aquery = awaitable(query)
+    aquery_batch = awaitable(query_batch)
+    ascroll = awaitable(scroll)
+    acount = awaitable(count)
+    aoptimize = awaitable(optimize)
+    aflush = awaitable(flush)
+    aclose = awaitable(close)

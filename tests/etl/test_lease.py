@@ -35,10 +35,10 @@ def embedded(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def annotations_of(store: Store, name: str = "docs") -> Any:
-    state = store.state(name)
-    assert state is not None
-    return state.annotations
+def metadata_of(store: Store, name: str = "docs") -> Any:
+    info = store.info(name)
+    assert info is not None
+    return info.metadata
 
 
 def someone(*, host: str, pid: int, seconds_ago: float) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(store: Store, name: 
     assert other.added == 5
     second_is_done.set()
     thread.join()
-    assert annotations_of(store, name) == {}
+    assert metadata_of(store, name) == {}
     assert sync(ROWS, name, store=store, encoder=FakeEncoder()).unchanged == 5
 
 
@@ -99,7 +99,7 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(store: Store, name: 
 def test_the_lease_of_a_dead_run_is_taken_over(embedded: Store, found: Found) -> None:
     embedded.annotate("docs", KEY, found())
     assert sync(ROWS, "docs", store=embedded, encoder=FakeEncoder()).unchanged == 5
-    assert annotations_of(embedded) == {}
+    assert metadata_of(embedded) == {}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_lease_of_a_living_run_is_not(embedded: Store, found: Found) -> None
     embedded.annotate("docs", KEY, lease)
     with pytest.raises(LeaseError, match="another run is working"):
         sync(ROWS, "docs", store=embedded, encoder=FakeEncoder())
-    assert annotations_of(embedded) == {KEY: lease}
+    assert metadata_of(embedded) == {KEY: lease}
 
 
 def test_a_run_that_lost_its_lease_stops(embedded: Store) -> None:
@@ -130,20 +130,20 @@ def test_a_run_that_lost_its_lease_stops(embedded: Store) -> None:
 
     with pytest.raises(LeaseError, match="taken the source"):
         run()
-    assert annotations_of(embedded) == {KEY: taken}  # it is the other's
+    assert metadata_of(embedded) == {KEY: taken}  # it is the other's
 
 
 def test_a_lease_is_renewed(embedded: Store) -> None:
     now = [0.0]
     with Lease(job(embedded, shard=(1, 4)), lambda: now[0]) as lease:
-        (key,) = annotations_of(embedded)
+        (key,) = metadata_of(embedded)
         assert key == f"{KEY}/1of4"  # shards do not keep each other out
-        first = annotations_of(embedded)[key]
+        first = metadata_of(embedded)[key]
         embedded.annotate("docs", key, {**first, "renewed": "long ago"})
         now[0] += RENEWED_SECONDS
         lease.renew()
-        assert annotations_of(embedded)[key]["renewed"] != "long ago"
-    assert annotations_of(embedded) == {}
+        assert metadata_of(embedded)[key]["renewed"] != "long ago"
+    assert metadata_of(embedded) == {}
 
 
 def test_a_failed_run_gives_its_lease_back(embedded: Store) -> None:
@@ -153,4 +153,4 @@ def test_a_failed_run_gives_its_lease_back(embedded: Store) -> None:
 
     with pytest.raises(RuntimeError, match="a bug"):
         sync(failing(), "docs", store=embedded, encoder=FakeEncoder())
-    assert annotations_of(embedded) == {}
+    assert metadata_of(embedded) == {}

@@ -231,13 +231,10 @@ def test_scrolling_sees_every_point_once(filled: Store, name: str) -> None:
     assert pages == 4
 
 
-def test_counting_and_facets(filled: Store, name: str) -> None:
+def test_counting(filled: Store, name: str) -> None:
     assert filled.count(name) == 200
     german = must("lang", match=models.MatchValue(value="de"))
     assert filled.count(name, filter=german) == 67
-    assert filled.facet(name, "lang") == {"en": 133, "de": 67}
-    assert filled.facet(name, "lang", filter=german) == {"de": 67}
-    assert filled.facet(name, "lang", limit=1) == {"en": 133}
 
 
 def test_deleting_needs_a_selection(filled: Store, name: str) -> None:
@@ -309,7 +306,7 @@ def test_other_bad_points(store: Store, name: str) -> None:
 
 def test_a_collection_is_made_found_checked_and_dropped(store: Store, name: str) -> None:
     assert name not in store.collections()
-    assert store.state(name) is None
+    assert store.info(name) is None
     with pytest.raises(CollectionMismatchError, match="found none"):
         store.check(name, SCHEMA)
     report = store.ensure(name, SCHEMA)
@@ -320,15 +317,15 @@ def test_a_collection_is_made_found_checked_and_dropped(store: Store, name: str)
     assert not again.created
     assert again.fingerprint == "matches"
     assert again.created_indexes == ()
-    state = store.check(name, SCHEMA).state
-    assert state.vectors[""].size == 384
-    assert state.vectors[""].distance == "cosine"
-    assert state.sparse == {"bm25": True}
-    assert state.fingerprints == ["sha256:test"]
-    assert state.payload_indexes in (None, {"lang": "keyword", "n": "integer", "text": "text"})
+    info = store.check(name, SCHEMA).info
+    assert info.vectors[""].size == 384
+    assert info.vectors[""].distance == "cosine"
+    assert info.sparse == {"bm25": True}
+    assert info.fingerprints == ["sha256:test"]
+    assert info.payload_indexes in (None, {"lang": "keyword", "n": "integer", "text": "text"})
     assert store.drop(name)
     assert not store.drop(name)
-    assert store.state(name) is None
+    assert store.info(name) is None
     with pytest.raises(StoreError, match="no collection"):
         store.upsert(name, [Point(1, {"": unit(1)[0]})])
 
@@ -348,16 +345,15 @@ def test_coroutines_give_the_same(filled: Store, name: str) -> None:
         assert name in await filled.acollections()
         assert (await filled.acheck(name, SCHEMA)).fingerprint == "matches"
         assert not (await filled.aensure(name, SCHEMA)).created
-        state = await filled.astate(name)
-        assert state is not None
-        assert state.points == 200
+        info = await filled.ainfo(name)
+        assert info is not None
+        assert info.points == 200
         assert ids(await filled.aquery(name, query)) == ids(filled.query(name, query))
         batch = await filled.aquery_batch(name, [query, query])
         assert [ids(points) for points in batch] == [ids(filled.query(name, query))] * 2
         await filled.aupsert(name, [Point(77, {"": unit(1)[0]}, {"n": 1000})])
         assert (await filled.aretrieve(name, [77]))[0].payload == {"n": 1000}
         assert await filled.acount(name) == 201
-        assert await filled.afacet(name, "lang") == {"en": 133, "de": 67}
         await filled.adelete(name, ids=[77])
         points, _ = await filled.ascroll(name, limit=1000)
         assert ids(points) == list(range(200))
@@ -542,8 +538,6 @@ def test_filters_that_engines_would_read_differently_are_refused(
     with pytest.raises(ConfigurationError, match=message):
         filled.scroll(name, filter=condition)
     with pytest.raises(ConfigurationError, match=message):
-        filled.facet(name, "lang", filter=condition)
-    with pytest.raises(ConfigurationError, match=message):
         filled.delete(name, filter=condition)
 
 
@@ -661,19 +655,19 @@ def test_parts_of_the_payload(store: Store, name: str) -> None:
     assert scrolled.payload == {"a": 1}
 
 
-def test_annotations(store: Store, name: str) -> None:
+def test_metadata(store: Store, name: str) -> None:
     store.ensure(name, SCHEMA)
 
-    def annotations() -> Any:
-        state = store.state(name)
-        assert state is not None
-        assert state.fingerprints == [SCHEMA.fingerprint]
-        return state.annotations
+    def metadata() -> Any:
+        info = store.info(name)
+        assert info is not None
+        assert info.fingerprints == [SCHEMA.fingerprint]
+        return info.metadata
 
-    assert annotations() == {}
+    assert metadata() == {}
     store.annotate(name, "job", {"run": "a"})
     store.annotate(name, "other", {"x": [1]})
     store.annotate(name, "job", {"run": "b"})
-    assert annotations() == {"job": {"run": "b"}, "other": {"x": [1]}}
+    assert metadata() == {"job": {"run": "b"}, "other": {"x": [1]}}
     store.annotate(name, "job", None)
-    assert annotations() == {"other": {"x": [1]}}
+    assert metadata() == {"other": {"x": [1]}}

@@ -85,11 +85,10 @@ def test_collections_are_subdirectories(tmp_path: Path) -> None:
         assert store.collections() == ["a.b", "docs", "été 2024"]
         assert store.count("docs") == 10
         assert nearest(store) == before
-        assert store.facet("docs", "k") == {"k0": 4, "k1": 3, "k2": 3}
-        state = store.state("docs")
-        assert state is not None
-        assert state.fingerprints == ["sha256:ours"]
-        assert state.payload_indexes == {"k": "keyword"}
+        info = store.info("docs")
+        assert info is not None
+        assert info.fingerprints == ["sha256:ours"]
+        assert info.payload_indexes == {"k": "keyword"}
 
 
 def test_the_description_is_readable_and_whole(tmp_path: Path) -> None:
@@ -366,6 +365,19 @@ def test_a_creation_that_was_killed_leaves_no_half_collection(tmp_path: Path) ->
 # --- optimising ---------------------------------------------------------------------------------
 
 
+def unindexed(store: EdgeStore) -> int:
+    """How many points of "docs" were written since they were last optimised."""
+    info = store.info("docs")
+    assert info is not None
+    assert info.indexed_vectors is not None
+    return info.points - info.indexed_vectors
+
+
+def of_k(value: str) -> models.Filter:
+    match = models.MatchValue(value=value)
+    return models.Filter(must=[models.FieldCondition(key="k", match=match)])
+
+
 def fill(store: EdgeStore, count: int) -> None:
     store.ensure("docs", SCHEMA)
     everything = points(count)
@@ -378,7 +390,7 @@ def test_optimising_serves_searches_meanwhile_and_changes_no_answer(tmp_path: Pa
     with EdgeStore(tmp_path) as store:
         fill(store, 18_000)
         store.delete("docs", ids=[0, 1, 2])
-        assert store.unindexed("docs") == 18_000
+        assert unindexed(store) == 18_000
         exact = PointQuery(vector=unit(1, 1)[0], limit=10, exact=True)
         before = [point.id for point in store.query("docs", exact)]
         stop = threading.Event()
@@ -398,20 +410,20 @@ def test_optimising_serves_searches_meanwhile_and_changes_no_answer(tmp_path: Pa
             thread.join()
         assert len(answers) > 20
         assert all(answer == before for answer in answers)
-        assert store.unindexed("docs") == 0
-        state = store.state("docs")
-        assert state is not None
-        assert state.indexed_vectors == state.points == 17_997
+        assert unindexed(store) == 0
+        info = store.info("docs")
+        assert info is not None
+        assert info.indexed_vectors == info.points == 17_997
         # The graph finds what comparing with every point finds.
         graph = PointQuery(vector=unit(1, 1)[0], limit=10, hnsw_ef=256)
         assert len({p.id for p in store.query("docs", graph)} & set(before)) >= 9
-        assert store.facet("docs", "k") == {"k0": 5999, "k1": 5999, "k2": 5999}
+        assert [store.count("docs", filter=of_k(k)) for k in ("k0", "k1", "k2")] == [5999] * 3
         assert len(list((tmp_path / "docs").glob("shard-*"))) == 1
         store.upsert("docs", points(5, seed=2))
-        assert store.unindexed("docs") == 5
+        assert unindexed(store) == 5
     with EdgeStore(tmp_path) as store:
         assert store.count("docs") == 18_000
-        assert store.unindexed("docs") < 10
+        assert unindexed(store) < 10
 
 
 def test_an_optimiser_that_fails_leaves_the_collection_as_it_was(
@@ -425,10 +437,10 @@ def test_an_optimiser_that_fails_leaves_the_collection_as_it_was(
             store.optimize("docs")
         monkeypatch.undo()
         assert nearest(store) == before
-        assert store.unindexed("docs") == 3_000
+        assert unindexed(store) == 3_000
         assert [one.name for one in (tmp_path / "docs").glob("shard-*")] == ["shard-1"]
         store.optimize("docs")
-        assert store.unindexed("docs") == 0
+        assert unindexed(store) == 0
         assert nearest(store) == before
 
 
@@ -447,21 +459,21 @@ def test_few_points_are_optimised_here(tmp_path: Path, monkeypatch: pytest.Monke
     with EdgeStore(tmp_path) as store:
         fill(store, 500)
         store.optimize("docs")
-        assert store.unindexed("docs") == 0
+        assert unindexed(store) == 0
 
 
 def test_optimised_when_enough_is_new(tmp_path: Path) -> None:
     with EdgeStore(tmp_path) as store:
         fill(store, 100)
         store.optimize("docs", minimum=101)
-        assert store.unindexed("docs") == 100
+        assert unindexed(store) == 100
         store.optimize("docs", minimum=100, share=0.5)
-        assert store.unindexed("docs") == 0
+        assert unindexed(store) == 0
         store.upsert("docs", points(60, seed=2))  # in the place of others
         store.optimize("docs", minimum=10, share=0.7)
-        assert store.unindexed("docs") == 60
+        assert unindexed(store) == 60
         store.optimize("docs", minimum=10, share=0.6)
-        assert store.unindexed("docs") == 0
+        assert unindexed(store) == 0
 
 
 def test_what_is_new_gets_a_graph_of_its_own_until_all_are_merged(tmp_path: Path) -> None:
@@ -473,13 +485,13 @@ def test_what_is_new_gets_a_graph_of_its_own_until_all_are_merged(tmp_path: Path
         for start in range(first, first + 8_000, 1000):
             store.upsert("docs", everything[start : start + 1000])
         store.optimize("docs", minimum=8_000, merge=False)
-        assert store.unindexed("docs") == 0
+        assert unindexed(store) == 0
 
     def graphs(store: EdgeStore) -> tuple[int, int]:
-        state = store.state("docs")
-        assert state is not None
-        assert state.indexed_vectors == state.details["in_graph"] == state.points
-        return state.details["segments"], state.points
+        info = store.info("docs")
+        assert info is not None
+        assert info.indexed_vectors == info.details["in_graph"] == info.points
+        return info.details["segments"], info.points
 
     with EdgeStore(tmp_path) as store:
         store.ensure("docs", SCHEMA)
@@ -495,7 +507,7 @@ def test_what_is_new_gets_a_graph_of_its_own_until_all_are_merged(tmp_path: Path
         store.optimize("docs", minimum=16_000)
         assert graphs(store) == (2, 16_000)
         assert [one.id for one in store.query("docs", exact)] == found
-        assert store.unindexed("docs") == 0
+        assert unindexed(store) == 0
     settings = json.loads(next((tmp_path / "docs").glob("shard-*/edge_config.json")).read_text())
     assert settings["optimizers"]["default_segment_number"] == 1
 
@@ -510,9 +522,9 @@ def test_what_is_new_gets_a_graph_as_the_user_wants_it(tmp_path: Path) -> None:
         for start in range(0, 8_000, 1000):
             store.upsert("docs", everything[start : start + 1000])
         store.optimize("docs", merge=False)
-        state = store.state("docs")
-        assert state is not None
-        assert state.details["in_graph"] == 8_000
+        info = store.info("docs")
+        assert info is not None
+        assert info.details["in_graph"] == 8_000
     after = next((tmp_path / "docs").glob("shard-*/edge_config.json")).read_text()
     assert after == settings
 

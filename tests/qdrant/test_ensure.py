@@ -25,7 +25,7 @@ from multiqa_integrations.qdrant import (
     check_collection,
     ensure_collection,
 )
-from multiqa_integrations.qdrant.schema import CollectionState, VectorState, differences
+from multiqa_integrations.qdrant.schema import CollectionInfo, VectorInfo, differences
 
 OURS = "sha256:ours/mean/l2"
 
@@ -311,12 +311,12 @@ def test_half_precision_is_no_difference() -> None:
     """A server may keep float16; local mode cannot show that."""
     schema = CollectionSchema(fingerprint=OURS)
     for datatype, names in (("float16", []), ("uint8", ["datatype"])):
-        state = CollectionState(
+        info = CollectionInfo(
             name="docs",
             points=0,
-            vectors={"": VectorState(size=384, distance="cosine", datatype=datatype)},
+            vectors={"": VectorInfo(size=384, distance="cosine", datatype=datatype)},
         )
-        assert [one.name for one in differences(schema, state, indexes=True)] == names
+        assert [one.name for one in differences(schema, info, indexes=True)] == names
 
 
 def test_a_collection_that_fits_is_silent(client: QdrantClient) -> None:

@@ -88,10 +88,10 @@ def test_a_copy_is_equal_and_found_the_same(source: EdgeStore, store: Store, nam
     assert (report.points, report.written, report.unchanged) == (600, 600, 0)
     assert sum(pages) == 600
     assert_equal(store, name, source, "docs")
-    state = store.state(name)
-    assert state is not None
-    assert state.fingerprints == [OLD.fingerprint]
-    assert state.payload_indexes in (None, {"metadata.n": "integer"})
+    info = store.info(name)
+    assert info is not None
+    assert info.fingerprints == [OLD.fingerprint]
+    assert info.payload_indexes in (None, {"metadata.n": "integer"})
     here = Collection.open("docs", encoder=OLD, store=source)
     there = Collection.open(name, encoder=OLD, store=store)
     for hybrid in (False, True):

@@ -58,7 +58,7 @@ def client(server: Server, name: str) -> Iterator[QdrantClient]:
 def test_the_fingerprint_is_in_the_metadata(store: Store, client: QdrantClient, name: str) -> None:
     store.ensure(name, SCHEMA)
     assert client.get_collection(name).config.metadata == {"multiqa": SCHEMA.stamp}
-    assert store.check(name, SCHEMA).state.payload_indexes == {"n": "integer"}
+    assert store.check(name, SCHEMA).info.payload_indexes == {"n": "integer"}
     with pytest.raises(CollectionMismatchError, match="fingerprint"):
         store.ensure(name, CollectionSchema(fingerprint="sha256:theirs"))
 
@@ -81,7 +81,7 @@ def test_kinds_of_quantization(store: Store, name: str, quantization: Any) -> No
         quantization_config=quantization,
         hnsw_config=models.HnswConfigDiff(m=24, ef_construct=128),
     )
-    assert "quantization" in report.state.details
+    assert "quantization" in report.info.details
     with Uploader(store, name) as uploader:
         uploader.add(points(1000))
     for row in (0, 500, 999):

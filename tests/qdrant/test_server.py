@@ -262,6 +262,6 @@ def test_one_store_serves_several_event_loops(refusing: str) -> None:
     )
     store = open_store(url=refusing)
     for _ in range(3):
-        assert asyncio.run(store.astate("docs")) is None
+        assert asyncio.run(store.ainfo("docs")) is None
     from_async = open_store(client=AsyncQdrantClient(url=refusing, check_compatibility=False))
-    assert from_async.state("docs") is None
+    assert from_async.info("docs") is None

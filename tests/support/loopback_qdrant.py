@@ -310,17 +310,6 @@ def count(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
     return _json(loopback.client.count(name, count_filter=wanted.filter))
 
 
-def facet(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
-    wanted = models.FacetRequest.model_validate(body)
-    if wanted.key not in loopback.indexes.get(_target(loopback, name), {}):
-        raise _Refusal(400, f"Bad request: No appropriate index for faceting: `{wanted.key}`")
-    return _json(
-        loopback.client.facet(
-            name, wanted.key, facet_filter=wanted.filter, limit=wanted.limit or 10
-        )
-    )
-
-
 def query(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
     return _json(_query(loopback, name, models.QueryRequest.model_validate(body)))
 
@@ -362,7 +351,6 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", r"/collections/([^/]+)/points/count", count),
     ("POST", r"/collections/([^/]+)/points/query", query),
     ("POST", r"/collections/([^/]+)/points/query/batch", query_batch),
-    ("POST", r"/collections/([^/]+)/facet", facet),
 ]
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import qdrant_edge as edge
 
 from multiqa_integrations.errors import ConfigurationError, StoreError
-from multiqa_integrations.qdrant.context import ContextManaged
 from multiqa_integrations.qdrant.edge import convert
 from multiqa_integrations.qdrant.edge import shard as shards
 from multiqa_integrations.qdrant.edge.filters import to_edge
@@ -28,10 +27,10 @@ from multiqa_integrations.qdrant.points import (
     check_points,
 )
 from multiqa_integrations.qdrant.schema import (
+    CollectionInfo,
     CollectionReport,
     CollectionSchema,
-    CollectionState,
-    VectorState,
+    VectorInfo,
     check_name,
     differences,
     judge,
@@ -42,6 +41,7 @@ from multiqa_integrations.qdrant.schema import (
     refuse,
     taken,
 )
+from multiqa_integrations.qdrant.store import Store
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -52,7 +52,7 @@ P = ParamSpec("P")
 _THREADS = 4  # of the asynchronous twins
 
 
-class EdgeStore(ContextManaged):
+class EdgeStore(Store):
     """A store over Qdrant Edge. See `Store` for what its methods do.
 
     Each collection is a subdirectory. Any number of threads, and of stores of one process, may
@@ -88,7 +88,13 @@ class EdgeStore(ContextManaged):
     # --- collections ----------------------------------------------------------------------
 
     def ensure(
-        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
+        self,
+        /,
+        collection: str,
+        schema: CollectionSchema,
+        *,
+        adopt: bool = False,
+        **options: Any,
     ) -> CollectionReport:
         directory = self._directory(collection)
         created = False
@@ -96,7 +102,7 @@ class EdgeStore(ContextManaged):
             self._check_open()
             config = convert.config(schema, options)
             created = shards.create(directory, convert.description(schema), config)
-        found = self._state(collection)
+        found = self._info(collection)
         refuse(collection, differences(schema, found, indexes=False))
         shard = self._shard(collection)
         absent = not found.fingerprints
@@ -112,7 +118,7 @@ class EdgeStore(ContextManaged):
             with shard.writing, engine_errors("indexing", shard.directory):
                 shard.engine.update(operation)
         return CollectionReport(
-            state=self._state(collection),
+            info=self._info(collection),
             created=created,
             fingerprint="stamped"
             if created
@@ -127,14 +133,14 @@ class EdgeStore(ContextManaged):
         return {} if wanted else {"quantization_config": None}
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        return judge(collection, schema, self.state(collection))
+        return judge(collection, schema, self.info(collection))
 
     def collections(self) -> list[str]:
         return shards.names(self.path)
 
-    def state(self, collection: str) -> CollectionState | None:
+    def info(self, collection: str) -> CollectionInfo | None:
         there = shards.exists(self._directory(collection))
-        return self._state(collection) if there else None
+        return self._info(collection) if there else None
 
     def drop(self, collection: str) -> bool:
         check_name(collection)
@@ -216,9 +222,9 @@ class EdgeStore(ContextManaged):
     def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
         shard = self._shard(collection)
         with shard.writing:
-            annotations = {**shard.description.get("annotations", {}), key: value}
-            shard.description["annotations"] = {
-                name: one for name, one in annotations.items() if one is not None
+            metadata = {**shard.description.get("metadata", {}), key: value}
+            shard.description["metadata"] = {
+                name: one for name, one in metadata.items() if one is not None
             }
             shard.save_description()
 
@@ -271,14 +277,6 @@ class EdgeStore(ContextManaged):
         with engine_errors("count", shard.directory):
             return int(shard.engine.count(request))
 
-    def facet(
-        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
-    ) -> dict[str | int | bool, int]:
-        request = edge.FacetRequest(key, limit=limit, exact=True, filter=to_edge(filter))
-        shard = self._shard(collection)
-        with engine_errors("facet", shard.directory):
-            return {hit.value: hit.count for hit in shard.engine.facet(request).hits}
-
     # --- the store itself -------------------------------------------------------------------
 
     def optimize(
@@ -288,10 +286,6 @@ class EdgeStore(ContextManaged):
         new = shard.unmerged if merge else shard.unindexed
         if new >= minimum and new >= share * shard.points:
             shard.optimize(merge=merge)
-
-    def unindexed(self, collection: str) -> int:
-        """Tell about how many points were written since the last `optimize`."""
-        return self._shard(collection).unindexed
 
     def flush(self, collection: str | None = None) -> None:
         with self._lock:
@@ -312,102 +306,6 @@ class EdgeStore(ContextManaged):
             self._threads = None
         with self._lock:
             _release_all(self._shards)
-
-    # --- asynchronous twins: the engine never awaits, so they go through threads ------------
-
-    async def aensure(
-        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
-    ) -> CollectionReport:
-        return await self._in_thread(self.ensure, collection, schema, adopt=adopt, **options)
-
-    async def acheck(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        return await self._in_thread(self.check, collection, schema)
-
-    async def acollections(self) -> list[str]:
-        return await self._in_thread(self.collections)
-
-    async def astate(self, collection: str) -> CollectionState | None:
-        return await self._in_thread(self.state, collection)
-
-    async def adrop(self, collection: str) -> bool:
-        return await self._in_thread(self.drop, collection)
-
-    async def aaliases(self) -> dict[str, str]:
-        return await self._in_thread(self.aliases)
-
-    async def aswap(self, alias: str, collection: str) -> str | None:
-        return await self._in_thread(self.swap, alias, collection)
-
-    async def aupsert(self, collection: str, points: Sequence[Point]) -> None:
-        await self._in_thread(self.upsert, collection, points)
-
-    async def aretrieve(
-        self,
-        collection: str,
-        ids: Sequence[PointId],
-        *,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> list[Point]:
-        return await self._in_thread(
-            self.retrieve, collection, ids, with_payload=with_payload, with_vectors=with_vectors
-        )
-
-    async def adelete(
-        self,
-        collection: str,
-        *,
-        ids: Sequence[PointId] | None = None,
-        filter: models.Filter | None = None,
-    ) -> None:
-        await self._in_thread(self.delete, collection, ids=ids, filter=filter)
-
-    async def aannotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
-        await self._in_thread(self.annotate, collection, key, value)
-
-    async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        return await self._in_thread(self.query, collection, query)
-
-    async def aquery_batch(
-        self, collection: str, queries: Sequence[PointQuery]
-    ) -> list[list[ScoredPoint]]:
-        return await self._in_thread(self.query_batch, collection, queries)
-
-    async def ascroll(
-        self,
-        collection: str,
-        *,
-        filter: models.Filter | Matches | None = None,
-        limit: int = 256,
-        offset: PointId | None = None,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> tuple[list[Point], PointId | None]:
-        return await self._in_thread(
-            self.scroll,
-            collection,
-            filter=filter,
-            limit=limit,
-            offset=offset,
-            with_payload=with_payload,
-            with_vectors=with_vectors,
-        )
-
-    async def acount(self, collection: str, *, filter: models.Filter | None = None) -> int:
-        return await self._in_thread(self.count, collection, filter=filter)
-
-    async def afacet(
-        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
-    ) -> dict[str | int | bool, int]:
-        return await self._in_thread(self.facet, collection, key, filter=filter, limit=limit)
-
-    async def aoptimize(
-        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
-    ) -> None:
-        await self._in_thread(self.optimize, collection, minimum=minimum, share=share, merge=merge)
-
-    async def aflush(self, collection: str | None = None) -> None:
-        await self._in_thread(self.flush, collection)
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self.close)
@@ -441,15 +339,15 @@ class EdgeStore(ContextManaged):
         name = check_name(collection)
         return self.path / (shards.alias_target(self.path, name) or name)
 
-    def _state(self, collection: str) -> CollectionState:
+    def _info(self, collection: str) -> CollectionInfo:
         shard = self._shard(collection)
-        with engine_errors("reading the state", shard.directory):
+        with engine_errors("reading its info", shard.directory):
             info = shard.engine.info()
         description = shard.description
-        return CollectionState(
+        return CollectionInfo(
             name=collection,
             points=info.points_count,
-            vectors={name: VectorState(**one) for name, one in description["vectors"].items()},
+            vectors={name: VectorInfo(**one) for name, one in description["vectors"].items()},
             sparse=dict.fromkeys(description["sparse"], True),
             payload_indexes={
                 key: repr(one.data_type).rsplit(".", 1)[-1].lower()
@@ -458,7 +356,7 @@ class EdgeStore(ContextManaged):
             fingerprints=[description["fingerprint"]] if description["fingerprint"] else [],
             model=description["model"],
             indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
-            annotations=dict(description.get("annotations", {})),
+            metadata=dict(description.get("metadata", {})),
             details={
                 "path": str(shard.directory),
                 "segments": info.segments_count,

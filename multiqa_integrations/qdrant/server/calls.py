@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import httpx
@@ -21,6 +20,7 @@ from qdrant_client.common.client_exceptions import (
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from multiqa_integrations.errors import StoreError, StoreUnavailableError
+from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import (
     AlreadyExistsError,
     BadRequestError,
@@ -39,7 +39,20 @@ class Call:
     arguments: dict[str, Any]
 
 
-Steps: TypeAlias = Generator[Call, Any, T]
+class Connected(Protocol):
+    """Who carries out calls: a store over a client.
+
+    Attributes:
+        local: Whether the client is in its local mode.
+        known: What the collections are that were written to.
+    """
+
+    local: bool
+    known: dict[str, Any]
+
+    def _run(self, steps: Steps[T]) -> T: ...
+
+    async def _arun(self, steps: Steps[T]) -> T: ...
 
 
 def call(method: str, /, **arguments: Any) -> Call:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     StoreError,
 )
+from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import AlreadyExistsError, NotFoundError
 from multiqa_integrations.qdrant.filters import Matches, check_filter, check_selection
 from multiqa_integrations.qdrant.points import (
@@ -26,10 +27,10 @@ from multiqa_integrations.qdrant.points import (
 from multiqa_integrations.qdrant.schema import (
     METADATA_KEY,
     RESERVED_KEY,
+    CollectionInfo,
     CollectionReport,
     CollectionSchema,
-    CollectionState,
-    VectorState,
+    VectorInfo,
     check_name,
     differences,
     index_kind,
@@ -41,7 +42,7 @@ from multiqa_integrations.qdrant.schema import (
     refuse,
     taken,
 )
-from multiqa_integrations.qdrant.server.calls import Steps, call
+from multiqa_integrations.qdrant.server.calls import Connected, call
 
 _SAMPLE = 64  # points that are asked who wrote them where the collection does not say
 
@@ -50,10 +51,16 @@ _VECTOR_OPTIONS = ("on_disk", "memory", "datatype")
 
 
 def ensure(
-    name: str, schema: CollectionSchema, adopt: bool, options: dict[str, Any], local: bool
+    self: Connected,
+    /,
+    collection: str,
+    schema: CollectionSchema,
+    *,
+    adopt: bool = False,
+    **options: Any,
 ) -> Steps[CollectionReport]:
     """Create the collection, or make sure that it fits."""
-    check_name(name)
+    name, local = check_name(collection), self.local
     created = False
     if not (yield call("collection_exists", collection_name=name)):
         try:
@@ -61,7 +68,7 @@ def ensure(
             created = True
         except AlreadyExistsError:
             pass  # somebody was faster: theirs is checked like any other
-    found = yield from _state(name, local)
+    found = yield from _info(name, local)
     refuse(name, differences(schema, found, indexes=False))
     fingerprint = "stamped" if created else "matches"
     notes: list[str] = []
@@ -84,9 +91,9 @@ def ensure(
             wait=True,
         )
     if created or created_indexes or fingerprint == "adopted":
-        found = yield from _state(name, local)
+        found = yield from _info(name, local)
     return CollectionReport(
-        state=found,
+        info=found,
         created=created,
         fingerprint=fingerprint,  # type: ignore[arg-type]
         created_indexes=tuple(created_indexes),
@@ -94,30 +101,30 @@ def ensure(
     )
 
 
-def check(name: str, schema: CollectionSchema, local: bool) -> Steps[CollectionReport]:
+def check(self: Connected, collection: str, schema: CollectionSchema) -> Steps[CollectionReport]:
     """Look whether the collection fits."""
-    check_name(name)
-    return judge(name, schema, (yield from state(name, local)))
+    return judge(collection, schema, (yield from info(self, collection)))
 
 
-def state(name: str, local: bool) -> Steps[CollectionState | None]:
+def info(self: Connected, collection: str) -> Steps[CollectionInfo | None]:
     """Describe a collection; None if there is none."""
-    check_name(name)
-    if not (yield call("collection_exists", collection_name=name)):
+    check_name(collection)
+    if not (yield call("collection_exists", collection_name=collection)):
         return None
-    return (yield from _state(name, local))
+    return (yield from _info(collection, self.local))
 
 
-def collections() -> Steps[list[str]]:
+def collections(self: Connected) -> Steps[list[str]]:
     """Name the collections."""
     answer = yield call("get_collections")
     return sorted(one.name for one in answer.collections)
 
 
-def drop(name: str) -> Steps[bool]:
+def drop(self: Connected, collection: str) -> Steps[bool]:
     """Delete a collection; tells whether there was one."""
-    check_name(name)
-    known = yield from aliases()
+    name = check_name(collection)
+    self.known.pop(name, None)
+    known = yield from aliases(self)
     if name in known:
         raise only_an_alias(name, known[name])
     if not (yield call("collection_exists", collection_name=name)):
@@ -126,16 +133,17 @@ def drop(name: str) -> Steps[bool]:
     return True
 
 
-def aliases() -> Steps[dict[str, str]]:
+def aliases(self: Connected) -> Steps[dict[str, str]]:
     """Tell which collection each alias stands for."""
     answer = yield call("get_aliases")
     return {one.alias_name: one.collection_name for one in answer.aliases}
 
 
-def swap(alias: str, name: str) -> Steps[str | None]:
+def swap(self: Connected, alias: str, collection: str) -> Steps[str | None]:
     """Let an alias stand for a collection; returns the one that it stood for."""
-    check_name(alias)
-    known = yield from aliases()
+    name = collection
+    self.known.pop(check_name(alias), None)
+    known = yield from aliases(self)
     if alias not in known and (yield call("collection_exists", collection_name=alias)):
         raise taken(alias)
     if name in known or not (yield call("collection_exists", collection_name=name)):
@@ -152,17 +160,13 @@ def swap(alias: str, name: str) -> Steps[str | None]:
     return before
 
 
-def upsert(
-    name: str,
-    points: Sequence[Point],
-    known: MutableMapping[str, CollectionState],
-    local: bool,
-) -> Steps[None]:
+def upsert(self: Connected, collection: str, points: Sequence[Point]) -> Steps[None]:
     """Write points; all are checked before the first is sent."""
     if not points:
         return
+    name, known = collection, self.known
     if name not in known:
-        known[name] = yield from _state(name, local, sample=False)
+        known[name] = yield from _info(name, self.local, sample=False)
     check_points(points, known[name].sizes, known[name].sparse)
     answer = yield call(
         "upsert", collection_name=name, points=[_point_struct(one) for one in points], wait=True
@@ -171,17 +175,19 @@ def upsert(
 
 
 def retrieve(
-    name: str,
+    self: Connected,
+    collection: str,
     ids: Sequence[PointId],
-    with_payload: bool | Sequence[str],
-    with_vectors: bool,
+    *,
+    with_payload: bool | Sequence[str] = True,
+    with_vectors: bool = False,
 ) -> Steps[list[Point]]:
     """Read points by their ids, in the order of the ids; missing ones are left out."""
     if not ids:
         return []
     records = yield call(
         "retrieve",
-        collection_name=name,
+        collection_name=collection,
         ids=list(ids),
         with_payload=_wanted(with_payload),
         with_vectors=with_vectors,
@@ -190,7 +196,13 @@ def retrieve(
     return [found[one] for one in dict.fromkeys(ids) if one in found]
 
 
-def delete(name: str, ids: Sequence[PointId] | None, filter: models.Filter | None) -> Steps[None]:
+def delete(
+    self: Connected,
+    collection: str,
+    *,
+    ids: Sequence[PointId] | None = None,
+    filter: models.Filter | None = None,
+) -> Steps[None]:
     """Delete points by their ids or by a filter that is not empty."""
     check_selection(ids, filter)
     if ids is not None and not ids:
@@ -200,27 +212,31 @@ def delete(name: str, ids: Sequence[PointId] | None, filter: models.Filter | Non
         if filter is not None
         else models.PointIdsList(points=list(ids or ()))
     )
-    answer = yield call("delete", collection_name=name, points_selector=selector, wait=True)
-    _completed(answer, "delete", name)
+    answer = yield call("delete", collection_name=collection, points_selector=selector, wait=True)
+    _completed(answer, "delete", collection)
 
 
-def annotate(name: str, key: str, value: Mapping[str, Any] | None) -> Steps[None]:
+def annotate(
+    self: Connected, collection: str, key: str, value: Mapping[str, Any] | None
+) -> Steps[None]:
     """Write something down about a collection; None forgets it."""
-    known = yield from aliases()
+    known = yield from aliases(self)
     # The server merges it into what is there, and drops what is null.
     metadata = {key: None if value is None else dict(value)}
-    yield call("update_collection", collection_name=known.get(name, name), metadata=metadata)
+    yield call(
+        "update_collection", collection_name=known.get(collection, collection), metadata=metadata
+    )
 
 
-def query(name: str, query: PointQuery, local: bool) -> Steps[list[ScoredPoint]]:
+def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
     """Find points."""
     check_filter(query.filter)
-    answer = yield call("query_points", collection_name=name, **_query(query, local))
+    answer = yield call("query_points", collection_name=collection, **_query(query, self.local))
     return [_scored(point) for point in answer.points]
 
 
 def query_batch(
-    name: str, queries: Sequence[PointQuery], local: bool
+    self: Connected, collection: str, queries: Sequence[PointQuery]
 ) -> Steps[list[list[ScoredPoint]]]:
     """Find points for several queries in one request."""
     if not queries:
@@ -228,7 +244,7 @@ def query_batch(
     wanted = []
     for one in queries:
         check_filter(one.filter)
-        arguments = _query(one, local)
+        arguments = _query(one, self.local)
         wanted.append(
             models.QueryRequest(
                 filter=arguments.pop("query_filter"),
@@ -237,17 +253,19 @@ def query_batch(
                 **arguments,
             )
         )
-    answers = yield call("query_batch_points", collection_name=name, requests=wanted)
+    answers = yield call("query_batch_points", collection_name=collection, requests=wanted)
     return [[_scored(point) for point in answer.points] for answer in answers]
 
 
 def scroll(
-    name: str,
-    filter: models.Filter | Matches | None,
-    limit: int,
-    offset: PointId | None,
-    with_payload: bool | Sequence[str],
-    with_vectors: bool,
+    self: Connected,
+    collection: str,
+    *,
+    filter: models.Filter | Matches | None = None,
+    limit: int = 256,
+    offset: PointId | None = None,
+    with_payload: bool | Sequence[str] = True,
+    with_vectors: bool = False,
 ) -> Steps[tuple[list[Point], PointId | None]]:
     """Read a page of points in the order of their ids; returns where the next one begins."""
     if isinstance(filter, Matches):
@@ -255,7 +273,7 @@ def scroll(
     check_filter(filter)
     records, following = yield call(
         "scroll",
-        collection_name=name,
+        collection_name=collection,
         scroll_filter=filter,
         limit=limit,
         offset=offset,
@@ -279,22 +297,11 @@ def _all_match(matches: Matches) -> models.Filter:
     )
 
 
-def count(name: str, filter: models.Filter | None) -> Steps[int]:
+def count(self: Connected, collection: str, *, filter: models.Filter | None = None) -> Steps[int]:
     """Count points exactly."""
     check_filter(filter)
-    answer = yield call("count", collection_name=name, count_filter=filter, exact=True)
+    answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
     return int(answer.count)
-
-
-def facet(
-    name: str, key: str, filter: models.Filter | None, limit: int
-) -> Steps[dict[str | int | bool, int]]:
-    """Count the points of each value of a payload field, the most frequent first."""
-    check_filter(filter)
-    answer = yield call(
-        "facet", collection_name=name, key=key, facet_filter=filter, limit=limit, exact=True
-    )
-    return {hit.value: hit.count for hit in answer.hits}
 
 
 def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any:
@@ -331,7 +338,7 @@ def _index(kind: Any, key: str) -> Any:
     return models.PayloadSchemaType(kind) if isinstance(kind, str) else kind
 
 
-def _state(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionState]:
+def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInfo]:
     try:
         info = yield call("get_collection", collection_name=name)
     except NotFoundError as error:
@@ -351,11 +358,11 @@ def _state(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionSt
         )
         marks = [(record.payload or {}).get(RESERVED_KEY) or {} for record in records]
         fingerprints = sorted({mark["fingerprint"] for mark in marks if "fingerprint" in mark})
-    return CollectionState(
+    return CollectionInfo(
         name=name,
         points=info.points_count or 0,
         vectors={
-            name: VectorState(
+            name: VectorInfo(
                 size=one.size,
                 distance=str(one.distance.value).lower(),
                 datatype=one.datatype.value if one.datatype else "float32",
@@ -373,7 +380,7 @@ def _state(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionSt
         fingerprints=fingerprints,
         model=stamp.get("model"),
         indexed_vectors=None if local else info.indexed_vectors_count,
-        annotations={key: value for key, value in metadata.items() if key != METADATA_KEY},
+        metadata={key: value for key, value in metadata.items() if key != METADATA_KEY},
         details=_details(info),
     )
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
@@ -23,20 +24,20 @@ from multiqa_integrations.errors import (
     InsecureConnectionWarning,
     StoreLockedError,
 )
-from multiqa_integrations.qdrant.context import ContextManaged
-from multiqa_integrations.qdrant.filters import Matches
-from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
-from multiqa_integrations.qdrant.schema import CollectionReport, CollectionSchema, CollectionState
+from multiqa_integrations.qdrant.dual import Steps, both
+from multiqa_integrations.qdrant.schema import CollectionInfo
 from multiqa_integrations.qdrant.server import requests
-from multiqa_integrations.qdrant.server.calls import Steps, arun, run
+from multiqa_integrations.qdrant.server.calls import arun, run
+from multiqa_integrations.qdrant.store import Store
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _TIMEOUT_SECONDS = 30
 _WRITE_THREADS = 3  # more only make a server queue
 
 
-class ServerStore(ContextManaged):
+class ServerStore(Store):
     """A store over qdrant-client. See `Store` for what its methods do.
 
     Any number of threads may use it. Calls of the client's local mode are made one after the
@@ -56,7 +57,7 @@ class ServerStore(ContextManaged):
             )
         self._given = client
         self._reopen: dict[str, Any] | None = None
-        self._local = isinstance(client._client, QdrantLocal | AsyncQdrantLocal)
+        self.local = isinstance(client._client, QdrantLocal | AsyncQdrantLocal)
         self._lock = threading.RLock()
         self._made: QdrantClient | None = None
         # An asynchronous client belongs to the event loop that first used it.
@@ -64,7 +65,7 @@ class ServerStore(ContextManaged):
             asyncio.AbstractEventLoop, AsyncQdrantClient
         ] = weakref.WeakKeyDictionary()
         self._thread: ThreadPoolExecutor | None = None
-        self._known: dict[str, CollectionState] = {}
+        self.known: dict[str, CollectionInfo] = {}
 
     @classmethod
     def open(cls, url: str, *, api_key: str | None = None, **client_options: Any) -> ServerStore:
@@ -123,24 +124,12 @@ class ServerStore(ContextManaged):
 
     def __repr__(self) -> str:
         engine: Any = self._given._client
-        where = f"local mode, {engine.location!r}" if self._local else repr(engine.rest_uri)
+        where = f"local mode, {engine.location!r}" if self.local else repr(engine.rest_uri)
         return f"{type(self).__name__}({where})"
 
     @property
     def parallel_writes(self) -> int:
-        return 1 if self._local else _WRITE_THREADS
-
-    # --- collections ----------------------------------------------------------------------
-
-    def ensure(
-        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
-    ) -> CollectionReport:
-        return self._run(requests.ensure(collection, schema, adopt, options, self._local))
-
-    async def aensure(
-        self, collection: str, schema: CollectionSchema, *, adopt: bool = False, **options: Any
-    ) -> CollectionReport:
-        return await self._arun(requests.ensure(collection, schema, adopt, options, self._local))
+        return 1 if self.local else _WRITE_THREADS
 
     def quantization(self, wanted: bool) -> dict[str, Any]:
         if not wanted:
@@ -148,157 +137,23 @@ class ServerStore(ContextManaged):
         scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
         return {"quantization_config": models.ScalarQuantization(scalar=scalar)}
 
-    def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        return self._run(requests.check(collection, schema, self._local))
+    # --- requests: each written once, for callers that block and for coroutines ----------------
 
-    async def acheck(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        return await self._arun(requests.check(collection, schema, self._local))
-
-    def collections(self) -> list[str]:
-        return self._run(requests.collections())
-
-    async def acollections(self) -> list[str]:
-        return await self._arun(requests.collections())
-
-    def state(self, collection: str) -> CollectionState | None:
-        return self._run(requests.state(collection, self._local))
-
-    async def astate(self, collection: str) -> CollectionState | None:
-        return await self._arun(requests.state(collection, self._local))
-
-    def drop(self, collection: str) -> bool:
-        self._known.pop(collection, None)
-        return self._run(requests.drop(collection))
-
-    async def adrop(self, collection: str) -> bool:
-        self._known.pop(collection, None)
-        return await self._arun(requests.drop(collection))
-
-    def aliases(self) -> dict[str, str]:
-        return self._run(requests.aliases())
-
-    async def aaliases(self) -> dict[str, str]:
-        return await self._arun(requests.aliases())
-
-    def swap(self, alias: str, collection: str) -> str | None:
-        self._known.pop(alias, None)
-        return self._run(requests.swap(alias, collection))
-
-    async def aswap(self, alias: str, collection: str) -> str | None:
-        self._known.pop(alias, None)
-        return await self._arun(requests.swap(alias, collection))
-
-    # --- points ---------------------------------------------------------------------------
-
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        self._run(requests.upsert(collection, points, self._known, self._local))
-
-    async def aupsert(self, collection: str, points: Sequence[Point]) -> None:
-        await self._arun(requests.upsert(collection, points, self._known, self._local))
-
-    def retrieve(
-        self,
-        collection: str,
-        ids: Sequence[PointId],
-        *,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> list[Point]:
-        return self._run(requests.retrieve(collection, ids, with_payload, with_vectors))
-
-    async def aretrieve(
-        self,
-        collection: str,
-        ids: Sequence[PointId],
-        *,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> list[Point]:
-        return await self._arun(requests.retrieve(collection, ids, with_payload, with_vectors))
-
-    def delete(
-        self,
-        collection: str,
-        *,
-        ids: Sequence[PointId] | None = None,
-        filter: models.Filter | None = None,
-    ) -> None:
-        self._run(requests.delete(collection, ids, filter))
-
-    async def adelete(
-        self,
-        collection: str,
-        *,
-        ids: Sequence[PointId] | None = None,
-        filter: models.Filter | None = None,
-    ) -> None:
-        await self._arun(requests.delete(collection, ids, filter))
-
-    def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
-        self._run(requests.annotate(collection, key, value))
-
-    async def aannotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
-        await self._arun(requests.annotate(collection, key, value))
-
-    def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        return self._run(requests.query(collection, query, self._local))
-
-    async def aquery(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        return await self._arun(requests.query(collection, query, self._local))
-
-    def query_batch(
-        self, collection: str, queries: Sequence[PointQuery]
-    ) -> list[list[ScoredPoint]]:
-        return self._run(requests.query_batch(collection, queries, self._local))
-
-    async def aquery_batch(
-        self, collection: str, queries: Sequence[PointQuery]
-    ) -> list[list[ScoredPoint]]:
-        return await self._arun(requests.query_batch(collection, queries, self._local))
-
-    def scroll(
-        self,
-        collection: str,
-        *,
-        filter: models.Filter | Matches | None = None,
-        limit: int = 256,
-        offset: PointId | None = None,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> tuple[list[Point], PointId | None]:
-        return self._run(
-            requests.scroll(collection, filter, limit, offset, with_payload, with_vectors)
-        )
-
-    async def ascroll(
-        self,
-        collection: str,
-        *,
-        filter: models.Filter | Matches | None = None,
-        limit: int = 256,
-        offset: PointId | None = None,
-        with_payload: bool | Sequence[str] = True,
-        with_vectors: bool = False,
-    ) -> tuple[list[Point], PointId | None]:
-        return await self._arun(
-            requests.scroll(collection, filter, limit, offset, with_payload, with_vectors)
-        )
-
-    def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
-        return self._run(requests.count(collection, filter))
-
-    async def acount(self, collection: str, *, filter: models.Filter | None = None) -> int:
-        return await self._arun(requests.count(collection, filter))
-
-    def facet(
-        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
-    ) -> dict[str | int | bool, int]:
-        return self._run(requests.facet(collection, key, filter, limit))
-
-    async def afacet(
-        self, collection: str, key: str, *, filter: models.Filter | None = None, limit: int = 10
-    ) -> dict[str | int | bool, int]:
-        return await self._arun(requests.facet(collection, key, filter, limit))
+    ensure, aensure = both(requests.ensure)
+    check, acheck = both(requests.check)
+    collections, acollections = both(requests.collections)
+    info, ainfo = both(requests.info)
+    drop, adrop = both(requests.drop)
+    aliases, aaliases = both(requests.aliases)
+    swap, aswap = both(requests.swap)
+    upsert, aupsert = both(requests.upsert)
+    retrieve, aretrieve = both(requests.retrieve)
+    delete, adelete = both(requests.delete)
+    annotate, aannotate = both(requests.annotate)
+    query, aquery = both(requests.query)
+    query_batch, aquery_batch = both(requests.query_batch)
+    scroll, ascroll = both(requests.scroll)
+    count, acount = both(requests.count)
 
     # --- the store itself -------------------------------------------------------------------
 
@@ -307,16 +162,8 @@ class ServerStore(ContextManaged):
     ) -> None:
         """Do nothing: a server optimises by itself, local mode has nothing to optimise."""
 
-    async def aoptimize(
-        self, collection: str, *, minimum: int = 0, share: float = 0.0, merge: bool = True
-    ) -> None:
-        """Do nothing, as `optimize`."""
-
     def flush(self, collection: str | None = None) -> None:
         """Do nothing: every write waited until it was applied and logged."""
-
-    async def aflush(self, collection: str | None = None) -> None:
-        """Do nothing, as `flush`."""
 
     def close(self) -> None:
         if self._made is not None:
@@ -334,7 +181,7 @@ class ServerStore(ContextManaged):
     # --- how calls are made -----------------------------------------------------------------
 
     def _run(self, steps: Steps[T]) -> T:
-        if self._local:
+        if self.local:
             with self._lock:
                 if isinstance(self._given, AsyncQdrantClient):
                     return _finish(arun(self._given, steps))
@@ -342,15 +189,17 @@ class ServerStore(ContextManaged):
         return run(self._client(), steps)
 
     async def _arun(self, steps: Steps[T]) -> T:
-        if self._local:
-            return await self._in_thread(lambda: self._run(steps))
+        if self.local:
+            return await self._in_thread(self._run, steps)
         return await arun(self._async_client(), steps)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, thread_name_prefix="multiqa-store")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, functools.partial(work, *args, **kwargs)
+        )
 
     def _client(self) -> QdrantClient:
         if isinstance(self._given, QdrantClient):
