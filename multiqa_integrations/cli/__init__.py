@@ -11,7 +11,6 @@ from rich.console import Console
 
 from multiqa_integrations import __version__
 from multiqa_integrations.cli import collection
-from multiqa_integrations.cli.bench import bench
 from multiqa_integrations.cli.copy import copy
 from multiqa_integrations.cli.demo import demo
 from multiqa_integrations.cli.doctor import doctor
@@ -38,7 +37,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, search, encode, plan, sync, verify, replay),
-    *(copy, swap, reembed, download, doctor, bench, evaluate),
+    *(copy, swap, reembed, download, doctor, evaluate),
 ):
     app.command()(command)
 app.add_typer(collection.app)

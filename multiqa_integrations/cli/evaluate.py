@@ -15,8 +15,8 @@ from rich.table import Table
 
 from multiqa_integrations import evaluation
 from multiqa_integrations._optional import require
-from multiqa_integrations.benchmark.report import new_console
 from multiqa_integrations.cli.configurations import configurations
+from multiqa_integrations.cli.console import new_console
 from multiqa_integrations.cli.options import (
     Backend,
     Device,

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.benchmark.contestants import OURS, PEERS, REFERENCE
-from multiqa_integrations.benchmark.cosine import cosine
-from multiqa_integrations.benchmark.limit import limit_table, measure_limit
-from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
-from multiqa_integrations.benchmark.session import Session, start
-from multiqa_integrations.benchmark.texts import first_texts, questions
 from multiqa_integrations.tokenizer import WordPieceTokenizer
+from tests.benchmark.cosine import cosine
+from tests.benchmark.implementations import OURS, PEERS, REFERENCE
+from tests.benchmark.results import Column, Row, Table, present, speed_ratios
+from tests.benchmark.roofline import measure_roofline, roofline_table
+from tests.benchmark.session import Session, start
+from tests.benchmark.texts import first_texts, questions
 
 _RATIO = Column(f"× {REFERENCE}", 2)
 _LIMIT = Column("% of the limit", 1)
@@ -43,8 +43,8 @@ def encode(session: Session) -> Iterator[Table]:
     tokenizer = WordPieceTokenizer(session.checkpoint.tokenizer_file)
     lengths = np.minimum(tokenizer.count(texts), settings.limit_tokens)
     tokens = int(lengths.sum())
-    limit = measure_limit(session, session.checkpoint.spec, lengths)
-    yield limit_table(limit, tokens)
+    limit = measure_roofline(session, session.checkpoint.spec, lengths)
+    yield roofline_table(limit, tokens)
     names = [*OURS, *PEERS]
     folder = session.subfolder("encode")
     results, absent = session.in_turn(

@@ -24,10 +24,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The figures of one contestant.
+    """The figures of one implementation.
 
     Attributes:
-        name: Of the contestant.
+        name: Of the implementation.
         figures: One value a round for each column; no entry where it was not measured.
         note: What is to be known about it, such as why there are no figures.
     """

@@ -17,7 +17,7 @@ import numpy as np
 from multiqa_integrations.types import Vectors
 
 if TYPE_CHECKING:
-    from multiqa_integrations.benchmark.contestants import Encode
+    from tests.benchmark.implementations import Encode
 
 _BATCH = 32  # sentence-transformers' default, and that of the adapters built on it
 

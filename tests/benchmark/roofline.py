@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from multiqa_integrations.benchmark.results import Column, Row, Table
-from multiqa_integrations.benchmark.session import Session
 from multiqa_integrations.model import ModelSpec
+from tests.benchmark.results import Column, Row, Table
+from tests.benchmark.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class Roofline:
     """How fast texts of given lengths could be encoded on this machine.
 
     Attributes:
@@ -37,22 +37,22 @@ class Limit:
         return self.linear / peak + self.attention / rest
 
 
-def measure_limit(session: Session, spec: ModelSpec, lengths: NDArray[np.int64]) -> Limit:
+def measure_roofline(session: Session, spec: ModelSpec, lengths: NDArray[np.int64]) -> Roofline:
     """Measure the limit for texts of given lengths in word pieces, padding not counted.
 
     A product of an `(m, k)` and a `(k, n)` matrix takes `2·m·k·n` operations. For a text of `L`
     word pieces in this architecture that is 21.23 million for each word piece in the linear
     layers, and `9,216·L` for each in attention.
     """
-    runs = session.rounds("limit")
+    runs = session.rounds("roofline")
     peaks = {name: max(run[name] for run in runs) for name in runs[0] if name != "wall_s"}
     width, wide = spec.dimension, spec.intermediate
     linear = 2 * spec.layers * (4 * width * width + 2 * width * wide) * float(lengths.sum())
     attention = 2 * spec.layers * 2 * width * float((lengths.astype(np.float64) ** 2).sum())
-    return Limit(peaks, linear, attention)
+    return Roofline(peaks, linear, attention)
 
 
-def limit_table(limit: Limit, tokens: int) -> Table:
+def roofline_table(limit: Roofline, tokens: int) -> Table:
     """Show the limit for texts of so many word pieces."""
     rows = [
         Row(name, {"GFLOP/s": [peak / 1e9], "tokens/s": [tokens / limit.seconds(name)]})

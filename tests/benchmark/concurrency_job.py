@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.benchmark import contestants
+from tests.benchmark import implementations
 
 _TICK = 0.01
 
 
 def concurrency(
-    *, contestant: str, model: str, limit_tokens: int, texts: str, threads: int, queries: int
+    *, implementation: str, model: str, limit_tokens: int, texts: str, threads: int, queries: int
 ) -> dict[str, Any]:
     """Let threads, then coroutines, ask one encoder, and compare with one query after another.
 
     Args:
-        contestant: Who answers.
+        implementation: Who answers.
         model: Directory of the checkpoint.
         limit_tokens: Longest text in word pieces.
         texts: JSON file of different queries.
@@ -33,7 +33,7 @@ def concurrency(
     pool: list[str] = json.loads(Path(texts).read_text(encoding="utf-8"))
     # Every thread asks in another order, so that different queries meet.
     orders = [[(17 * t + q) % len(pool) for q in range(queries)] for t in range(threads)]
-    ask, ask_async = _askers(contestant, model, limit_tokens)
+    ask, ask_async = _askers(implementation, model, limit_tokens)
     # Whatever is loaded for one query, and for many at once, is there before the clock runs.
     ask(pool[0])
     _in_threads(ask, pool, [[0]] * threads)
@@ -56,23 +56,28 @@ _Answers = tuple[float, Sequence[Sequence[Any]], float | None]
 
 
 def _askers(
-    contestant: str, model: str, limit_tokens: int
+    implementation: str, model: str, limit_tokens: int
 ) -> tuple[Callable[[str], Any], Callable[[str], Awaitable[Any]] | None]:
-    from multiqa_integrations.benchmark import peers
+    from tests.benchmark import peers
 
-    if contestant == "langchain-huggingface":
+    if implementation == "langchain-huggingface":
         embeddings = peers.langchain_embeddings(model, limit_tokens)
         return embeddings.embed_query, embeddings.aembed_query
-    if contestant == "llama-index-embeddings-huggingface":
+    if implementation == "llama-index-embeddings-huggingface":
         embedding = peers.llama_index_embedding(model, limit_tokens)
         return embedding.get_query_embedding, embedding.aget_query_embedding
-    if contestant in contestants.OURS and contestants.why_absent("MultiQAEmbeddings") is None:
+    if (
+        implementation in implementations.OURS
+        and implementations.why_absent("MultiQAEmbeddings") is None
+    ):
         from multiqa_integrations.langchain import MultiQAEmbeddings
 
-        encoder = contestants.our_encoder(contestants.OURS[contestant], model, limit_tokens)
+        encoder = implementations.our_encoder(
+            implementations.OURS[implementation], model, limit_tokens
+        )
         ours = MultiQAEmbeddings(encoder=encoder)
         return ours.embed_query, ours.aembed_query
-    encode = contestants.load(contestant, model, limit_tokens).encode
+    encode = implementations.load(implementation, model, limit_tokens).encode
     return lambda text: encode([text])[0], None
 
 

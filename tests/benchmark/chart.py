@@ -1,4 +1,4 @@
-"""Draw the comparisons of a run: how many times as fast as the baseline each contestant is."""
+"""Draw the comparisons of a run: how many times as fast as the baseline each implementation is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from multiqa_integrations._optional import require
-from multiqa_integrations.benchmark.measures import Report
-from multiqa_integrations.benchmark.results import Column, Row, Table
 from multiqa_integrations.errors import ConfigurationError
+from tests.benchmark.measures import Report
+from tests.benchmark.results import Column, Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,13 +26,11 @@ def check(file: Path) -> None:
 
     Raises:
         ConfigurationError: It has another suffix than .png or .svg.
-        MissingDependencyError: matplotlib is not installed.
     """
     if file.suffix not in _SUFFIXES:
         raise ConfigurationError(
             f"the chart is {file.name!r}, expected a name that ends in {' or '.join(_SUFFIXES)}."
         )
-    require("matplotlib", purpose="drawing charts")
 
 
 def draw(report: Report, file: Path) -> bool:
@@ -48,7 +45,6 @@ def draw(report: Report, file: Path) -> bool:
 
     Raises:
         ConfigurationError: As `check`.
-        MissingDependencyError: As `check`.
     """
     check(file)
     from matplotlib.figure import Figure

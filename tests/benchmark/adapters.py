@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
-from multiqa_integrations.benchmark.session import Session
-from multiqa_integrations.benchmark.texts import first_texts, questions
+from tests.benchmark.results import Column, Row, Table, present, speed_ratios
+from tests.benchmark.session import Session
+from tests.benchmark.texts import first_texts, questions
 
 Adapter = tuple[Callable[[list[str]], Sequence[Any]], Callable[[str], Sequence[float]]]
 

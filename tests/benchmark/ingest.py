@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from multiqa_integrations.benchmark.ingest_job import INGESTERS, SERVER
-from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
-from multiqa_integrations.benchmark.session import Session
-from multiqa_integrations.benchmark.texts import mixed_lengths
 from multiqa_integrations.tokenizer import WordPieceTokenizer
+from tests.benchmark.ingest_job import INGESTERS, SERVER
+from tests.benchmark.results import Column, Row, Table, present, speed_ratios
+from tests.benchmark.session import Session
+from tests.benchmark.texts import mixed_lengths
 
 _BASELINE = "LangChain, client local mode"
 _RATIO = Column("× LangChain", 2)

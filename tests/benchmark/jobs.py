@@ -1,6 +1,6 @@
-"""What a worker process does: each job loads one contestant and measures one thing.
+"""What a worker process does: each job loads one implementation and measures one thing.
 
-Only the standard library and numpy are imported here: what else is loaded, the contestant pays.
+Only the standard library and numpy are imported here: what else is loaded, the implementation pays.
 """
 
 from __future__ import annotations
@@ -15,32 +15,37 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from multiqa_integrations.benchmark import contestants
-from multiqa_integrations.benchmark.concurrency_job import concurrency
-from multiqa_integrations.benchmark.export_job import export
-from multiqa_integrations.benchmark.ingest_job import ingest
-from multiqa_integrations.benchmark.limit_job import limit
-from multiqa_integrations.benchmark.memory import memory, peak_memory
-from multiqa_integrations.benchmark.search_job import search
+from tests.benchmark import implementations
+from tests.benchmark.concurrency_job import concurrency
+from tests.benchmark.export_job import export
+from tests.benchmark.ingest_job import ingest
+from tests.benchmark.memory import memory, peak_memory
+from tests.benchmark.roofline_job import roofline
+from tests.benchmark.search_job import search
 
 Result: TypeAlias = dict[str, Any]
 
 
-def look_up(*, contestant: str, model: str, limit_tokens: int) -> Result:
+def look_up(*, implementation: str, model: str, limit_tokens: int) -> Result:
     """Tell why a peer cannot take part in this Python, or else what it is made of."""
-    reason = contestants.why_absent(contestant)
-    return {"reason": reason, "versions": {} if reason else contestants.versions(contestant)}
+    reason = implementations.why_absent(implementation)
+    return {
+        "reason": reason,
+        "versions": {} if reason else implementations.versions(implementation),
+    }
 
 
-def encode(*, contestant: str, model: str, limit_tokens: int, texts: str, folder: str) -> Result:
+def encode(
+    *, implementation: str, model: str, limit_tokens: int, texts: str, folder: str
+) -> Result:
     """Encode the texts of a JSON file, and leave the vectors in a folder, as CONTESTANT.npy."""
     inputs = _read(texts)
-    loaded = contestants.load(contestant, model, limit_tokens)
+    loaded = implementations.load(implementation, model, limit_tokens)
     loaded.encode(inputs[:32])  # libraries prepare themselves at their first calls
     begin = time.perf_counter()
     encoded = loaded.encode(inputs)
     seconds = time.perf_counter() - begin
-    np.save(Path(folder) / f"{contestant}.npy", encoded)
+    np.save(Path(folder) / f"{implementation}.npy", encoded)
     return {
         "seconds": seconds,
         "peak_mb": peak_memory(),
@@ -49,16 +54,16 @@ def encode(*, contestant: str, model: str, limit_tokens: int, texts: str, folder
     }
 
 
-def first_vector(*, contestant: str, model: str, limit_tokens: int, text: str) -> Result:
+def first_vector(*, implementation: str, model: str, limit_tokens: int, text: str) -> Result:
     """Encode one text and end; the parent measures how long the process lives."""
-    loaded = contestants.load(contestant, model, limit_tokens)
+    loaded = implementations.load(implementation, model, limit_tokens)
     loaded.encode([text])
     return {"remark": loaded.remark}
 
 
-def query_latency(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Result:
+def query_latency(*, implementation: str, model: str, limit_tokens: int, texts: str) -> Result:
     """Encode texts one at a time, each only once."""
-    loaded = contestants.load(contestant, model, limit_tokens)
+    loaded = implementations.load(implementation, model, limit_tokens)
     for text in ("warm up", "and once more", "with another length, a little longer"):
         loaded.encode([text])
     latencies = []
@@ -69,13 +74,15 @@ def query_latency(*, contestant: str, model: str, limit_tokens: int, texts: str)
     return {"latencies": latencies, "peak_mb": peak_memory(), "remark": loaded.remark}
 
 
-def adapter(*, contestant: str, model: str, limit_tokens: int, texts: str, queries: str) -> Result:
+def adapter(
+    *, implementation: str, model: str, limit_tokens: int, texts: str, queries: str
+) -> Result:
     """Embed a query, many queries and documents through an adapter of a framework."""
-    from multiqa_integrations.benchmark import adapters
+    from tests.benchmark import adapters
 
     asked, documents = _read(queries), _read(texts)
     begin = time.perf_counter()
-    embed_documents, embed_query = adapters.load(contestant, model, limit_tokens)
+    embed_documents, embed_query = adapters.load(implementation, model, limit_tokens)
     embed_query(asked[0])
     first_s = time.perf_counter() - begin
     for text in asked[1:6]:
@@ -98,9 +105,9 @@ def adapter(*, contestant: str, model: str, limit_tokens: int, texts: str, queri
 
 def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Result:
     """Encode all texts of a file as a stream, and watch the memory."""
-    from multiqa_integrations.benchmark.texts import read_texts
+    from tests.benchmark.texts import read_texts
 
-    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
+    encoder = implementations.our_encoder("auto", model, limit_tokens).load()
     encoder.encode(["warm up"])
     samples: list[float] = []
     done = threading.Event()
@@ -131,12 +138,12 @@ def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Re
     }
 
 
-def huge(*, model: str, limit_tokens: int, texts: str, size: int) -> Result:
-    """Encode one huge text, and see how far another thread gets meanwhile."""
+def long_text(*, model: str, limit_tokens: int, texts: str, size: int) -> Result:
+    """Encode one long text, and see how far another thread gets meanwhile."""
     parts = "\n\n".join(_read(texts))
     text = (parts + "\n\n") * (size // len(parts.encode()) + 1)
     text = text.encode()[:size].decode(errors="ignore")
-    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
+    encoder = implementations.our_encoder("auto", model, limit_tokens).load()
     # So much text has far more than 512 word pieces, and is tokenised whole.
     expected = encoder.encode([text[:16_000]])
     before_mb = memory()
@@ -154,11 +161,13 @@ def huge(*, model: str, limit_tokens: int, texts: str, size: int) -> Result:
     }
 
 
-def neighbours(*, contestant: str, model: str, limit_tokens: int, texts: str) -> Result:
+def padding(*, implementation: str, model: str, limit_tokens: int, texts: str) -> Result:
     """Compare vectors of texts alone with those among neighbours, and among longer ones."""
-    from multiqa_integrations.benchmark.cosine import cosine
+    from tests.benchmark.cosine import cosine
 
-    encoder = contestants.our_encoder(contestants.OURS[contestant], model, limit_tokens).load()
+    encoder = implementations.our_encoder(
+        implementations.OURS[implementation], model, limit_tokens
+    ).load()
     inputs = _read(texts)
     lengths = encoder.count_tokens(inputs)
     by_length: dict[int, list[str]] = {}
@@ -187,7 +196,7 @@ def chunk(*, model: str, limit_tokens: int, texts: str, samples: int) -> Result:
     from multiqa_integrations.chunking import chunk_many
 
     inputs = _read(texts)
-    encoder = contestants.our_encoder("auto", model, limit_tokens).load()
+    encoder = implementations.our_encoder("auto", model, limit_tokens).load()
     is_long = encoder.count_tokens(inputs) > 250
     result: Result = {"texts": len(inputs), "long_share": float(is_long.mean())}
     long = [text for text, over in zip(inputs, is_long, strict=True) if over]
@@ -245,13 +254,13 @@ JOBS: dict[str, Callable[..., Result]] = {
         first_vector,
         query_latency,
         stream,
-        huge,
-        neighbours,
+        long_text,
+        padding,
         chunk,
         concurrency,
         export,
         ingest,
-        limit,
+        roofline,
         search,
     )
 }

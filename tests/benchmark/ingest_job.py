@@ -1,6 +1,6 @@
 """What the worker of `ingest` does: documents into a collection, as each library says to do it.
 
-A contestant loads its model, then takes texts of any length to its collection, cut as it cuts
+A implementation loads its model, then takes texts of any length to its collection, cut as it cuts
 them, and tells how many points the collection has in the end.
 """
 
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from multiqa_integrations.benchmark import contestants, peers
-from multiqa_integrations.benchmark.memory import peak_memory
+from tests.benchmark import implementations, peers
+from tests.benchmark.memory import peak_memory
 
 SERVER = "multiqa, server"
-"""The contestant that takes part where there is a server."""
+"""The implementation that takes part where there is a server."""
 
 _NAME = "bench"
 
@@ -27,13 +27,13 @@ Ingest: TypeAlias = Callable[[list[str]], int]
 
 
 def ingest(
-    *, contestant: str, model: str, limit_tokens: int, texts: str, url: str | None
+    *, implementation: str, model: str, limit_tokens: int, texts: str, url: str | None
 ) -> dict[str, Any]:
     """Store the texts of a JSON file in an empty collection, on this disk or on a server."""
     documents: list[str] = json.loads(Path(texts).read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory(prefix="multiqa-bench-") as folder:
-        place = url if contestant == SERVER and url is not None else folder
-        store = INGESTERS[contestant](model, limit_tokens, place)
+        place = url if implementation == SERVER and url is not None else folder
+        store = INGESTERS[implementation](model, limit_tokens, place)
         begin = time.perf_counter()
         points = store(documents)
         seconds = time.perf_counter() - begin
@@ -73,7 +73,7 @@ def into_server(model: str, limit_tokens: int, url: str) -> Ingest:
 def _sync_to(place: dict[str, Any], model: str, limit_tokens: int, name: str = _NAME) -> Ingest:
     from multiqa_integrations.etl import sync
 
-    encoder = contestants.our_encoder("auto", model, limit_tokens)
+    encoder = implementations.our_encoder("auto", model, limit_tokens)
     encoder.encode(["warm up", "and once more"])
 
     def store(texts: list[str]) -> int:

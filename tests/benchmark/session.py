@@ -1,4 +1,4 @@
-"""Start worker processes: each contestant in one of its own, in turn, several rounds."""
+"""Start worker processes: each implementation in one of its own, in turn, several rounds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import multiqa_integrations
-from multiqa_integrations.benchmark import exports
-from multiqa_integrations.benchmark.contestants import EXPORTS, peer, versions, why_absent
-from multiqa_integrations.benchmark.settings import Settings
 from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.errors import MultiQAError
+from tests.benchmark import exports
+from tests.benchmark.implementations import EXPORTS, peer, versions, why_absent
+from tests.benchmark.settings import Settings
+
+_TOP = Path(__file__).parents[2]
 
 
 class WorkerError(MultiQAError):
@@ -46,7 +47,7 @@ class Session:
         self.step = step
         self.versions: dict[str, dict[str, str]] = {}
         self.interrupted = False
-        self._models: dict[str, str] = {}  # of the contestants that read an export
+        self._models: dict[str, str] = {}  # of the implementations that read an export
 
     def write(self, name: str, texts: Sequence[str]) -> str:
         """Write texts for the workers; returns the file's name."""
@@ -69,7 +70,7 @@ class Session:
         Raises:
             WorkerError: The process failed.
         """
-        name = arguments.get("contestant", "multiqa")
+        name = arguments.get("implementation", "multiqa")
         task = {
             "job": job,
             "model": self._models.get(name, str(self.checkpoint.directory)),
@@ -77,8 +78,9 @@ class Session:
             **arguments,
         }
         other = self._foreign_python(name)
-        environment = {**os.environ, "PYTHONPATH": self._package_folder()} if other else None
-        command = [other or sys.executable, "-m", "multiqa_integrations.benchmark.worker"]
+        path = self._package_folder() if other else str(_TOP)
+        environment = {**os.environ, "PYTHONPATH": path}
+        command = [other or sys.executable, "-m", "tests.benchmark.worker"]
         begin = time.perf_counter()
         output = start(command, json.dumps(task), name, environment)
         wall_s = time.perf_counter() - begin
@@ -108,13 +110,13 @@ class Session:
     def in_turn(
         self, job: str, names: Iterable[str], *, rounds: int | None = None, **arguments: Any
     ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
-        """Run a job for each contestant in turn, several rounds.
+        """Run a job for each implementation in turn, several rounds.
 
         A peer that cannot take part, or fails, does not stop the others. If the user stops it,
         what is finished is returned, and `interrupted` is set.
 
         Returns:
-            The results of each contestant, one a round; and the reason for each one that has
+            The results of each implementation, one a round; and the reason for each one that has
             none.
 
         Raises:
@@ -135,7 +137,7 @@ class Session:
                 continue
             self.step(f"{_spoken(job)}: round {number} of {rounds}, {name}", done, len(turns))
             try:
-                results[name].append(self.run(job, contestant=name, **arguments))
+                results[name].append(self.run(job, implementation=name, **arguments))
             except WorkerError as error:
                 if peer(name) is None:
                     raise
@@ -152,7 +154,7 @@ class Session:
         return results, absent
 
     def why_absent(self, name: str) -> str | None:
-        """Tell why a contestant cannot take part; None if it can.
+        """Tell why a implementation cannot take part; None if it can.
 
         The export that a peer reads is made here, before any clock runs.
         """
@@ -172,7 +174,7 @@ class Session:
         return reason
 
     def made_of(self, names: Iterable[str]) -> list[str]:
-        """Tell the packages and versions of those contestants that are peers, one sentence each."""
+        """Return the packages and versions of each peer among the names, one sentence each."""
         return [
             f"{name}: {', '.join(map(' '.join, self.versions[name].items()))}."
             for name in names
@@ -181,7 +183,7 @@ class Session:
 
     def _look_up(self, name: str) -> str | None:
         if self._foreign_python(name):
-            found = self.run("look_up", contestant=name)
+            found = self.run("look_up", implementation=name)
         else:
             reason = why_absent(name)
             found = {"reason": reason, "versions": {} if reason else versions(name)}
@@ -196,18 +198,16 @@ class Session:
         return str(python) if python else None
 
     def _package_folder(self) -> str:
-        """Return a folder that has this package and nothing else, to be put on a peer's path.
+        """Return a folder of the package and the laboratory alone, to be put on a peer's path.
 
         Not the folder where it is installed: the packages beside it would hide the peer's own.
         """
         folder = self.folder / "package"
         if not folder.exists():
-            (source,) = multiqa_integrations.__path__
-            shutil.copytree(
-                source,
-                folder / "multiqa_integrations",
-                ignore=shutil.ignore_patterns("__pycache__"),
-            )
+            for package in ("multiqa_integrations", "tests/benchmark"):
+                shutil.copytree(
+                    _TOP / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+                )
         return str(folder)
 
 
@@ -225,7 +225,7 @@ def start(
     """
     # The command is a Python, this one or one that the user named, with a module or a line of
     # code of this package.
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         command, input=task, capture_output=True, encoding="utf-8", check=False, env=environment
     )
     if done.returncode:

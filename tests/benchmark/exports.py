@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multiqa_integrations.benchmark.texts import read_texts
+from tests.benchmark.texts import read_texts
 
 if TYPE_CHECKING:
-    from multiqa_integrations.benchmark.session import Session
+    from tests.benchmark.session import Session
 
 _CALIBRATION_TEXTS = 300  # as many as sentence-transformers takes of its default data set
 
@@ -21,7 +21,7 @@ def prepare(session: Session, name: str) -> Path:
 
     Args:
         session: Settings and surroundings of the run.
-        name: A name in `contestants.EXPORTS`.
+        name: A name in `implementations.EXPORTS`.
 
     Raises:
         WorkerError: It cannot be made.
@@ -35,7 +35,7 @@ def prepare(session: Session, name: str) -> Path:
     unfinished = target.with_name(f"{name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was stopped
     unfinished.mkdir(parents=True)
-    session.run("export", contestant=name, folder=str(unfinished), texts=_calibration(session))
+    session.run("export", implementation=name, folder=str(unfinished), texts=_calibration(session))
     unfinished.rename(target)
     return target
 

@@ -12,19 +12,19 @@ from typing import Any
 
 
 def export(
-    *, contestant: str, model: str, limit_tokens: int, folder: str, texts: str
+    *, implementation: str, model: str, limit_tokens: int, folder: str, texts: str
 ) -> dict[str, Any]:
     """Write the weights in another form.
 
     Args:
-        contestant: A name in `contestants.EXPORTS`.
+        implementation: A name in `implementations.EXPORTS`.
         model: Directory of the checkpoint.
         limit_tokens: Unused: the exports take texts of any length.
         folder: An empty folder that becomes a directory which sentence-transformers can load.
         texts: JSON lines with the field "text", to calibrate a quantisation with.
     """
     backend: Any
-    backend, _, int8 = contestant.partition("-")
+    backend, _, int8 = implementation.partition("-")
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(

@@ -109,7 +109,7 @@ def peer(name: str) -> Peer | None:
 
 
 def why_absent(name: str) -> str | None:
-    """Tell why a contestant cannot take part in this Python; None if it can."""
+    """Tell why a implementation cannot take part in this Python; None if it can."""
     other = peer(name)
     needed = other.modules if other else ADAPTERS.get(name, ())
     missing = [module for module in needed if not is_installed(module)]
@@ -132,7 +132,7 @@ def versions(name: str) -> dict[str, str]:
 
 
 class Loaded(NamedTuple):
-    """A contestant, ready.
+    """A implementation, ready.
 
     Attributes:
         encode: From texts to vectors.
@@ -146,7 +146,7 @@ class Loaded(NamedTuple):
 
 
 def load(name: str, model: str, limit_tokens: int) -> Loaded:
-    """Load a contestant in this process.
+    """Load a implementation in this process.
 
     Args:
         name: Its name.
@@ -154,7 +154,7 @@ def load(name: str, model: str, limit_tokens: int) -> Loaded:
         limit_tokens: Longest text in word pieces.
     """
     if name in PEERS:
-        from multiqa_integrations.benchmark import peers
+        from tests.benchmark import peers
 
         encode, arithmetic = peers.LOADERS[name](model, limit_tokens)
         return Loaded(encode, arithmetic, arithmetic)

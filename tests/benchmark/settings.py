@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from multiqa_integrations.benchmark.contestants import ENVIRONMENTS
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
+from tests.benchmark.implementations import ENVIRONMENTS
 
 _COUNTS = (
     *("samples", "rounds", "quality_records", "threads", "queries", "queries_each"),
-    "huge_bytes",
+    "long_text_bytes",
 )
 
 
@@ -27,17 +27,17 @@ class Settings:
         vectors: A .npy file of the texts' vectors, to be searched; None to make them.
         limit_tokens: Longest text in word pieces, [CLS] and [SEP] included.
         samples: Number of texts to encode.
-        rounds: How often each contestant runs.
+        rounds: How often each implementation runs.
         quality_records: Number of texts whose vectors are compared.
         threads: Threads that share one encoder.
         queries: Different queries whose latency is taken.
         queries_each: Queries of each thread.
-        huge_bytes: Size of the huge text.
+        long_text_bytes: Size of the long text.
         url: A server that documents are stored on too; its key is that of QDRANT_API_KEY.
         exports: Where the forms of the weights that some peers read are kept; None for a
             temporary folder.
         pythons: The Python of an environment of peers, or its virtual environment; see
-            `contestants.ENVIRONMENTS`. This Python where there is none.
+            `implementations.ENVIRONMENTS`. This Python where there is none.
     """
 
     model: str = MULTI_QA.name
@@ -51,7 +51,7 @@ class Settings:
     threads: int = 32
     queries: int = 200
     queries_each: int = 50
-    huge_bytes: int = 10_000_000
+    long_text_bytes: int = 10_000_000
     url: str | None = None
     exports: Path | None = None
     pythons: Mapping[str, Path] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A process that measures one thing: `python -m multiqa_integrations.benchmark.worker`.
+"""A process that measures one thing: `python -m tests.benchmark.worker`.
 
 Reads `{"job": name, …arguments}` as JSON from standard input and writes the job's result as
 JSON to standard output. What libraries print goes to standard error.
@@ -17,7 +17,7 @@ def main() -> None:
     parent = os.dup(1)
     os.dup2(2, 1)
     arguments = json.load(sys.stdin)
-    from multiqa_integrations.benchmark import jobs
+    from tests.benchmark import jobs
 
     result = jobs.JOBS[arguments.pop("job")](**arguments)
     with open(parent, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, no path

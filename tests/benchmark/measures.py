@@ -9,30 +9,30 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.benchmark import (
+from multiqa_integrations.errors import ConfigurationError
+from tests.benchmark import (
     adapters,
     comparison,
     concurrency,
-    endurance,
     ingest,
+    load,
     quality,
     search,
 )
-from multiqa_integrations.benchmark.machine import describe_machine
-from multiqa_integrations.benchmark.results import Table
-from multiqa_integrations.benchmark.session import Session
-from multiqa_integrations.benchmark.settings import Settings
-from multiqa_integrations.errors import ConfigurationError
+from tests.benchmark.machine import describe_machine
+from tests.benchmark.results import Table
+from tests.benchmark.session import Session
+from tests.benchmark.settings import Settings
 
 MEASURES: dict[str, Callable[[Session], Iterable[Table]]] = {
     "encode": comparison.encode,
     "cold-start": comparison.cold_start,
     "query-latency": comparison.query_latency,
     "concurrency": concurrency.concurrency,
-    "stream": endurance.stream,
-    "huge": endurance.huge,
+    "stream": load.stream,
+    "long-text": load.long_text,
     "quality": quality.quality,
-    "chunk": endurance.chunk,
+    "chunk": load.chunk,
     "search": search.search,
     "ingest": ingest.ingest,
     "langchain": adapters.langchain,

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from multiqa_integrations.benchmark import results
+from tests.benchmark import results
 
 
 def render_machine(machine: Mapping[str, Any]) -> str:
@@ -46,12 +46,6 @@ def render_table(table: results.Table) -> RenderableType:
             "run again."
         )
     return Group(f"[bold]{escape(table.title)}[/bold]", shown, *map(escape, remarks))
-
-
-def new_console() -> Console:
-    """Make a console; what is piped is not broken at 80 columns."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
 
 
 def _cell(values: Sequence[float], column: results.Column) -> str:

@@ -22,12 +22,14 @@ import typer
 
 from multiqa_integrations import MULTI_QA
 from multiqa_integrations._optional import is_installed
-from multiqa_integrations.benchmark import chart, exports, ingest_job, peers, session
-from multiqa_integrations.benchmark.contestants import OURS, PEERS
-from multiqa_integrations.benchmark.cosine import cosine
-from multiqa_integrations.benchmark.limit import Limit, measure_limit
-from multiqa_integrations.benchmark.measures import MEASURES, Report, measure
-from multiqa_integrations.benchmark.results import (
+from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError, SourceError
+from multiqa_integrations.testing import FakeEncoder
+from tests.benchmark import chart, exports, ingest_job, peers, session
+from tests.benchmark.__main__ import bench
+from tests.benchmark.cosine import cosine
+from tests.benchmark.implementations import OURS, PEERS
+from tests.benchmark.measures import MEASURES, Report, measure
+from tests.benchmark.results import (
     Column,
     Row,
     Table,
@@ -35,12 +37,10 @@ from multiqa_integrations.benchmark.results import (
     present,
     speed_ratios,
 )
-from multiqa_integrations.benchmark.session import Session, WorkerError
-from multiqa_integrations.benchmark.settings import Settings
-from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths, questions, read_texts
-from multiqa_integrations.cli.bench import bench
-from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError, SourceError
-from multiqa_integrations.testing import FakeEncoder
+from tests.benchmark.roofline import Roofline, measure_roofline
+from tests.benchmark.session import Session, WorkerError
+from tests.benchmark.settings import Settings
+from tests.benchmark.texts import first_texts, mixed_lengths, questions, read_texts
 
 TEXTS = [
     "Around nine million people live in London, which makes it the largest city of the country; "
@@ -72,14 +72,14 @@ def small(sibling: Path, records: Path) -> Settings:
         threads=4,
         queries=6,
         queries_each=3,
-        huge_bytes=60_000,
+        long_text_bytes=60_000,
     )
 
 
 @pytest.fixture
 def without_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "multiqa_integrations.benchmark.contestants.is_installed",
+        "tests.benchmark.implementations.is_installed",
         lambda name: name != "torch" and is_installed(name),
     )
 
@@ -177,14 +177,14 @@ def test_adapters(small: Settings, adapter: str) -> None:
 
 @pytest.mark.usefixtures("without_peers")
 def test_quality(small: Settings) -> None:
-    vectors, neighbours = measure("quality", small).tables
+    vectors, padding = measure("quality", small).tables
     for name, texts in (("under 8 tokens", 2), ("8 tokens and more", 3)):
         part = next(row for row in vectors.rows if row.name == f"multiqa int8, {name}")
         assert part.note == f"{texts} texts"
     int8 = row(vectors, "multiqa int8")
     assert 0.98 < int8["min"] <= int8["1st percentile"] <= int8["mean"] < 1
     assert int8["% under .99"] in (0, 20)
-    float32 = row(neighbours, "multiqa float32")
+    float32 = row(padding, "multiqa float32")
     assert min(float32.values()) > 0.999999
 
 
@@ -216,12 +216,12 @@ def test_ingest_stores_every_chunk(small: Settings) -> None:
 
 # LlamaIndex asks for payload indexes, which the client's local mode does not have.
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
-@pytest.mark.parametrize("contestant", ["LangChain", "LlamaIndex"])
+@pytest.mark.parametrize("implementation", ["LangChain", "LlamaIndex"])
 def test_ingest_peers_do_as_their_guides_say(
-    contestant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    implementation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frameworks are real; a model is not needed to see where their points go."""
-    if contestant == "LangChain":
+    if implementation == "LangChain":
         pytest.importorskip("langchain_qdrant")
         from multiqa_integrations.langchain import MultiQAEmbeddings
 
@@ -232,9 +232,9 @@ def test_ingest_peers_do_as_their_guides_say(
         from llama_index.core import MockEmbedding
 
         monkeypatch.setattr(peers, "llama_index_embedding", lambda *_: MockEmbedding(384))
-    store = ingest_job.INGESTERS[f"{contestant}, client local mode"]("", 512, str(tmp_path))
+    store = ingest_job.INGESTERS[f"{implementation}, client local mode"]("", 512, str(tmp_path))
     # LangChain cuts at 1,000 characters, LlamaIndex at 1,024 tokens of its own.
-    assert store(TEXTS) == {"LangChain": 7, "LlamaIndex": 5}[contestant]
+    assert store(TEXTS) == {"LangChain": 7, "LlamaIndex": 5}[implementation]
 
 
 def test_stream_reads_the_whole_file(small: Settings) -> None:
@@ -244,7 +244,7 @@ def test_stream_reads_the_whole_file(small: Settings) -> None:
 
 
 def test_huge_text_has_the_vector_of_its_beginning(small: Settings) -> None:
-    (table,) = measure("huge", small).tables
+    (table,) = measure("long-text", small).tables
     assert table.title == "One text of 0.1 MB"
     assert row(table, "multiqa auto")["largest difference"] < 1e-6
 
@@ -275,7 +275,7 @@ def test_unknown_measure_and_model_are_refused(small: Settings, tmp_path: Path) 
 
 def test_failed_process_tells_its_last_line(small: Settings, tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"multiqa ended with status 1: .*FileNotFoundError"):
-        Session(small, tmp_path, quiet).run("huge", texts="/no/such", size=1)
+        Session(small, tmp_path, quiet).run("long_text", texts="/no/such", size=1)
 
 
 def test_failing_peer_does_not_stop_the_others(
@@ -305,14 +305,15 @@ def test_peers_run_by_a_python_of_their_own(small: Settings, tmp_path: Path) -> 
         reason = measured.why_absent(name)
         assert reason == (f"not installed ({', '.join(missing)})" if missing else None)
         assert (name in measured.versions) == (not missing)
-    assert [path.name for path in (tmp_path / "package").iterdir()] == ["multiqa_integrations"]
+    copied = {path.name for path in (tmp_path / "package").iterdir()}
+    assert copied == {"multiqa_integrations", "tests"}
 
 
 def test_worker_needs_nothing_but_numpy() -> None:
     """In a peer's Python this package's own dependencies may be missing, or other versions."""
     code = (
         "import sys\n"
-        "from multiqa_integrations.benchmark import export_job, jobs, peers, worker\n"
+        "from tests.benchmark import export_job, jobs, peers, worker\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -327,8 +328,8 @@ def test_exports_are_made_once(
 ) -> None:
     made: list[str] = []
 
-    def run(job: str, *, contestant: str, folder: str, texts: str) -> dict[str, object]:
-        made.append(contestant)
+    def run(job: str, *, implementation: str, folder: str, texts: str) -> dict[str, object]:
+        made.append(implementation)
         assert not list(Path(folder).iterdir())
         assert len(Path(texts).read_text(encoding="utf-8").splitlines()) == 300
         Path(folder, "part").touch()
@@ -380,10 +381,10 @@ def test_limit(small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         measured, "rounds", lambda job: [{"float32": 1e9, "int8": 4e9, "wall_s": 1}]
     )
-    limit = measure_limit(measured, MULTI_QA, np.array([80, 100]))
+    limit = measure_roofline(measured, MULTI_QA, np.array([80, 100]))
     # 21.23 million operations a word piece in the linear layers, 9,216·L in attention.
     linear, attention = 180 * 21_233_664, 9_216 * (80**2 + 100**2)
-    assert limit == Limit({"float32": 1e9, "int8": 4e9}, linear, attention)
+    assert limit == Roofline({"float32": 1e9, "int8": 4e9}, linear, attention)
     assert limit.seconds("float32") == pytest.approx((linear + attention) / 1e9)
     assert limit.seconds("int8") == pytest.approx((linear / 4 + attention) / 1e9)
     assert limit.seconds("bfloat16") == limit.seconds("float32")

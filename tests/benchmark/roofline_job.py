@@ -16,7 +16,7 @@ _SECONDS = 0.5  # for each shape
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
-def limit(*, model: str, limit_tokens: int) -> dict[str, Any]:
+def roofline(*, model: str, limit_tokens: int) -> dict[str, Any]:
     """Measure the most floating-point operations a second that matrix products reach here.
 
     OpenVINO's kernels are used as they come (oneDNN), on all processors at the same time, for

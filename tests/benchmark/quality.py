@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from multiqa_integrations.benchmark.contestants import REFERENCE
-from multiqa_integrations.benchmark.cosine import cosine
-from multiqa_integrations.benchmark.results import Column, Row, Table
-from multiqa_integrations.benchmark.session import Session
-from multiqa_integrations.benchmark.texts import first_texts
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from multiqa_integrations.types import Vectors
+from tests.benchmark.cosine import cosine
+from tests.benchmark.implementations import REFERENCE
+from tests.benchmark.results import Column, Row, Table
+from tests.benchmark.session import Session
+from tests.benchmark.texts import first_texts
 
 _SHORT = 8  # word pieces; with so few, single roundings weigh more
 
@@ -48,7 +48,7 @@ def quality(session: Session) -> Iterator[Table]:
     columns = [Column("mean", 6), Column("1st percentile", 6), Column("min", 6)]
     columns += [Column("% under .99", 2), Column("largest difference", 8)]
     yield Table("quality", title, columns, rows)
-    yield _neighbours(session, file)
+    yield _padding(session, file)
 
 
 def _part(name: str, vectors: Vectors, float32: Vectors, chosen: NDArray[np.bool_]) -> Row:
@@ -68,9 +68,9 @@ def _spread(vectors: Vectors, reference: Vectors) -> dict[str, list[float]]:
     }
 
 
-def _neighbours(session: Session, file: str) -> Table:
+def _padding(session: Session, file: str) -> Table:
     names = ("multiqa float32", "multiqa bfloat16", "multiqa int8")
-    results, absent = session.in_turn("neighbours", names, rounds=1, texts=file)
+    results, absent = session.in_turn("padding", names, rounds=1, texts=file)
     rows = []
     for name in names:
         if name in absent:

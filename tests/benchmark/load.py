@@ -1,10 +1,10 @@
-"""Measures of one encoder under load: streams, huge texts, chunking."""
+"""Measures of one encoder under load: streams, long texts, chunking."""
 
 from __future__ import annotations
 
-from multiqa_integrations.benchmark.results import Column, Row, Table, present, speed_ratios
-from multiqa_integrations.benchmark.session import Session
-from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths
+from tests.benchmark.results import Column, Row, Table, present, speed_ratios
+from tests.benchmark.session import Session
+from tests.benchmark.texts import first_texts, mixed_lengths
 
 _PEAK = Column("peak MB")
 
@@ -36,11 +36,13 @@ def stream(session: Session) -> list[Table]:
     return [Table("stream", title, columns, [Row("multiqa auto", figures)], [remark])]
 
 
-def huge(session: Session) -> list[Table]:
-    """Encode one huge text, and see what it does to memory and to other threads."""
+def long_text(session: Session) -> list[Table]:
+    """Encode one long text, and see what it does to memory and to other threads."""
     settings = session.settings
     texts = first_texts(settings.texts, settings.text_field, settings.samples)
-    runs = session.rounds("huge", texts=session.write("huge", texts), size=settings.huge_bytes)
+    runs = session.rounds(
+        "long_text", texts=session.write("long_text", texts), size=settings.long_text_bytes
+    )
     figures = present(
         {
             "s": [run["seconds"] for run in runs],
@@ -55,7 +57,7 @@ def huge(session: Session) -> list[Table]:
     columns += [Column("MB before"), _PEAK, Column("largest difference", 8)]
     return [
         Table(
-            "huge",
+            "long-text",
             f"One text of {runs[0]['bytes'] / 1e6:,.1f} MB",
             columns,
             [Row("multiqa auto", figures)],

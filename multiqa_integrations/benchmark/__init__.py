@@ -1,7 +1,0 @@
-"""Measure the encoder against its peers: `multiqa bench`.
-
-Every contestant runs in a process of its own (`worker`, which calls one function of `jobs`), in
-turn, several rounds. The measures themselves are in `comparison` (against peers), `endurance`
-(one encoder under load) and `quality` (how exact the vectors are); `session.measure` runs them.
-`docs/benchmarks.md` says what they show.
-"""
