@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant import Store
 from tests.support.checkpoints import Change, copy_of
-from tests.support.engines import ENGINES, Server, close_engine, docker_works, open_engine
+from tests.support.engines import ENGINES, Server, open_engine
+from tests.support.loopback_qdrant import LoopbackQdrant
 from tests.support.retrieval_set import MakeSet, write_set
 
 # How long an example takes says nothing on a machine that does other work too.
@@ -70,6 +72,29 @@ def change(checkpoint: Path) -> Change:
 # --- every engine that there is ---------------------------------------------------------------
 
 
+def server_is_asked_for(config: pytest.Config) -> bool:
+    marks = re.findall(r"\w+", config.option.markexpr)
+    return "server" in marks or bool(os.environ.get("MULTIQA_TEST_QDRANT_URL"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if server_is_asked_for(config):
+        return
+    unasked = [item for item in items if item.get_closest_marker("server")]
+    config.hook.pytest_deselected(items=unasked)
+    items[:] = [item for item in items if item not in set(unasked)]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if not server_is_asked_for(config):
+        terminalreporter.write_line(
+            "Tests on a real Qdrant server were not asked for: -m server, with "
+            "MULTIQA_TEST_QDRANT_URL or docker compose."
+        )
+
+
 @pytest.fixture(scope="session")
 def docker_compose_file() -> Path:
     return Path(__file__).parent.parent / "docker" / "docker-compose.test.yaml"
@@ -85,9 +110,12 @@ def server(request: pytest.FixtureRequest) -> Server:
             int(os.environ.get("MULTIQA_TEST_QDRANT_GRPC_PORT", "6334")),
             os.environ.get("MULTIQA_TEST_QDRANT_API_KEY"),
         )
-    if not docker_works():
-        pytest.skip("no Qdrant server: set MULTIQA_TEST_QDRANT_URL (and _API_KEY), or start docker")
-    services = request.getfixturevalue("docker_services")
+    try:
+        services = request.getfixturevalue("docker_services")
+    except Exception as error:  # noqa: BLE001 - pytest-docker raises nothing more special
+        # No docker, no compose plugin, no image and no network to fetch it.
+        reason = " ".join(str(error).split())
+        pytest.skip(f"no Qdrant server: set MULTIQA_TEST_QDRANT_URL, or mend docker: {reason}")
     url = f"http://127.0.0.1:{services.port_for('qdrant', 6333)}"
     started = Server(url, services.port_for("qdrant", 6334), "test-key")
 
@@ -103,15 +131,28 @@ def server(request: pytest.FixtureRequest) -> Server:
     return started
 
 
+@pytest.fixture(scope="session")
+def stand_in() -> Iterator[LoopbackQdrant]:
+    """The stand-in server that all tests share: no faults here, and collections of one's own."""
+    with LoopbackQdrant() as running:
+        yield running
+
+
+@pytest.fixture
+def loopback() -> Iterator[LoopbackQdrant]:
+    """A stand-in server for one test, which may give it faults."""
+    with LoopbackQdrant() as running:
+        yield running
+
+
 @pytest.fixture(params=ENGINES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """A store of each engine in turn; `name` is a collection that it does not have."""
-    opened = open_engine(request.param, tmp_path / "store", request)
-    yield opened
-    for collection in opened.collections():
-        if collection.startswith("test-"):
-            opened.drop(collection)
-    close_engine(opened)
+    with open_engine(request.param, tmp_path / "store", request) as opened:
+        yield opened
+        for collection in opened.collections():
+            if collection.startswith("test-"):
+                opened.drop(collection)
 
 
 @pytest.fixture

@@ -203,15 +203,13 @@ def test_concurrent_queries_get_the_vectors_of_one_after_another(small: Settings
 
 
 @pytest.mark.usefixtures("without_peers")
-def test_ingest_stores_every_chunk(small: Settings) -> None:
-    server = LoopbackQdrant().start()
-    (table,) = measure("ingest", replace(small, url=server.url)).tables
+def test_ingest_stores_every_chunk(small: Settings, loopback: LoopbackQdrant) -> None:
+    (table,) = measure("ingest", replace(small, url=loopback.url)).tables
     # Five texts, the last of which is cut into chunks of 250 word pieces.
     edge, local = row(table, "multiqa, Edge"), row(table, "multiqa, client local mode")
     assert edge["points"] == local["points"] == row(table, ingest_job.SERVER)["points"] > 5
     assert table.rows[3].note.startswith("not installed (")
-    assert server.client.get_collections().collections == []  # it was dropped
-    server.stop()
+    assert loopback.client.get_collections().collections == []  # it was dropped
 
 
 # LlamaIndex asks for payload indexes, which the client's local mode does not have.

@@ -55,16 +55,17 @@ def test_two_sets_two_ways(make_set: MakeSet, sibling: Path, tmp_path: Path) -> 
     assert "</html>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_in_a_store(make_set: MakeSet, sibling: Path, tmp_path: Path) -> None:
+def test_in_a_store(
+    make_set: MakeSet, sibling: Path, tmp_path: Path, loopback: LoopbackQdrant
+) -> None:
     folder = make_set()
     options = ["--model", sibling, "--search", "hnsw", "--mode", "hybrid"]
     embedded = evaluate(folder, *options, "--path", tmp_path / "store")
     assert embedded.returncode == 0, embedded.stderr
     assert "hybrid hnsw" in embedded.stdout
-    server = LoopbackQdrant().start()
-    on_server = evaluate(folder, *options, "--url", server.url)
+    on_server = evaluate(folder, *options, "--url", loopback.url)
     assert on_server.returncode == 0, on_server.stderr
-    assert server.client.get_collections().collections == []
+    assert loopback.client.get_collections().collections == []
 
 
 def test_a_damaged_set_is_found_out_first(make_set: MakeSet, sibling: Path, tmp_path: Path) -> None:

@@ -96,13 +96,12 @@ def test_killed_while_it_writes_to_a_directory(tmp_path: Path) -> None:
     assert killed >= half_done > 0
 
 
-def test_readers_of_a_killed_job_miss_nothing(tmp_path: Path) -> None:
+def test_readers_of_a_killed_job_miss_nothing(tmp_path: Path, loopback: LoopbackQdrant) -> None:
     """The server outlives the writer; a reader looks at it all the time."""
     chance = random.Random(5)
-    server = LoopbackQdrant().start()
     source = tmp_path / "source.jsonl"
     version = first_version(RECORDS // 6, chance)
-    with open_store(url=server.url) as store:
+    with open_store(url=loopback.url) as store:
         sync(version, COLLECTION, store=store, encoder=FakeEncoder())
         for _ in range(max(1, ROUNDS // 4)):
             following = next_version(version, SHARE, chance)
@@ -118,7 +117,7 @@ def test_readers_of_a_killed_job_miss_nothing(tmp_path: Path) -> None:
                 over: threading.Event = over,
             ) -> None:
                 nonlocal looks
-                with open_store(url=server.url) as reader:
+                with open_store(url=loopback.url) as reader:
                     while not over.is_set():
                         points = points_of(reader, with_payload=["metadata"])
                         there = {one.payload["metadata"]["document_id"] for one in points}
@@ -127,8 +126,8 @@ def test_readers_of_a_killed_job_miss_nothing(tmp_path: Path) -> None:
 
             reader = threading.Thread(target=read)
             reader.start()
-            kill_sometime(start(source, "--url", server.url), 2.0, chance)
-            last = start(source, "--url", server.url)
+            kill_sometime(start(source, "--url", loopback.url), 2.0, chance)
+            last = start(source, "--url", loopback.url)
             last.communicate()
             over.set()
             reader.join()
@@ -137,4 +136,3 @@ def test_readers_of_a_killed_job_miss_nothing(tmp_path: Path) -> None:
             assert absent == set()
             assert_equal(store, following)
             version = following
-    server.stop()

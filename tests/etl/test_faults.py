@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +30,9 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def server() -> Iterator[LoopbackQdrant]:
-    running = LoopbackQdrant().start()
-    yield running
-    running.stop()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_complete_in_the_end(server: LoopbackQdrant, fault: str) -> None:
+def test_complete_in_the_end(loopback: LoopbackQdrant, fault: str) -> None:
     chance = random.Random(3)
     first = first_version(RECORDS, chance)
     second = next_version(first, 0.2, chance)
@@ -49,8 +41,8 @@ def test_complete_in_the_end(server: LoopbackQdrant, fault: str) -> None:
     if fault == "slow":  # the stand-in itself needs a second for a thousand records
         timeout = 1 + RECORDS // 500
         faults["slow_seconds"] = 1.5 * timeout
-    with open_store(url=server.url, timeout=timeout) as store:
-        server.faults = Faults(**faults)
+    with open_store(url=loopback.url, timeout=timeout) as store:
+        loopback.faults = Faults(**faults)
         for version in (first, second):
             report = sync(
                 version,
@@ -61,29 +53,29 @@ def test_complete_in_the_end(server: LoopbackQdrant, fault: str) -> None:
                 max_delete_share=0.5,
             )
             assert report.complete
-        assert sum(server.seen[name] for name in FAULTS[fault]) > 0
-        server.faults = Faults()
+        assert sum(loopback.seen[name] for name in FAULTS[fault]) > 0
+        loopback.faults = Faults()
         assert_equal(store, second)
 
 
 def test_points_that_the_server_refuses_are_dead_letters(
-    server: LoopbackQdrant, tmp_path: Path
+    loopback: LoopbackQdrant, tmp_path: Path
 ) -> None:
     """One bad point keeps its document out, and no other."""
     source = [{"id": f"d{n}", "text": f"Text {n}."} for n in range(300)]
     dead = tmp_path / "dead.jsonl"
-    with open_store(url=server.url) as store:
-        server.faults.bad_texts = frozenset({"Text 7.", "Text 250."})
+    with open_store(url=loopback.url) as store:
+        loopback.faults.bad_texts = frozenset({"Text 7.", "Text 250."})
         report = sync(source, COLLECTION, store=store, encoder=FakeEncoder(), dead_letter=dead)
         assert (report.added, report.rejected) == (298, 2)
         entries = [json.loads(line) for line in dead.read_text().splitlines()]
         assert [entry["id"] for entry in entries] == ["d7", "d250"]
         assert "not to our taste" in entries[0]["reason"]
-        server.faults.bad_texts = frozenset({"Text 250."})
+        loopback.faults.bad_texts = frozenset({"Text 250."})
         result = replay(dead, COLLECTION, store=store, encoder=FakeEncoder())
         assert (result.stored, result.left) == (1, 1)
         assert [json.loads(line)["id"] for line in dead.read_text().splitlines()] == ["d250"]
-        server.faults.bad_texts = frozenset()
+        loopback.faults.bad_texts = frozenset()
         assert replay(dead, COLLECTION, store=store, encoder=FakeEncoder()).complete
         assert not dead.exists()
         again = sync(source, COLLECTION, store=store, encoder=FakeEncoder())

@@ -33,7 +33,6 @@ from multiqa_integrations.etl import (
 )
 from multiqa_integrations.qdrant import Collection, EdgeStore, Point, Store, reembed
 from multiqa_integrations.testing import FakeEncoder
-from tests.support.engines import close_engine, open_engine
 
 Row = dict[str, Any]
 
@@ -522,10 +521,8 @@ def test_the_model_itself(embedded: Store, sibling: Path) -> None:
     assert found[0].metadata["document_id"] == "button"
 
 
-def test_every_engine_can_be_opened(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """By path, as most do; the store is closed at the end."""
+def test_a_store_given_by_its_path_is_closed_at_the_end(tmp_path: Path) -> None:
     report = sync(rows(2), "docs", path=tmp_path / "here", encoder=FakeEncoder())
     assert report.added == 2
-    opened = open_engine("edge", tmp_path / "here", request)
-    assert opened.count("docs") == 2
-    close_engine(opened)
+    with EdgeStore(tmp_path / "here") as opened:
+        assert opened.count("docs") == 2

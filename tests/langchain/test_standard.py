@@ -26,7 +26,7 @@ from multiqa_integrations.langchain import (
     MultiQAVectorStore,
 )
 from multiqa_integrations.testing import FakeEncoder
-from tests.support.engines import ENGINES, close_engine, open_engine
+from tests.support.engines import ENGINES, open_engine
 
 
 class TestEmbeddingsUnit(EmbeddingsUnitTests):
@@ -68,12 +68,11 @@ class TestVectorStore(VectorStoreIntegrationTests):
     def vectorstore(
         self, tmp_path: Path, name: str, request: pytest.FixtureRequest
     ) -> Iterator[VectorStore]:
-        opened = open_engine(request.param, tmp_path / "store", request)
-        yield MultiQAVectorStore(
-            MultiQAEmbeddings(encoder=FakeEncoder()), collection_name=name, store=opened
-        )
-        opened.drop(name)
-        close_engine(opened)
+        with open_engine(request.param, tmp_path / "store", request) as opened:
+            yield MultiQAVectorStore(
+                MultiQAEmbeddings(encoder=FakeEncoder()), collection_name=name, store=opened
+            )
+            opened.drop(name)
 
 
 class TestRetriever(RetrieversIntegrationTests):

@@ -33,7 +33,7 @@ from multiqa_integrations.qdrant import (
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.types import Vectors
-from tests.support.engines import ENGINES, close_engine, open_engine
+from tests.support.engines import ENGINES, open_engine
 
 SCHEMA = CollectionSchema(
     fingerprint="sha256:test",
@@ -608,17 +608,17 @@ def has_id(condition: Any) -> bool:
     return "has_id" in condition.model_dump_json()
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=[engine for engine in ENGINES if engine != "memory"])
 def two(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Store, Store]]:
-    if request.param == "memory":
-        pytest.skip("it is what the others are compared with")
-    tested = open_engine(request.param, tmp_path_factory.mktemp("two"), request)
-    memory = open_engine("memory", Path(), request)
-    yield tested, memory
-    close_engine(tested)
-    close_engine(memory)
+    """A store, and one in memory to compare it with."""
+    path = tmp_path_factory.mktemp("two")
+    with (
+        open_engine(request.param, path, request) as tested,
+        open_engine("memory", path, request) as memory,
+    ):
+        yield tested, memory
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])

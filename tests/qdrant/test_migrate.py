@@ -150,15 +150,16 @@ COPIER = """
 """
 
 
-def test_killed_twice_and_called_again_it_is_equal(source: EdgeStore) -> None:
+def test_killed_twice_and_called_again_it_is_equal(
+    source: EdgeStore, loopback: LoopbackQdrant
+) -> None:
     """The server outlives the process that copies."""
     Collection.open("docs", encoder=OLD, store=source).add(documents(2600))
     source.close()
-    server = LoopbackQdrant().start()
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(COPIER), str(source.path), server.url],
+            [sys.executable, "-c", textwrap.dedent(COPIER), str(source.path), loopback.url],
             stdout=subprocess.PIPE,
             encoding="utf-8",
         )
@@ -170,14 +171,13 @@ def test_killed_twice_and_called_again_it_is_equal(source: EdgeStore) -> None:
                 copier.stdout.readline()
             copier.kill()
     time.sleep(0.5)  # what was under way
-    with EdgeStore(source.path) as again, open_store(url=server.url) as target:
+    with EdgeStore(source.path) as again, open_store(url=loopback.url) as target:
         begun = target.count("docs")
         assert 0 < begun < 2600
         report = copy(again, target, "docs")
         assert report.unchanged == begun
         assert report.written == 2600 - begun
         assert_equal(target, "docs", again, "docs")
-    server.stop()
 
 
 # --- aliases --------------------------------------------------------------------------------------

@@ -37,13 +37,6 @@ SCHEMA = CollectionSchema(fingerprint="f")
 
 
 @pytest.fixture
-def loopback() -> Iterator[LoopbackQdrant]:
-    running = LoopbackQdrant().start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture
 def store(loopback: LoopbackQdrant) -> Iterator[Store]:
     with open_store(url=loopback.url, timeout=2) as opened:
         opened.ensure("docs", SCHEMA)

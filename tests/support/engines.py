@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import pytest
 from qdrant_client import QdrantClient
 
 from multiqa_integrations.qdrant import EdgeStore, ServerStore, Store, open_store
-from tests.support.loopback_qdrant import LoopbackQdrant
 
+# "http" is the client's in-memory mode behind REST, as servers are spoken to. The client's mode
+# on disk is the one in memory with SQLite beside it: only tests of persistence need it.
 ENGINES = [
-    *["edge", "memory", "local", "http"],
+    *["edge", "memory", "http"],
     pytest.param("server", marks=pytest.mark.server),
     pytest.param("server-grpc", marks=pytest.mark.server),
 ]
@@ -33,36 +34,23 @@ class Server:
         return open_store(url=self.url, api_key=self.api_key, grpc_port=self.grpc_port, **options)
 
 
-def docker_works() -> bool:
-    docker = shutil.which("docker")
-    if docker is None:
-        return False
-    try:
-        done = subprocess.run([docker, "info"], capture_output=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+@contextmanager
+def open_engine(engine: str, path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Open a store of an engine, and close it at the end.
 
-
-def open_engine(engine: str, path: Path, request: pytest.FixtureRequest) -> Store:
-    """Open an empty store of an engine.
-
-    The embedded one; the client's local modes; the same behind REST, as servers are spoken to;
-    a real server by REST and by gRPC, where there is one.
+    Stand-in and real server are shared by a whole run: name collections as no other test does.
     """
     if engine == "edge":
-        return EdgeStore(path)
-    if engine == "memory":
-        return ServerStore(QdrantClient(":memory:"))
-    if engine == "local":
-        return ServerStore(QdrantClient(path=str(path)))
-    if engine == "http":
-        return open_store(url=LoopbackQdrant().start().url)
-    found: Server = request.getfixturevalue("server")
-    return found.open(prefer_grpc=engine == "server-grpc")
-
-
-def close_engine(store: Store) -> None:
-    store.close()
-    if isinstance(store, ServerStore):
-        store._given.close()
+        with EdgeStore(path) as store:
+            yield store
+    elif engine in ("memory", "local"):
+        client = QdrantClient(":memory:") if engine == "memory" else QdrantClient(path=str(path))
+        with closing(client), ServerStore(client) as store:
+            yield store
+    elif engine == "http":
+        with open_store(url=request.getfixturevalue("stand_in").url) as opened:
+            yield opened
+    else:
+        server: Server = request.getfixturevalue("server")
+        with server.open(prefer_grpc=engine == "server-grpc") as opened:
+            yield opened

@@ -90,13 +90,17 @@ class LoopbackQdrant:
         self.server = _Server(("127.0.0.1", port), handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
-    def start(self) -> LoopbackQdrant:
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+    def __enter__(self) -> LoopbackQdrant:
+        # Stopping waits for the next poll.
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
+        self.client.close()
 
 
 class _Server(ThreadingHTTPServer):
