@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from multiqa_integrations import backends
 from multiqa_integrations.backends import BackendName, Compute, DType
 from multiqa_integrations.batching import plan_batches
-from multiqa_integrations.errors import (
-    ConfigurationError,
-    TextTypeError,
-    TruncationError,
-    TruncationWarning,
-)
+from multiqa_integrations.errors import ConfigurationError, TextTypeError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
-from multiqa_integrations.runtime import LoadSettings, Runtime, runtime_for
+from multiqa_integrations.runtime import runtime_for
+from multiqa_integrations.settings import EncoderSettings
 from multiqa_integrations.similarity import similarity
 from multiqa_integrations.texts import check_text, check_texts
 from multiqa_integrations.tokenizer import TokenizedTexts, WordPieceTokenizer
+from multiqa_integrations.truncation import Truncation
 from multiqa_integrations.types import OnTruncation, SimilarityScore, Vectors
 
 _WINDOW_TEXTS = 2048  # encode_stream looks this far ahead to put like lengths together
@@ -37,13 +30,13 @@ _WINDOW_CHARACTERS = 4_000_000
 class MultiQAEncoder:
     """Encode texts with `multi-qa-MiniLM-L6-cos-v1`, or a checkpoint fine-tuned from it.
 
-    Any number of threads may use one encoder. The model is loaded at the first use, at most
-    once a process for the same settings, however many encoders there are. Pickling keeps the
-    settings only; forked and spawned processes load their own model.
+    Any number of threads may use one encoder. The model is loaded at the first use, and shared
+    by all encoders of the process with the same settings. Pickling keeps the settings only;
+    forked and spawned processes load their own model.
 
     Vectors are float32 of length 1, so that the dot product is the cosine. Texts longer than
-    `max_seq_length` word pieces lose their end, and you are told (`on_truncation`); split them
-    with `multiqa_integrations.chunking.chunk`. Empty and whitespace-only texts are encoded as
+    `max_seq_length` word pieces are truncated, with a warning (`on_truncation`); split them with
+    `multiqa_integrations.chunking.chunk`. Empty and whitespace-only texts are encoded as
     [CLS] [SEP], all to the same vector. Lone surrogates are replaced by U+FFFD.
 
     Source: the model card, https://huggingface.co/sentence-transformers/multi-qa-MiniLM-L6-cos-v1
@@ -88,7 +81,7 @@ class MultiQAEncoder:
             max_seq_length: Limit in word pieces, [CLS] and [SEP] included, 3 to 512; by
                 default the checkpoint's own.
             batch_tokens: Size of a batch in word pieces; by default the backend's.
-            on_truncation: What to do about longer texts: "warn" once a call, raise an "error"
+            on_truncation: What to do about longer texts: "warn" once per call, raise an "error"
                 before anything is computed, or "ignore".
             cache_folder: The hub cache; by default the hub library's own.
             local_files_only: Never use the network.
@@ -98,49 +91,38 @@ class MultiQAEncoder:
         Raises:
             ConfigurationError: A setting is unknown or out of range, or two exclude each other.
         """
-        self._settings: dict[str, Any] = {
-            "model": _text("model", _path(model)),
-            "revision": revision if revision is None else _text("revision", revision),
-            "backend": backend,
-            "dtype": dtype,
-            "device": device,
-            "max_seq_length": _number("max_seq_length", max_seq_length, 3, MULTI_QA.max_positions),
-            "batch_tokens": _number("batch_tokens", batch_tokens, 1),
-            "on_truncation": on_truncation,
-            "cache_folder": None
-            if cache_folder is None
-            else _text("cache_folder", _path(cache_folder)),
-            "local_files_only": local_files_only,
-            "threads": _number("threads", threads, 1),
-        }
-        backends.check(backend, dtype, device)
-        if on_truncation not in ("warn", "error", "ignore"):
-            raise ConfigurationError(
-                f"on_truncation is {on_truncation!r}, expected 'warn', 'error' or 'ignore'."
-            )
-        if not isinstance(local_files_only, bool):
-            raise ConfigurationError(
-                f"local_files_only is {local_files_only!r}, expected True or False."
-            )
-        load = {name: self._settings[name] for name in LoadSettings.__slots__}
-        load["model"] = _absolute(load["model"])
-        self._runtime: Runtime = runtime_for(LoadSettings(**load))
+        self._settings = EncoderSettings.checked(
+            model=model,
+            revision=revision,
+            backend=backend,
+            dtype=dtype,
+            device=device,
+            max_seq_length=max_seq_length,
+            batch_tokens=batch_tokens,
+            on_truncation=on_truncation,
+            cache_folder=cache_folder,
+            local_files_only=local_files_only,
+            threads=threads,
+        )
+        self._runtime = runtime_for(self._settings.load)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_from_settings, (type(self), self._settings))
+        return (_from_settings, (type(self), self.settings))
 
     def __repr__(self) -> str:
-        shown = [
+        settings = self.settings
+        shown = [repr(settings.pop("model"))]
+        shown += [
             f"{name}={value!r}"
-            for name, value in self._settings.items()
-            if name != "model" and value not in (None, "auto", False)
+            for name, value in settings.items()
+            if value not in (None, "auto", False)
         ]
-        return f"{type(self).__name__}({', '.join([repr(self._settings['model']), *shown])})"
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that it was made with: `MultiQAEncoder(**encoder.settings)` is its twin."""
-        return dict(self._settings)
+        """The settings that it was made with; `MultiQAEncoder(**encoder.settings)` is its equal."""
+        return self._settings.to_dict()
 
     @property
     def dimension(self) -> int:
@@ -154,8 +136,8 @@ class MultiQAEncoder:
 
     @property
     def max_seq_length(self) -> int:
-        """Longest text in word pieces, [CLS] and [SEP] included; longer ones are cut."""
-        limit: int | None = self._settings["max_seq_length"]
+        """Longest text in word pieces, [CLS] and [SEP] included; longer ones are truncated."""
+        limit = self._settings.max_seq_length
         if limit is not None and limit > self.spec.max_positions:
             raise ConfigurationError(
                 f"max_seq_length is {limit}, the checkpoint {self.spec.name} computes at most "
@@ -198,7 +180,7 @@ class MultiQAEncoder:
             Unit vectors, float32 `(n, 384)`; row i is `texts[i]`. `(0, 384)` for an empty list.
 
         Raises:
-            TextError: `texts` is no list of strings; `.index` tells where.
+            TextError: `texts` is not a list of strings; `.index` is the position of what is wrong.
             TruncationError: A text is too long and `on_truncation="error"`.
             ModelError: The model cannot be found, or is damaged or of another kind.
         """
@@ -254,35 +236,27 @@ class MultiQAEncoder:
         if not checked:
             return np.empty((0, self.dimension), np.float32)
         tokenized = self._tokenize(checked, role)
-        too_long = np.flatnonzero(tokenized.full_lengths > self.max_seq_length)
-        if len(too_long):
-            self._on_truncation(tokenized, too_long, seen=0)
-            self._warn_of_truncation(
-                len(too_long),
-                len(checked),
-                int(tokenized.full_lengths.max()),
-                stacklevel=4,  # the caller of encode()
-            )
+        truncation = Truncation(self.max_seq_length, self._settings.on_truncation)
+        truncation.count(tokenized.full_lengths)
+        truncation.warn(stacklevel=3)  # the caller of encode()
         with _progress(len(checked), show_progress) as bar:
             return self._embed(tokenized, bar)
 
     def _stream(self, texts: Iterable[str], show_progress: bool) -> Iterator[Vectors]:
-        seen = cut = longest = 0
+        truncation: Truncation | None = None
         try:
             total = len(texts) if isinstance(texts, Sized) else None
             with _progress(total, show_progress) as bar:
                 for window in _windows(texts):
                     tokenized = self._tokenize(window, "document")
-                    too_long = np.flatnonzero(tokenized.full_lengths > self.max_seq_length)
-                    if len(too_long):
-                        self._on_truncation(tokenized, too_long, seen)
-                        cut += len(too_long)
-                        longest = max(longest, int(tokenized.full_lengths.max()))
-                    seen += len(window)
+                    truncation = truncation or Truncation(
+                        self.max_seq_length, self._settings.on_truncation
+                    )
+                    truncation.count(tokenized.full_lengths)
                     yield self._embed(tokenized, bar)
         finally:
-            if cut:  # once a call, also where the reader stops early
-                self._warn_of_truncation(cut, seen, longest, stacklevel=3)
+            if truncation:  # once a call, also where the reader stops early
+                truncation.warn(stacklevel=2)
 
     def _tokenize(
         self, texts: list[str], role: Literal["query", "document"] | None
@@ -298,7 +272,7 @@ class MultiQAEncoder:
         limit = self.spec.max_positions
         batches = plan_batches(
             tokenized.lengths,
-            batch_tokens=self._settings["batch_tokens"] or self.compute.batch_tokens,
+            batch_tokens=self._settings.batch_tokens or self.compute.batch_tokens,
             max_texts=self.compute.batch_texts,
             limit=limit,
         )
@@ -321,28 +295,6 @@ class MultiQAEncoder:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return vectors
-
-    def _on_truncation(
-        self, tokenized: TokenizedTexts, too_long: NDArray[np.intp], seen: int
-    ) -> None:
-        if self._settings["on_truncation"] == "error":
-            first = int(too_long[0])
-            raise TruncationError(
-                index=seen + first,
-                tokens=int(tokenized.full_lengths[first]),
-                limit=self.max_seq_length,
-                count=len(too_long),
-            )
-
-    def _warn_of_truncation(self, cut: int, texts: int, longest: int, *, stacklevel: int) -> None:
-        if self._settings["on_truncation"] == "warn":
-            warnings.warn(
-                f"{cut:,} of {texts:,} texts are longer than {self.max_seq_length} word pieces "
-                f"(the longest has {longest:,}) and lost their end. Split them with "
-                "multiqa_integrations.chunking.chunk(), or pass on_truncation='error' or 'ignore'.",
-                TruncationWarning,
-                stacklevel=stacklevel,
-            )
 
 
 def _from_settings(kind: type[MultiQAEncoder], settings: dict[str, Any]) -> MultiQAEncoder:
@@ -373,35 +325,3 @@ def _progress(total: int | None, show: bool) -> Any:
 class _NoBar:
     def update(self, n: int) -> None:
         """Show nothing."""
-
-
-def _path(value: object) -> object:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _absolute(model: str) -> str:
-    """Fix a relative directory before the process changes its working directory."""
-    try:
-        directory = Path(model).expanduser()
-        return str(directory.absolute()) if directory.is_dir() else model
-    except (OSError, ValueError, RuntimeError):  # too long; a NUL; no such user's home
-        return model
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"{name} is {value!r}, expected a non-empty string.")
-    return value
-
-
-def _number(name: str, value: object, low: int, high: float = math.inf) -> int | None:
-    if value is None:
-        return None
-    if (
-        not isinstance(value, int | np.integer)
-        or isinstance(value, bool)
-        or not low <= value <= high
-    ):
-        expected = f"{low} to {high}" if high < math.inf else f"{low} or more"
-        raise ConfigurationError(f"{name} is {value!r}, expected a whole number, {expected}.")
-    return int(value)

@@ -1,9 +1,9 @@
-"""Loaded models: at most one a process for the same settings, shared by all encoders.
+"""Loaded models: at most one per process for the same settings, shared by all encoders.
 
-A forked child must not touch the parent's models: what waits for the library's threads hangs
-there, since threads do not survive a fork. So the child forgets them, lets nothing be freed,
-and loads its own at its first call. A fork waits for a model that is just being loaded: half of
-a library, imported by a thread that is gone, could never be imported again in the child.
+A forked child must not touch the parent's models: threads do not survive a fork, so whatever
+waits for the library's threads hangs. The child therefore forgets the models without freeing
+them, and loads its own at its first call. A fork waits for a model that is being loaded: a
+library half imported by a thread that is gone could never be imported again in the child.
 """
 
 from __future__ import annotations
@@ -11,26 +11,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from dataclasses import dataclass
 
 from multiqa_integrations import backends
-from multiqa_integrations.backends import Backend, BackendName, Compute, DType
+from multiqa_integrations.backends import Backend, Compute
 from multiqa_integrations.checkpoint import Checkpoint, resolve
+from multiqa_integrations.settings import LoadSettings
 from multiqa_integrations.tokenizer import WordPieceTokenizer
-
-
-@dataclass(frozen=True, slots=True)
-class LoadSettings:
-    """What decides which model is loaded, and how. See `encoder.MultiQAEncoder`."""
-
-    model: str
-    revision: str | None
-    backend: BackendName
-    dtype: DType
-    device: str
-    cache_folder: str | None
-    local_files_only: bool
-    threads: int | None
 
 
 class Runtime:
@@ -122,7 +108,7 @@ class Runtime:
         return backend
 
     def forget(self) -> None:
-        """Give up what a forked child cannot use; it is loaded anew at the next use."""
+        """Forget what a forked child cannot use; it is loaded anew at the next use."""
         self._lock = threading.RLock()
         for backend in self._backends.values():
             backend.abandon()
@@ -132,14 +118,14 @@ class Runtime:
 _loading = threading.RLock()  # held while a native library is imported or set up
 _lock = threading.Lock()
 _runtimes: weakref.WeakValueDictionary[LoadSettings, Runtime] = weakref.WeakValueDictionary()
-# Held, so that whoever makes an encoder for each request does not load a model for each.
+# Kept alive: making an encoder per request must not load a model per request.
 _latest: Runtime | None = None
 
 
 def runtime_for(settings: LoadSettings) -> Runtime:
     """Return the process's runtime for these settings, which loads nothing yet.
 
-    It lives as long as an encoder holds it, and until one of other settings is made.
+    It lives as long as an encoder holds it, and at least until other settings are asked for.
     """
     global _latest
     with _lock:
