@@ -43,7 +43,7 @@ def choose_model() -> DemoModel:
     vectors are not comparable with the default model's.
 
     Raises:
-        ModelNotFoundError: Neither is there.
+        ModelNotFoundError: Neither exists on this machine.
     """
     try:
         resolve(MULTI_QA.name)
@@ -55,10 +55,10 @@ def choose_model() -> DemoModel:
     return DemoModel(MULTI_QA.name, None)
 
 
-def python_passages(encoder: MultiQAEncoder) -> list[tuple[Document, int]]:
-    """Cut Python's help topics into passages; returns each with its word pieces."""
+def python_chunks(encoder: MultiQAEncoder) -> list[tuple[Document, int]]:
+    """Split Python's help topics into chunks; returns each with its word pieces."""
     names = sorted(topics)
-    passages = []
+    documents = []
     for name, chunks in zip(
         names, chunk_many([topics[name] for name in names], encoder), strict=True
     ):
@@ -68,5 +68,5 @@ def python_passages(encoder: MultiQAEncoder) -> list[tuple[Document, int]]:
                 id=f"{name}#{number}",
                 metadata={"topic": name, "start": chunk.start, "end": chunk.end},
             )
-            passages.append((document, chunk.tokens))
-    return passages
+            documents.append((document, chunk.tokens))
+    return documents

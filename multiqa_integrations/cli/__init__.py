@@ -1,16 +1,18 @@
-"""The command line: one file a command, each parses, wires and prints; nothing else."""
+"""The command line: one file per command, which parses, wires and prints."""
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 import warnings
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from multiqa_integrations import __version__
-from multiqa_integrations.cli import collection
+from multiqa_integrations.cli import collection, terminal
+from multiqa_integrations.cli.alias import alias
 from multiqa_integrations.cli.copy import copy
 from multiqa_integrations.cli.demo import demo
 from multiqa_integrations.cli.doctor import doctor
@@ -21,10 +23,9 @@ from multiqa_integrations.cli.plan import plan
 from multiqa_integrations.cli.reembed import reembed
 from multiqa_integrations.cli.replay import replay
 from multiqa_integrations.cli.search import search
-from multiqa_integrations.cli.swap import swap
 from multiqa_integrations.cli.sync import sync
 from multiqa_integrations.cli.verify import verify
-from multiqa_integrations.errors import MultiQAError
+from multiqa_integrations.errors import ConfigurationError, MultiQAError
 
 __all__ = ["app", "run"]
 
@@ -32,20 +33,25 @@ app = typer.Typer(
     name="multiqa",
     help="Semantic search with multi-qa-MiniLM-L6-cos-v1.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # plain help: nothing in it is markup, and no width cuts it
     pretty_exceptions_enable=False,  # a traceback of a bug is for a bug report: keep it plain
 )
 for command in (
     *(demo, search, encode, plan, sync, verify, replay),
-    *(copy, swap, reembed, download, doctor, evaluate),
+    *(copy, alias, reembed, download, doctor, evaluate),
 ):
     app.command()(command)
 app.add_typer(collection.app)
 
+_CANCELLED = 130
+# Of click, or of the copy of it that typer has by now.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-def _show_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"multiqa-integrations {__version__}")
+
+def _show_version(requested: bool) -> None:
+    if requested:
+        terminal.echo(f"multiqa-integrations {__version__}")
         raise typer.Exit
 
 
@@ -60,19 +66,33 @@ def _options(
 
 
 def run() -> None:
-    """Run the command line: errors of this package are shown as one message, status 1."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    """Run the command line and exit with its status.
 
-    def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-        console.print(f"[yellow]warning:[/yellow] {message}", markup=True)
+    Expected errors are shown as one message: status 2 for wrong usage, 1 for the rest.
+    """
+    warnings.showwarning = terminal.show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal shows UTF-8
+    sys.exit(_status())
 
-    warnings.showwarning = show_warning
+
+def _status() -> int:
     try:
-        app()
+        status = app(prog_name="multiqa", standalone_mode=False)
+        sys.stdout.flush()
+    except _UsageError as error:
+        terminal.show_usage_error(error)
+        return 2
     except MultiQAError as error:
-        console.print("[bold red]error:[/bold red] ", end="")
-        console.print(str(error), markup=False)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("interrupted")
-        sys.exit(130)
+        terminal.show_error(error)
+        return 2 if isinstance(error, ConfigurationError) else 1
+    except BrokenPipeError:
+        # The reader has enough, such as `head`; what is left to flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        status = _CANCELLED
+    if status == _CANCELLED:
+        terminal.stderr().print("interrupted")
+    return status or 0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
+from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import CollectionName, DryRun, open_at
 from multiqa_integrations.errors import ConfigurationError, StoreError
 from multiqa_integrations.qdrant import Store, open_store
@@ -19,37 +20,37 @@ from multiqa_integrations.qdrant import copy as copy_collection
 def copy(
     name: CollectionName,
     from_url: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             metavar="URL",
             help="Server to read from; its key from QDRANT_SOURCE_API_KEY, else QDRANT_API_KEY.",
         ),
     ] = None,
     from_path: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             metavar="DIR",
             help="Directory to read from: embedded collections, or qdrant-client's local mode.",
         ),
     ] = None,
     to_url: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="URL", help="Server to write to; its key from QDRANT_API_KEY."),
     ] = None,
     to_path: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="DIR", help="Directory of embedded collections to write to."),
     ] = None,
     to_name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="Name of the copy; by default the same."),
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the copy.", show_default="the same"),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Copy a collection with its vectors; nothing is encoded again.
 
-    It may be interrupted and started again: what is there and equal is not written again. At the
-    end the numbers of points and a sample are compared.
+    It may be interrupted and started again: points that are there and equal are not written again.
+    At the end the numbers of points and a sample are compared.
     """
     for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):
         if (url is None) == (path is None):
@@ -62,23 +63,23 @@ def copy(
         same = from_path is not None and to_path is not None and _same(from_path, to_path)
         with source if same else open_at(to_url, to_path) as target:
             if dry_run:
-                there = target.info(target_name)
-                found = "is new" if there is None else f"has {there.points:,} points"
-                typer.echo(
+                existing = target.info(target_name)
+                found = "is new" if existing is None else f"has {existing.points:,} points"
+                terminal.echo(
                     f"{name}: {info.points:,} points would be copied to {target_name}, which "
                     f"{found}. Nothing was written."
                 )
                 return
             with tqdm(total=info.points, unit="point", disable=not sys.stderr.isatty()) as bar:
                 report = copy_collection(source, target, name, to=to_name, progress=bar.update)
-    typer.echo(
+    terminal.echo(
         f"{report.target}: {report.points:,} points, as in {name}; {report.written:,} written, "
         f"{report.unchanged:,} were there already"
     )
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.expanduser().resolve() == other.expanduser().resolve()
+def _same(path: Path, other: Path) -> bool:
+    return path.expanduser().resolve() == other.expanduser().resolve()
 
 
 def _source(url: str | None, path: Path | None) -> Store:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from multiqa_integrations.checkpoint import resolve
+from multiqa_integrations.cli import terminal
 from multiqa_integrations.download import download as fetch
 from multiqa_integrations.model import MULTI_QA
 
@@ -16,7 +17,7 @@ def download(
     model: Annotated[str, typer.Argument(help="Hub name of the model.")] = MULTI_QA.name,
     revision: Annotated[
         str | None,
-        typer.Option(help="Commit, branch or tag; the pinned commit by default."),
+        typer.Option(help="Commit, branch or tag.", show_default="the pinned commit"),
     ] = None,
     to: Annotated[
         Path | None,
@@ -26,7 +27,7 @@ def download(
     ] = None,
     cache_folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The hub cache; the usual one by default."),
+        typer.Option(metavar="DIR", help="The hub cache.", show_default="the hub's own"),
     ] = None,
 ) -> None:
     """Fetch the model and verify every file.
@@ -36,8 +37,8 @@ def download(
     """
     directory = fetch(model, revision=revision, to=to, cache_folder=cache_folder)
     checkpoint = resolve(directory)
-    typer.echo(f"{model} is complete and verified in")
-    typer.echo(f"  {directory}")
-    typer.echo(f"  {checkpoint.weights.name}  {checkpoint.fingerprint.split('/')[0]}")
-    typer.echo("Use it:")
-    typer.echo(f"  MultiQAEncoder({str(directory)!r})")
+    terminal.echo(f"{model} is complete and verified in")
+    terminal.echo(f"  {directory}")
+    terminal.echo(f"  {checkpoint.weights.name}  {checkpoint.fingerprint.split('/')[0]}")
+    terminal.echo("Use it:")
+    terminal.echo(f"  MultiQAEncoder({str(directory)!r})")

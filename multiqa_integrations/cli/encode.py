@@ -9,53 +9,56 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Annotated, Any, Optional
+from typing import IO, Annotated, Any
 
 import numpy as np
 import typer
 
-from multiqa_integrations.cli.options import Backend, Device, DType, Model, Offline
-from multiqa_integrations.encoder import MultiQAEncoder
+from multiqa_integrations.cli.options import EncoderOptions, options
 from multiqa_integrations.errors import ConfigurationError, SourceError
-from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.types import OnTruncation
 
 _Record = dict[str, Any]
 
 
+@options
 def encode(
-    source: Annotated[str, typer.Argument(help="A file of lines or .jsonl, also .gz; - is stdin.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A file of lines or .jsonl, also .gz, or - for standard input.",
+        ),
+    ],
+    *,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="A .npy or .jsonl file; - is JSON lines.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="A .npy or .jsonl file, or - for JSON lines on standard output.",
+        ),
     ] = "-",
     text_field: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            help="The field of each JSON record that is encoded.",
+            metavar="FIELD",
+            help="Field of each record that is encoded.",
             show_default="text for .jsonl; else every line is a text",
         ),
     ] = None,
     on_truncation: Annotated[
-        str, typer.Option(help="What to do about longer texts: warn, error or ignore.")
+        OnTruncation, typer.Option(help="What to do about texts over the model's limit.")
     ] = "warn",
-    model: Model = None,
-    backend: Backend = "auto",
-    dtype: DType = "auto",
-    device: Device = "auto",
-    offline: Offline = False,
+    encoder: EncoderOptions,
 ) -> None:
     """Encode texts as a stream: row i of the output is record i of the input."""
     if output != "-" and not output.endswith((".npy", ".jsonl")):
         raise ConfigurationError(f"--output is {output!r}, expected a .npy or .jsonl file, or -.")
     if text_field is None and source.removesuffix(".gz").endswith(".jsonl"):
         text_field = "text"
-    encoder = MultiQAEncoder(
-        model or MULTI_QA.name,
-        backend=backend,  # type: ignore[arg-type]  # checked by the encoder, here and below
-        dtype=dtype,  # type: ignore[arg-type]
-        device=device,
-        on_truncation=on_truncation,  # type: ignore[arg-type]
-        local_files_only=offline,
-    )
+    made = encoder.encoder(on_truncation=on_truncation)
     waiting: deque[_Record] = deque()
 
     def texts() -> Iterator[str]:
@@ -63,8 +66,8 @@ def encode(
             waiting.append(record)
             yield text
 
-    vectors = encoder.encode_stream(texts(), show_progress=sys.stderr.isatty())
-    with _writer(output, encoder.dimension) as write:
+    vectors = made.encode_stream(texts(), show_progress=sys.stderr.isatty())
+    with _writer(output, made.dimension) as write:
         for rows in vectors:
             write([waiting.popleft() for _ in rows], rows)
 
@@ -88,7 +91,7 @@ def _records(source: str, text_field: str | None) -> Iterator[tuple[_Record, str
                 text = record[text_field]
             except (ValueError, KeyError, TypeError) as error:
                 raise SourceError(
-                    f"line {number} of {source} is no JSON object with the field "
+                    f"line {number} of {source} is not a JSON object with the field "
                     f"{text_field!r} ({error!r}). Name the field with --text-field.",
                     source=source,
                     line=number,
@@ -120,7 +123,7 @@ def _writer(output: str, dimension: int) -> Iterator[Any]:
         yield lambda records, rows: _write_json(sys.stdout, records, rows)
         sys.stdout.flush()
         return
-    # Written beside its place and moved there when complete: no half file is ever found.
+    # Written beside its place and renamed when complete: no partial file is ever found there.
     partial = Path(f"{output}.partial")
     try:
         if output.endswith(".jsonl"):

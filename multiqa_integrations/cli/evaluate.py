@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -15,19 +15,14 @@ from rich.table import Table
 
 from multiqa_integrations import evaluation
 from multiqa_integrations._optional import require
+from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.configurations import configurations
-from multiqa_integrations.cli.console import new_console
 from multiqa_integrations.cli.options import (
-    Backend,
-    Device,
-    Directory,
-    DType,
-    Model,
-    Offline,
+    EncoderOptions,
+    StoreOptions,
     TestModel,
-    Url,
     choose_model,
-    open_at,
+    options,
 )
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.evaluation import (
@@ -42,13 +37,8 @@ from multiqa_integrations.evaluation.charts import signed
 from multiqa_integrations.evaluation.evaluator import hits_wanted
 from multiqa_integrations.evaluation.page import interval
 
-_File = Optional[Path]  # noqa: UP045  (typer evaluates this on Python 3.10 too)
-_Int = Optional[int]  # noqa: UP045
-_Float = Optional[float]  # noqa: UP045
-_Str = Optional[str]  # noqa: UP045
-_Bool = Optional[bool]  # noqa: UP045
 
-
+@options
 def evaluate(
     folders: Annotated[
         list[Path],
@@ -56,19 +46,24 @@ def evaluate(
             metavar="DIR...", help="Folders with corpus.jsonl, queries.jsonl and qrels, as in BEIR."
         ),
     ],
+    *,
     against: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             metavar="NAME=VALUE,…",
             help="Compare with a configuration that differs in this, such as dtype=int8 or "
             "search=hnsw,hnsw_ef=256; may be repeated.",
         ),
     ] = None,
-    mode: Annotated[str, typer.Option(help="dense, bm25 or hybrid.")] = "dense",
-    search: Annotated[str, typer.Option(help="exact, or hnsw: the graph of a store.")] = "exact",
-    hnsw_ef: Annotated[_Int, typer.Option(help="How widely the graph is followed.")] = None,
+    mode: Annotated[
+        Literal["dense", "bm25", "hybrid"], typer.Option(help="By meaning, by words, or both.")
+    ] = "dense",
+    search: Annotated[
+        Literal["exact", "hnsw"], typer.Option(help="Every document, or the graph of a store.")
+    ] = "exact",
+    hnsw_ef: Annotated[int | None, typer.Option(help="How widely the graph is followed.")] = None,
     quantization: Annotated[
-        _Bool,
+        bool | None,
         typer.Option(
             "--quantization/--no-quantization",
             help="8-bit vectors in the graph.",
@@ -76,7 +71,7 @@ def evaluate(
         ),
     ] = None,
     rescore: Annotated[
-        _Bool,
+        bool | None,
         typer.Option(
             "--rescore/--no-rescore",
             help="Score their hits again by the originals.",
@@ -84,33 +79,30 @@ def evaluate(
         ),
     ] = None,
     oversampling: Annotated[
-        _Float, typer.Option(help="How many times as many hits are taken for that; 2.")
+        float | None, typer.Option(help="How many times as many hits are taken for that; 2.")
     ] = None,
     candidates: Annotated[
-        _Int,
+        int | None,
         typer.Option(help="Hits that each list brings to a hybrid search; 5 times --limit."),
     ] = None,
     limit: Annotated[
-        _Int,
+        int | None,
         typer.Option(
             help="Hits of each query, at least 10.",
             show_default="1000; 100 where a graph is searched",
         ),
     ] = None,
-    model: Model = None,
+    encoder: EncoderOptions,
     test_model: TestModel = False,
-    revision: Annotated[_Str, typer.Option(help="Commit, tag or branch of the hub.")] = None,
-    backend: Backend = "auto",
-    dtype: DType = "auto",
-    device: Device = "auto",
+    revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of the hub.")] = None,
     max_seq_length: Annotated[
-        _Int, typer.Option(help="Longest text in word pieces.", show_default="the model's")
+        int | None, typer.Option(help="Longest text in word pieces.", show_default="the model's")
     ] = None,
-    batch_tokens: Annotated[_Int, typer.Option(help="Word pieces of a batch.")] = None,
-    threads: Annotated[_Int, typer.Option(help="Processors to use.", show_default="all")] = None,
-    offline: Offline = False,
-    url: Url = None,
-    path: Directory = None,
+    batch_tokens: Annotated[int | None, typer.Option(help="Word pieces of a batch.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Processors to use.", show_default="all")
+    ] = None,
+    store: StoreOptions,
     split: Annotated[str, typer.Option(help="Judgements of qrels/SPLIT.tsv.")] = "test",
     ignore_identical_ids: Annotated[
         bool,
@@ -120,13 +112,13 @@ def evaluate(
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the test and the confidence interval.")] = 0,
     json_file: Annotated[
-        _File, typer.Option("--json", metavar="FILE", help="Write all figures here.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures here.")
     ] = None,
     html_file: Annotated[
-        _File, typer.Option("--html", metavar="FILE", help="Write a page with plots here.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with plots here.")
     ] = None,
     run_dir: Annotated[
-        _File, typer.Option(metavar="DIR", help="Write the hits here, in the format of TREC.")
+        Path | None, typer.Option(metavar="DIR", help="Write the hits here, in the format of TREC.")
     ] = None,
 ) -> None:
     """Measure how well the right documents are found: nDCG@10, MRR@10, recall@100, MAP."""
@@ -134,11 +126,11 @@ def evaluate(
         require(package, purpose="multiqa evaluate")
     compared = configurations(
         {
-            "model": choose_model(model, test_model),
+            "model": choose_model(encoder.model, test_model),
             "revision": revision,
-            "backend": backend,
-            "dtype": dtype,
-            "device": device,
+            "backend": encoder.backend,
+            "dtype": encoder.dtype,
+            "device": encoder.device,
             "max_seq_length": max_seq_length,
             "batch_tokens": batch_tokens,
             "threads": threads,
@@ -151,9 +143,9 @@ def evaluate(
             "candidates": candidates,
         },
         against or [],
-        offline=offline,
+        offline=encoder.offline,
     )
-    in_store = url is not None or path is not None
+    in_store = store.url is not None or store.path is not None
     if in_store and not any(one.needs_store for one in compared):
         raise ConfigurationError(
             "--url and --path name a store, but nothing would be searched there. Pass --search "
@@ -165,12 +157,12 @@ def evaluate(
         "seed": seed,
         "ignore_identical_ids": ignore_identical_ids,
     }
-    console, errors = new_console(), Console(stderr=True, highlight=False)
+    console, errors = terminal.stdout(), terminal.stderr()
     # All are read before the first is encoded: a damaged one is found out at once.
     with errors.status("reading the sets"):
         datasets = [read_dataset(folder, split=split) for folder in folders]
     report = Report(datasets, compared, **settings)
-    with open_at(url, path) if in_store else nullcontext() as store:
+    with store.open() if in_store else nullcontext() as opened:
         try:
             # A path that cannot be written is found out now.
             _write(report, json_file, html_file)
@@ -181,7 +173,7 @@ def evaluate(
                         dataset,
                         compared,
                         limit=limit,
-                        store=store,
+                        store=opened,
                         ignore_identical_ids=ignore_identical_ids,
                         seed=seed,
                         progress=progress,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
+from rich.text import Text
 
+from multiqa_integrations.cli.terminal import Terminal
 from multiqa_integrations.types import Hit
 
 
-def print_hits(hits: Sequence[Hit], console: Console, *, source: Callable[[Hit], str]) -> None:
+def print_hits(hits: Sequence[Hit], console: Terminal, *, source: Callable[[Hit], str]) -> None:
     """Print scores, sources and the beginnings of the texts."""
     if not hits:
-        console.print("  [dim]nothing found[/dim]")
+        console.print("  nothing found", style="dim")
     for hit in hits:
-        console.print(f"  [green]{hit.score:.3f}[/green]  [cyan]{escape(source(hit))}[/cyan]")
-        console.print(Padding(escape(_excerpt(hit.text)), (0, 0, 0, 9)))
+        score = f"  {hit.score:.3f}"
+        console.print(Text.assemble((score, "green"), "  ", (source(hit), "cyan")))
+        text = Padding(_excerpt(hit.text), (0, 0, 0, 9), expand=False)
+        console.print(text, soft_wrap=False)
 
 
 def _excerpt(text: str, width: int = 240) -> str:

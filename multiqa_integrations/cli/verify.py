@@ -4,53 +4,37 @@ from __future__ import annotations
 
 import typer
 
-from multiqa_integrations.cli import jobs
-from multiqa_integrations.cli.options import (
-    Backend,
-    Device,
-    Directory,
-    DType,
-    Index,
-    Model,
-    Offline,
-    Url,
+from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.job_options import (
+    AsJson,
+    CollectionOption,
+    SourceArgument,
+    SourceOptions,
+    TargetOptions,
+    job_options,
 )
+from multiqa_integrations.cli.options import EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.progress import JobProgress
 
 _MEANINGS = {
     "missing": "missing from the collection",
-    "stale": "stale: other texts, other metadata, or not all chunks",
+    "stale": "stale: other texts, other metadata, or missing chunks",
     "extra": "that the source does not have",
     "foreign": "points encoded by other weights",
     "norms": "points whose vectors are not of length 1",
 }
 
 
+@options
 def verify(
-    context: typer.Context,
-    source: jobs.SourceArgument,
-    collection: jobs.CollectionOption,
-    url: Url = None,
-    path: Directory = None,
-    source_name: jobs.SourceName = "default",
-    id_field: jobs.IdField = None,
-    text_field: jobs.TextField = "text",
-    title_field: jobs.TitleField = None,
-    metadata: jobs.Metadata = None,
-    format: jobs.Format = None,
-    glob: jobs.Glob = None,
-    chunk_tokens: jobs.ChunkTokens = 250,
-    overlap: jobs.Overlap = 0,
-    max_characters: jobs.MaxCharacters = 5_000_000,
-    shard: jobs.Shard = None,
-    index: Index = None,
-    sparse: jobs.Sparse = None,
-    vector_name: jobs.VectorName = "",
-    as_json: jobs.AsJson = False,
-    model: Model = None,
-    backend: Backend = "auto",
-    dtype: DType = "auto",
-    device: Device = "auto",
-    offline: Offline = False,
+    source: SourceArgument,
+    collection: CollectionOption,
+    *,
+    store: StoreOptions,
+    reading: SourceOptions,
+    as_json: AsJson = False,
+    target: TargetOptions,
+    encoder: EncoderOptions,
 ) -> None:
     """Compare a collection with its source, document by document; nothing is encoded or written.
 
@@ -59,16 +43,18 @@ def verify(
     from multiqa_integrations.etl import verify as run
 
     with jobs.exit_statuses():
-        with jobs.job_options(context.params) as options, jobs.ShowProgress() as progress:
+        with job_options(store, encoder, target, reading) as options, JobProgress() as progress:
             report = run(source, collection, progress=progress, **options)
         if as_json:
-            typer.echo(report.as_json())
+            terminal.echo_json(report.to_dict())
         else:
             fits = "equals its source" if report.fits else "differs from its source"
-            typer.echo(f"{collection} {fits}: {report.records:,} records, {report.equal:,} equal")
+            terminal.echo(
+                f"{collection} {fits}: {report.records:,} records, {report.equal:,} equal"
+            )
             for kind, ids in report.examples.items():
-                count, some = report.differences[kind], ", ".join(ids[:3])
-                typer.echo(f"  {count:,} {_MEANINGS[kind]}, such as {some}")
-            jobs.say({"rejected": report.rejected}, report.rejections)
+                count, shown = report.differences[kind], ", ".join(ids[:3])
+                terminal.echo(f"  {count:,} {_MEANINGS[kind]}, such as {shown}")
+            jobs.show_counts({"rejected": report.rejected}, report.rejections)
         if not report.fits:
             raise typer.Exit(jobs.INCOMPLETE)

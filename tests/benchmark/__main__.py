@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from multiqa_integrations._test_model import require_test_model
-from multiqa_integrations.cli.console import new_console
+from multiqa_integrations.cli import terminal
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
 from multiqa_integrations.model import MULTI_QA
 from tests.benchmark import chart
@@ -128,8 +128,8 @@ def bench(
     )
     if chart_file is not None:
         chart.check(chart_file)  # now, not when hours of work are to be drawn
-    console = new_console()
-    console.print(f"{render_machine(describe_machine())}\nModel: {settings.model}", markup=False)
+    console = terminal.stdout()
+    console.print(f"{render_machine(describe_machine())}\nModel: {settings.model}")
     with _progress(console) as progress:
         task = progress.add_task("starting", total=None)
 
@@ -142,7 +142,7 @@ def bench(
             what,
             settings,
             step=step,
-            finished=lambda table: console.print("", render_table(table)),
+            finished=lambda table: console.print("", render_table(table), soft_wrap=False),
         )
     if json_file is not None:
         json_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
@@ -183,7 +183,7 @@ def main() -> None:
     try:
         app(prog_name="make bench")
     except MultiQAError as error:
-        new_console().print(f"error: {error}", markup=False)
+        terminal.stdout().print(f"error: {error}")
         sys.exit(1)
 
 

@@ -127,7 +127,7 @@ def test_prune(multiqa: Any, tmp_path: Path) -> None:
 
     result = multiqa("sync", "-", "--prune", "--max-delete-share", "0.7", stdin=less)
     assert result.returncode == 0
-    assert "2 deleted, for the source no longer has them" in result.stdout
+    assert "2 deleted because the source no longer has them" in result.stdout
 
     result = multiqa("sync", "-", "--prune", stdin="")
     assert result.returncode == 4
@@ -141,11 +141,11 @@ def test_prune(multiqa: Any, tmp_path: Path) -> None:
     [
         (["none.jsonl"], "no file or folder 'none.jsonl'"),
         (["s3://bucket/rows.jsonl"], "Fetch it first"),
-        (["-", "--format", "xml"], "format is 'xml'"),
+        (["-", "--format", "xml"], "'xml' is not one of"),
         (["-", "--shard", "3"], "--shard is '3'"),
         (["-", "--shard", "0/2", "--prune"], "prune does not go with shard"),
         (["-", "--limit", "2", "--prune"], "prune does not go with limit"),
-        (["-", "--on-error", "ignore"], "on_error is 'ignore'"),
+        (["-", "--on-error", "ignore"], "'ignore' is not one of"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -222,7 +222,7 @@ def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 143, errors
-    assert "finishing the batch in hand" in errors
+    assert "finishing the current batch" in errors
     report = json.loads(output)
     assert not report["ended"]
     assert "stopped" in report["note"]

@@ -1,0 +1,43 @@
+"""`multiqa collection check`."""
+
+from __future__ import annotations
+
+from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.options import (
+    CollectionName,
+    Index,
+    ModelOptions,
+    Sparse,
+    StoreOptions,
+    VectorName,
+    options,
+    parse_indexes,
+)
+from multiqa_integrations.qdrant import check_collection
+
+
+@options
+def check(
+    name: CollectionName,
+    *,
+    store: StoreOptions,
+    index: Index = None,
+    sparse: Sparse = False,
+    vector_name: VectorName = "",
+    model: ModelOptions,
+) -> None:
+    """Check whether a collection fits the model; exits with status 1 if it does not."""
+    indexes = parse_indexes(index)
+    checkpoint = model.checkpoint()
+    with store.open() as opened:
+        report = check_collection(
+            opened,
+            name,
+            spec=checkpoint.spec,
+            fingerprint=checkpoint.fingerprint,
+            vector_name=vector_name,
+            payload_indexes=indexes,
+            sparse=sparse,
+        )
+    known = "filled by this model" if report.fingerprint == "matches" else "of an unnamed model"
+    terminal.echo(f"{name}: fits; {report.info.points:,} points, {known}")

@@ -1,0 +1,64 @@
+"""`multiqa collection create`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.options import (
+    CollectionName,
+    Index,
+    ModelOptions,
+    Sparse,
+    StoreOptions,
+    VectorName,
+    options,
+    parse_indexes,
+)
+from multiqa_integrations.qdrant import CollectionReport, ensure_collection
+
+
+@options
+def create(
+    name: CollectionName,
+    *,
+    store: StoreOptions,
+    index: Index = None,
+    sparse: Sparse = False,
+    distance: Annotated[
+        Literal["cosine", "dot"], typer.Option(help="How vectors are compared.")
+    ] = "cosine",
+    vector_name: VectorName = "",
+    adopt: Annotated[
+        bool,
+        typer.Option("--adopt", help="Record the model in an existing collection that names none."),
+    ] = False,
+    model: ModelOptions,
+) -> None:
+    """Create a collection for the model, or make sure that the existing one fits."""
+    indexes = parse_indexes(index)
+    checkpoint = model.checkpoint()
+    with store.open() as opened:
+        report = ensure_collection(
+            opened,
+            name,
+            spec=checkpoint.spec,
+            fingerprint=checkpoint.fingerprint,
+            distance=distance,
+            vector_name=vector_name,
+            payload_indexes=indexes,
+            sparse=sparse,
+            adopt=adopt,
+        )
+    terminal.echo(f"{name}: {_outcome(report)}")
+
+
+def _outcome(report: CollectionReport) -> str:
+    outcome = "created" if report.created else f"exists with {report.info.points:,} points, fits"
+    if report.fingerprint == "adopted":
+        outcome += "; adopted for this model"
+    if report.created_indexes:
+        outcome += f"; indexed {', '.join(report.created_indexes)}"
+    return outcome

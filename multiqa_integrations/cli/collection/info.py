@@ -1,0 +1,43 @@
+"""`multiqa collection info`."""
+
+from __future__ import annotations
+
+from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.options import CollectionName, StoreOptions, options
+from multiqa_integrations.errors import StoreError
+from multiqa_integrations.qdrant import CollectionInfo
+
+
+@options
+def info(name: CollectionName, store: StoreOptions) -> None:
+    """Show what a collection is."""
+    with store.open() as opened:
+        found = opened.info(name)
+    if found is None:
+        raise StoreError(f"there is no collection {name!r}.")
+    terminal.stdout().pairs(_rows(found))
+
+
+def _rows(info: CollectionInfo) -> list[tuple[str, str]]:
+    rows = [("Collection", info.name), ("Points", f"{info.points:,}")]
+    if info.indexed_vectors is not None:
+        rows.append(("Indexed vectors", f"{info.indexed_vectors:,}"))
+    for name, vector in info.vectors.items():
+        many = ", many per point" if vector.multivector else ""
+        rows.append(
+            (
+                f"Vector {name}" if name else "Vector (unnamed)",
+                f"{vector.size} × {vector.datatype}, {vector.distance}{many}",
+            )
+        )
+    for name, idf in info.sparse.items():
+        rows.append((f"Sparse vector {name}", "with IDF" if idf else "without IDF"))
+    rows.append(("Filled by", info.model or ("?" if info.fingerprints else "unknown")))
+    rows += [("Fingerprint", fingerprint) for fingerprint in info.fingerprints]
+    if info.payload_indexes is None:
+        rows.append(("Payload indexes", "none in local mode"))
+    rows += [
+        ("Payload index", f"{key}: {kind}") for key, kind in (info.payload_indexes or {}).items()
+    ]
+    rows += [(key.capitalize(), str(value)) for key, value in info.details.items()]
+    return rows

@@ -1,0 +1,132 @@
+"""Where text goes out: none of it is read as markup, and control characters are made visible."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+_CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")
+# Line ends, and the joiners without which Persian, Hindi and emoji are misspelt.
+_HARMLESS = "\n\u200c\u200d"
+_UNLIMITED = 10_000
+
+
+def visible(text: str) -> str:
+    r"""Return the text with its control and bidirectional characters as escapes.
+
+    Example:
+        >>> print(visible("\x1b[2Jred \u202etxt.exe"))
+        \x1b[2Jred \u202etxt.exe
+    """
+    return _escape(text, lambda character: character.encode("unicode_escape").decode())
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    r"""Return JSON that is safe to show and reads back as the same value.
+
+    Example:
+        >>> print(to_json({"text": "naïve \u202etxt.exe"}))
+        {"text": "naïve \u202etxt.exe"}
+    """
+    return _escape(
+        json.dumps(value, ensure_ascii=False, indent=indent),
+        lambda character: json.dumps(character)[1:-1],
+    )
+
+
+def _escape(text: str, escape: Any) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        escape(character)
+        if unicodedata.category(character) in _CONTROLS and character not in _HARMLESS
+        else character
+        for character in text
+    )
+
+
+class Terminal(Console):
+    """A console that reads nothing as markup and lets no control character through.
+
+    Where it is piped, lines are as long as they need to be.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        if not self.is_terminal:
+            self.width = _UNLIMITED
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render text; everything that is shown comes through here."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(visible(text), style)
+
+    def on_broken_pipe(self) -> None:
+        """Let the reader of a pipe go: `run` ends without a message."""
+        raise BrokenPipeError
+
+    def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Print labels, each with its value."""
+        width = max((len(label) for label, _ in rows), default=0)
+        for label, value in rows:
+            self.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", value))
+
+
+def stdout() -> Terminal:
+    """Return a console for results."""
+    return Terminal()
+
+
+def stderr() -> Terminal:
+    """Return a console for progress, warnings and errors."""
+    return Terminal(stderr=True)
+
+
+def echo(text: str) -> None:
+    """Print a line of results."""
+    stdout().print(text)
+
+
+def echo_json(value: object) -> None:
+    """Print a value as one line of JSON."""
+    stdout().print(to_json(value))
+
+
+def confirm(question: str) -> bool:
+    """Ask; no answer is no."""
+    try:
+        answer = stdout().input(Text(f"{question} [y/N] "))
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+def show_error(error: object) -> None:
+    """Print an error as one message."""
+    stderr().print(Text.assemble(("error:", "bold red"), f" {error}"))
+
+
+def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as one message; takes the place of `warnings.showwarning`."""
+    stderr().print(Text.assemble(("warning:", "yellow"), f" {message}"))
+
+
+def show_usage_error(error: Any) -> None:
+    """Print a usage error of click, below how the command is used."""
+    console = stderr()
+    if type(error).__name__ == "NoArgsIsHelpError":  # typer does not export it
+        console.print(error.format_message())
+        return
+    if error.ctx is not None:
+        console.print(error.ctx.get_usage())
+        console.print(f"Try '{error.ctx.command_path} --help' for help.\n")
+    show_error(error.format_message())
