@@ -7,13 +7,13 @@ import queue
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from multiqa_integrations.backends.base import DType
 from multiqa_integrations.backends.cpu import available_cpus
 from multiqa_integrations.backends.mapped import map_tensors
 from multiqa_integrations.backends.openvino_graph import build_graph
+from multiqa_integrations.backends.openvino_import import ov
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.types import Vectors
 

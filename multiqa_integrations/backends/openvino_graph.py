@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13 as op
 
 from multiqa_integrations.backends.mapped import map_tensors
+from multiqa_integrations.backends.openvino_import import op, ov
 from multiqa_integrations.backends.tensors import TOKEN_TYPES, check_tensors, tensor_shapes
 from multiqa_integrations.errors import ModelIntegrityError
 from multiqa_integrations.model import ModelSpec

@@ -1,0 +1,96 @@
+"""No packet leaves and no file appears in HOME unless the user asked for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.listening_proxy import WatchedMachine
+
+ENCODE = (
+    "import sys\n"
+    "from multiqa_integrations import MultiQAEncoder\n"
+    "encoder = MultiQAEncoder(sys.argv[1], backend=sys.argv[2], local_files_only=True)\n"
+    "assert encoder.encode_query(['x']).shape == (1, 384)\n"
+)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[WatchedMachine]:
+    (tmp_path / "home").mkdir()
+    machine = WatchedMachine(tmp_path / "home")
+    yield machine
+    machine.close()
+
+
+def assert_quiet(machine: WatchedMachine, done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
+    assert machine.calls == []
+    assert machine.files_in_home() == []
+
+
+def test_the_machine_notices(machine: WatchedMachine) -> None:
+    """What the others assert could be true of a machine that notices nothing."""
+    done = machine.run(
+        sys.executable,
+        "-c",
+        "import pathlib, urllib.request\n"
+        "pathlib.Path.home().joinpath('file').touch()\n"
+        "try:\n"
+        "    urllib.request.urlopen('https://example.org', timeout=9)\n"
+        "except OSError:\n"
+        "    pass\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert [call.rpartition(" ")[0] for call in machine.calls] == ["CONNECT example.org:443"]
+    assert [path.name for path in machine.files_in_home()] == ["file"]
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_openvino(machine: WatchedMachine, sibling: Path, offline: bool) -> None:
+    command = (sys.executable, "-c", ENCODE, str(sibling), "openvino")
+    assert_quiet(machine, machine.run(*command, offline=offline))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offline", [True, False])
+def test_sentence_transformers(machine: WatchedMachine, sibling: Path, offline: bool) -> None:
+    pytest.importorskip("sentence_transformers")
+    command = (sys.executable, "-c", ENCODE, str(sibling), "sentence-transformers")
+    assert_quiet(machine, machine.run(*command, offline=offline))
+
+
+@pytest.mark.slow
+def test_the_command_line(machine: WatchedMachine, sibling: Path, tmp_path: Path) -> None:
+    rows = [{"id": str(i), "text": f"Sentence {i} is about salt."} for i in range(3)]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    model = ["--model", str(sibling)]
+    store = ["--path", str(tmp_path / "store")]
+    for arguments in (
+        ["doctor", *model],
+        ["encode", str(source), "-o", str(tmp_path / "vectors.npy"), *model],
+        ["sync", str(source), "--collection", "docs", *store, *model],
+        ["search", "docs", "salt", *store, *model],
+        ["verify", str(source), "--collection", "docs", *store, *model],
+        ["demo", "--ask", "How do I exit?", *model],
+    ):
+        assert_quiet(machine, machine.run(sys.executable, "-m", "multiqa_integrations", *arguments))
+
+
+def test_telemetry_of_openvino_is_the_users_own_elsewhere(sibling: Path) -> None:
+    """Hidden from our import alone: neither from others nor where OpenVINO was there before."""
+    script = (
+        "import sys\n"
+        "from multiqa_integrations.backends import openvino_import\n"
+        "assert 'openvino_telemetry' not in sys.modules\n"
+        "import openvino_telemetry\n"
+        "assert openvino_import.ov.convert_model\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
