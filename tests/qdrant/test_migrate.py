@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from multiqa_integrations.qdrant import (
 )
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
-from tests.support.loopback_qdrant import LoopbackQdrant
+from tests.support.loopback_qdrant import Faults, Hold, LoopbackQdrant
 
 OLD, NEW = FakeEncoder(), FakeEncoder(seed=1)
 
@@ -145,38 +144,35 @@ COPIER = """
     import sys
     from multiqa_integrations.qdrant import EdgeStore, copy, open_store
     with EdgeStore(sys.argv[1]) as source, open_store(url=sys.argv[2]) as target:
-        print("begun", flush=True)
-        copy(source, target, "docs", progress=lambda n: print(n, flush=True))
+        copy(source, target, "docs")
 """
 
 
+@pytest.mark.slow
 def test_killed_twice_and_called_again_it_is_equal(
     source: EdgeStore, loopback: LoopbackQdrant
 ) -> None:
     """The server outlives the process that copies."""
-    Collection.open("docs", encoder=OLD, store=source).add(documents(2600))
+    Collection.open("docs", encoder=OLD, store=source).add(documents(3000))
     source.close()
-
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(COPIER), str(source.path), loopback.url],
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-
-    for pages in (2, 4):
-        with start() as copier:
-            assert copier.stdout is not None
-            for _ in range(1 + pages):
-                copier.stdout.readline()
+    for _ in range(2):
+        # It is killed while a request is under way, which the server then carries out.
+        hold = Hold(let_through=1)
+        loopback.faults = Faults(hold=hold)
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(COPIER), str(source.path), loopback.url]
+        ) as copier:
+            assert hold.reached.wait(60)
             copier.kill()
-    time.sleep(0.5)  # what was under way
+        hold.open()
+        loopback.wait_until_left()
+    loopback.faults = Faults()
     with EdgeStore(source.path) as again, open_store(url=loopback.url) as target:
         begun = target.count("docs")
-        assert 0 < begun < 2600
+        assert 0 < begun < 3000
         report = copy(again, target, "docs")
         assert report.unchanged == begun
-        assert report.written == 2600 - begun
+        assert report.written == 3000 - begun
         assert_equal(target, "docs", again, "docs")
 
 

@@ -11,6 +11,7 @@ It outlives its clients, so that they can be killed:
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -34,6 +35,28 @@ MAX_BODY = 32 * 1024 * 1024
 STATUS = {"result": {"operation_id": 0, "status": "completed"}}
 
 
+class Hold:
+    """A gate that lets some requests through, then none until it is opened.
+
+    Attributes:
+        reached: A request waits.
+    """
+
+    def __init__(self, let_through: int = 0) -> None:
+        self.reached = threading.Event()
+        self._numbers = itertools.count()
+        self._let_through = let_through
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def pass_or_wait(self) -> None:
+        if next(self._numbers) >= self._let_through:
+            self.reached.set()
+            self._opened.wait(60)
+
+
 @dataclass
 class Faults:
     """What goes wrong with requests that write points; every share is a chance from 0 to 1.
@@ -49,6 +72,8 @@ class Faults:
         slow_seconds: See there.
         bad: Points with these numbers in the payload's field "n" make the whole request a 400.
         bad_texts: As `bad`, by the payload's "page_content".
+        at_most: So many faults of chance in all; then there are no more.
+        hold: From some request on, each waits before it is carried out.
         acknowledged: The answer is "acknowledged", as if one had not waited.
         api_key: Requests without this key are refused.
         chance: Where chances come from.
@@ -64,6 +89,8 @@ class Faults:
     slow_seconds: float = 3.0
     bad: frozenset[int] = frozenset()
     bad_texts: frozenset[str] = frozenset()
+    at_most: int | None = None
+    hold: Hold | None = None
     acknowledged: bool = False
     api_key: str | None = None
     chance: random.Random = field(default_factory=lambda: random.Random(7))
@@ -97,6 +124,11 @@ class LoopbackQdrant:
         ).start()
         return self
 
+    def wait_until_left(self) -> None:
+        """Wait until whoever was connected is gone, and what they asked for is done."""
+        with self.server.changed:
+            assert self.server.changed.wait_for(lambda: not self.server.connections, timeout=60)
+
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
@@ -106,6 +138,28 @@ class LoopbackQdrant:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256  # many coroutines connect at once
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.connections = 0
+        self.changed = threading.Condition()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # clients are killed, too
+            super().handle_error(request, client_address)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.changed:
+            self.connections += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self.changed:
+                self.connections -= 1
+                self.changed.notify_all()
 
 
 class _Refusal(Exception):
@@ -162,11 +216,15 @@ class _Handler(BaseHTTPRequestHandler):
         faults, seen = self.loopback.faults, self.loopback.seen
 
         def happens(name: str) -> bool:
-            if faults.chance.random() >= getattr(faults, name):
+            if faults.at_most == 0 or faults.chance.random() >= getattr(faults, name):
                 return False
+            if faults.at_most is not None:
+                faults.at_most -= 1
             seen[name] += 1
             return True
 
+        if faults.hold is not None:
+            faults.hold.pass_or_wait()
         points = body.get("points", [])
         if happens("throttled"):
             raise _Refusal(429, "Rate limiting exceeded", **{"Retry-After": "1"})
