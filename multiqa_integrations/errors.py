@@ -27,10 +27,19 @@ Every message says what was given, what was expected and what to do next.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 
 class MultiQAError(Exception):
-    """Root of every error of this package."""
+    """Root of every error of this package.
+
+    Errors come back from other processes (multiprocessing, Celery, Ray) with their message and
+    attributes, whatever their constructor takes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python's own way calls the constructor with `args`, the message alone.
+        return (_without_constructor, (type(self), self.args), vars(self))
 
 
 class ConfigurationError(MultiQAError, ValueError):
@@ -109,7 +118,7 @@ class TruncationError(TextError):
 
 
 class TruncationWarning(UserWarning):
-    """Some texts of a call were longer than the limit and lost their end."""
+    """Some texts of a call were longer than the limit and were truncated."""
 
 
 class PerformanceWarning(UserWarning):
@@ -217,3 +226,8 @@ class SyncIncompleteError(SyncError):
     def __init__(self, message: str, *, report: object) -> None:
         super().__init__(message)
         self.report = report
+
+
+def _without_constructor(kind: type[MultiQAError], args: tuple[Any, ...]) -> MultiQAError:
+    """Make an error as it was before it was pickled; its attributes follow."""
+    return kind.__new__(kind, *args)
