@@ -30,6 +30,23 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     return await asyncio.get_running_loop().run_in_executor(_threads(), call)
 
 
+async def in_own_thread(
+    stop: threading.Event, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """Call long work in a thread of its own and await its result.
+
+    Cancelled, it sets `stop`, which the work looks at, and waits for the work's end.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([task])
+        task.exception()  # that it was stopped is no news
+        raise
+
+
 def _threads() -> ThreadPoolExecutor:
     global _pool
     with _lock:

@@ -11,6 +11,7 @@
     │   ├─ TextTypeError(TypeError)               something that is not text
     │   └─ TruncationError                        .index .tokens .limit
     ├─ StoreError                                 a vector store refused or failed
+    │   ├─ CollectionNotFoundError
     │   ├─ CollectionMismatchError                .collection .expected .actual
     │   ├─ StoreUnavailableError
     │   ├─ StoreLockedError
@@ -135,6 +136,10 @@ class InsecureConnectionWarning(UserWarning):
 
 class StoreError(MultiQAError):
     """A vector store refused or failed."""
+
+
+class CollectionNotFoundError(StoreError):
+    """There is no collection of that name."""
 
 
 class CollectionMismatchError(StoreError):

@@ -85,7 +85,6 @@ def test_qdrant() -> None:
         "CollectionInfo",
         "CollectionReport",
         "CollectionSchema",
-        "Difference",
         "EdgeStore",
         "MigrationReport",
         "Point",
@@ -95,13 +94,11 @@ def test_qdrant() -> None:
         "SparseVector",
         "Store",
         "Uploader",
-        "VectorInfo",
         "check_collection",
         "copy",
         "ensure_collection",
         "open_store",
         "reembed",
-        "upload_async",
     ]
     assert all(getattr(qdrant, name) is not None for name in qdrant.__all__)
 
@@ -173,8 +170,8 @@ def test_a_collection() -> None:
     members = [name for name in dir(qdrant.Collection) if not name.startswith("_")]
     assert members == [
         *["aadd", "aclose", "acount", "add", "adelete", "aget", "ammr", "ammr_by_vector", "aopen"],
-        *["asearch", "asearch_by_vector", "close", "count", "delete", "get", "mmr"],
-        *["mmr_by_vector", "open", "search", "search_by_vector"],
+        *["asearch", "asearch_batch", "asearch_by_vector", "close", "count", "delete", "get"],
+        *["mmr", "mmr_by_vector", "open", "search", "search_batch", "search_by_vector"],
     ]
 
 
@@ -197,6 +194,7 @@ def test_the_error_tree() -> None:
         },
         "StoreError": {
             "CollectionMismatchError": {},
+            "CollectionNotFoundError": {},
             "StoreLockedError": {},
             "StoreUnavailableError": {},
             "WriteRejectedError": {},

@@ -54,9 +54,9 @@ def search(
     condition = None if filter is None else _parse(filter)
     with store.open() as opened:
         # Checked first: opening creates a collection that does not exist.
-        check_collection(opened, name, fingerprint=made.fingerprint, vector_name=vector_name)
+        check_collection(opened, name, encoder=made, vector_name=vector_name)
         collection = Collection.open(name, encoder=made, store=opened, vector_name=vector_name)
-        answers = collection.search(
+        answers = collection.search_batch(
             queries,
             limit=limit,
             filter=condition,

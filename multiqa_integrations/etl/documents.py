@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.etl.records import Record
-from multiqa_integrations.qdrant.points import json_payload
+from multiqa_integrations.qdrant.payload import json_payload
 from multiqa_integrations.texts import repair_surrogates
 from multiqa_integrations.types import Document
 

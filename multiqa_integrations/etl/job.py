@@ -29,7 +29,9 @@ from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
     CollectionSchema,
+    differences,
     filled_sparse_vector,
+    raise_on_mismatch,
 )
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Document, Encoder
@@ -143,17 +145,10 @@ class Job:
     @property
     def schema(self) -> CollectionSchema:
         """What the collection must be."""
-        sparse = self.sparse
-        if sparse is not None:
-            from multiqa_integrations.qdrant.ensure import sparse_name
-
-            sparse = sparse_name(sparse)
-        return CollectionSchema(
-            fingerprint=self.fingerprint,
-            model=getattr(getattr(self.encoder, "spec", None), "name", None),
-            size=self.encoder.dimension,
+        return CollectionSchema.of(
+            self.encoder,
             vector_name=self.vector_name,
-            sparse_name=sparse,
+            sparse=self.sparse,
             payload_indexes={**PAYLOAD_INDEXES, **self.payload_indexes},
         )
 
@@ -168,11 +163,9 @@ class Job:
         Raises:
             CollectionMismatchError: It does not fit.
         """
-        from multiqa_integrations.qdrant.schema import differences, refuse
-
         info = self.store.info(self.collection)
         if info is not None:
-            refuse(self.collection, differences(self.schema, info, indexes=False))
+            raise_on_mismatch(self.collection, differences(self.schema, info, indexes=False))
         return info
 
     def windows(self, ledger: Ledger, seen: Seen) -> Iterator[list[Change | Rejection]]:

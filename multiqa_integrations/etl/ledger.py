@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import NamedTuple
 
 from multiqa_integrations.qdrant.filters import Matches
+from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.points import Point, PointId
 from multiqa_integrations.qdrant.retry import call_with_retry
-from multiqa_integrations.qdrant.schema import RESERVED_KEY
 from multiqa_integrations.qdrant.store import Store
 
 PAYLOAD_INDEXES = {f"{RESERVED_KEY}.source": "keyword", f"{RESERVED_KEY}.document": "keyword"}
@@ -116,15 +116,15 @@ class Ledger:
 
 def stored_chunk(point: Point) -> StoredChunk:
     """Read what a point carries for the job."""
-    own = point.payload[RESERVED_KEY]
+    record = PointRecord.of(point.payload)
     return StoredChunk(
         point.id,
-        str(own["document"]),
-        own.get("chunk", -1),
-        own.get("chunks", -1),
-        own.get("hash", ""),
-        own.get("metadata_hash", ""),
-        own.get("fingerprint", ""),
+        record.document or "",
+        -1 if record.chunk is None else record.chunk,
+        -1 if record.chunks is None else record.chunks,
+        record.hash or "",
+        record.metadata_hash or "",
+        record.fingerprint or "",
     )
 
 

@@ -22,7 +22,7 @@ from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger, Seen
 from multiqa_integrations.etl.reports import Progress, SyncReport
 from multiqa_integrations.etl.writer import Writer, Written, delete
-from multiqa_integrations.qdrant.collection import OPTIMIZE_AT
+from multiqa_integrations.qdrant.store import OPTIMIZE_AT
 from multiqa_integrations.qdrant.upload import Uploader
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Run:
     def _store(self, ledger: Ledger, sparse: str | None, lease: Lease) -> str | None:
         """Store what the source has; returns why it was not all of it."""
         job = self._job
-        with Uploader(job.store, job.collection) as uploader:
+        with Uploader(job.store, job.collection, optimize=False) as uploader:
             writer = Writer(
                 job,
                 uploader,

@@ -15,7 +15,7 @@ from multiqa_integrations.etl.job import JobOptions, opened
 from multiqa_integrations.etl.ledger import Ledger, Seen, stored_chunk
 from multiqa_integrations.etl.reports import Progress, VerifyReport
 from multiqa_integrations.qdrant.points import SparseVector
-from multiqa_integrations.qdrant.schema import no_collection
+from multiqa_integrations.qdrant.schema import collection_not_found_error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -64,7 +64,7 @@ def verify(
     told = progress or (lambda _: None)
     with opened(source, collection, options, threading.Event()) as job, Seen() as seen:
         if job.info() is None:
-            raise no_collection(collection)
+            raise collection_not_found_error(collection)
         report = VerifyReport(collection=collection, source=job.source_name)
         ledger = Ledger(job.store, collection, job.source_name, job.stop)
         for window in job.windows(ledger, seen):

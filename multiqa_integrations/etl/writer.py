@@ -12,11 +12,10 @@ from multiqa_integrations.etl.changes import Change, ChangeKind
 from multiqa_integrations.etl.chunks import TitledChunk, chunk_documents
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.ledger import chunk_id
-from multiqa_integrations.qdrant.documents import PayloadLayout
-from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.points import Point, PointId, Vector
+from multiqa_integrations.qdrant.documents import name_vectors
+from multiqa_integrations.qdrant.payload import PayloadLayout, PointRecord, update_record
+from multiqa_integrations.qdrant.points import Point, PointId
 from multiqa_integrations.qdrant.retry import call_with_retry
-from multiqa_integrations.qdrant.schema import RESERVED_KEY
 from multiqa_integrations.qdrant.upload import Uploader
 
 # Chunks that are encoded together. More would be a little faster; this is also what a job
@@ -190,36 +189,32 @@ class Writer:
         self, decision: Change, chunks: Sequence[TitledChunk], vectors: np.ndarray[Any, Any]
     ) -> list[Point]:
         job, document = self._job, decision.document
-        words = (
-            bm25.encode_documents([chunk.text for chunk in chunks])
-            if self._sparse is not None
-            else None
+        named = name_vectors(
+            vectors,
+            [chunk.text for chunk in chunks],
+            vector_name=job.vector_name,
+            sparse_name=self._sparse,
         )
         points = []
         for number, chunk in enumerate(chunks):
-            named: dict[str, Vector] = {job.vector_name: vectors[number]}
-            if self._sparse is not None and words is not None:
-                named[self._sparse] = words[number]
             place = {
                 "document_id": document.id,
                 "chunk": number,
                 "start_index": chunk.start,
                 "end_index": chunk.end,
             }
-            payload = {
-                _LAYOUT.content_key: chunk.text,
-                _LAYOUT.metadata_key: {**document.metadata, **place},
-                RESERVED_KEY: {
-                    "fingerprint": job.fingerprint,
-                    "source": job.source_name,
-                    "document": document.id,
-                    "chunk": number,
-                    "chunks": len(chunks),
-                    "hash": decision.hash,
-                    "metadata_hash": decision.metadata_hash,
-                },
-            }
-            points.append(Point(chunk_id(job.source_name, document.id, number), named, payload))
+            record = PointRecord(
+                fingerprint=job.fingerprint,
+                source=job.source_name,
+                document=document.id,
+                chunk=number,
+                chunks=len(chunks),
+                hash=decision.hash,
+                metadata_hash=decision.metadata_hash,
+            )
+            payload = _LAYOUT.assemble(chunk.text, {**document.metadata, **place}, record)
+            id = chunk_id(job.source_name, document.id, number)
+            points.append(Point(id, named[number], payload))
         return points
 
 
@@ -233,10 +228,6 @@ def delete(job: Job, points: Sequence[PointId]) -> None:
 def _with_metadata(point: Point, decision: Change) -> Point:
     old: Mapping[str, Any] = point.payload[_LAYOUT.metadata_key]
     place = {name: old[name] for name in ("document_id", "chunk", "start_index", "end_index")}
-    own = {**point.payload[RESERVED_KEY], "metadata_hash": decision.metadata_hash}
     metadata = {**decision.document.metadata, **place}
-    return Point(
-        point.id,
-        point.vectors,
-        {**point.payload, _LAYOUT.metadata_key: metadata, RESERVED_KEY: own},
-    )
+    payload = update_record(point.payload, metadata_hash=decision.metadata_hash)
+    return Point(point.id, point.vectors, {**payload, _LAYOUT.metadata_key: metadata})

@@ -23,8 +23,8 @@ from multiqa_integrations.qdrant import (
     Uploader,
     open_store,
 )
+from multiqa_integrations.qdrant.documents import name_vectors
 from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.points import Vector
 from multiqa_integrations.qdrant.schema import SPARSE_NAME
 
 _BATCH = 256  # points that are made at a time
@@ -145,7 +145,7 @@ class TemporaryCollections:
             done += points
             self._progress(what, done, total)
 
-        with Uploader(store, name, progress=written) as uploader:
+        with Uploader(store, name, progress=written, optimize=False) as uploader:
             for points in self._points(encoded, sparse):
                 uploader.add(points)
         if graph:
@@ -159,15 +159,13 @@ class TemporaryCollections:
         total = len(self._dataset.document_ids)
         while row < total:
             rows = range(row, min(row + _BATCH, total))
-            vectors: list[dict[str, Vector]] = [
-                {} if encoded is None else {"": encoded.documents[one]} for one in rows
-            ]
-            if sparse:
-                for one, words in zip(
-                    vectors, bm25.encode_documents(list(islice(texts, len(rows)))), strict=True
-                ):
-                    one[SPARSE_NAME] = words
-            yield [Point(one, named) for one, named in zip(rows, vectors, strict=True)]
+            named = name_vectors(
+                None if encoded is None else encoded.documents[row : rows.stop],
+                list(islice(texts, len(rows))),
+                vector_name="",
+                sparse_name=SPARSE_NAME if sparse else None,
+            )
+            yield [Point(id, vectors) for id, vectors in zip(rows, named, strict=True)]
             row = rows.stop
 
     def _wait_for_graph(self, name: str) -> None:

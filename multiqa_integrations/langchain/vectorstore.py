@@ -17,9 +17,10 @@ from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
 from multiqa_integrations.langchain.options import MMR, SIMILARITY, check_options
 from multiqa_integrations.langchain.retriever import MultiQARetriever
-from multiqa_integrations.qdrant import Collection, Store
+from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.context import ContextManaged
 from multiqa_integrations.qdrant.server.conditions import MetadataFilter, to_filter
+from multiqa_integrations.qdrant.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -462,7 +463,7 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
         if not 0.0 <= lambda_mult <= 1.0:
             raise ConfigurationError(f"lambda_mult is {lambda_mult!r}, expected 0 to 1.")
         wanted = self._options(options, MMR)
-        return {"k": k, "fetch_k": max(fetch_k, k), "diversity": 1.0 - lambda_mult, **wanted}
+        return {"limit": k, "candidates": max(fetch_k, k), "diversity": 1.0 - lambda_mult, **wanted}
 
 
 def _checked(embedding: Embeddings | None) -> MultiQAEmbeddings:

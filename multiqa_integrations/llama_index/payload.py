@@ -20,8 +20,8 @@ from llama_index.core.schema import BaseNode, Document, ImageDocument, MetadataM
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from multiqa_integrations import types
-from multiqa_integrations.qdrant.documents import PayloadLayout
-from multiqa_integrations.qdrant.points import Point, json_payload
+from multiqa_integrations.qdrant.payload import PayloadLayout, json_payload
+from multiqa_integrations.qdrant.points import Point
 
 _LAYOUT = PayloadLayout()
 METADATA_KEY = _LAYOUT.metadata_key

@@ -16,9 +16,9 @@ from multiqa_integrations.llama_index.filters import (
     to_condition,
 )
 from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, METADATA_KEY
-from multiqa_integrations.qdrant import Collection, PointQuery, SparseVector
+from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.points import lookup_ids
+from multiqa_integrations.qdrant.points import PointQuery, SparseVector, lookup_ids
 from multiqa_integrations.types import Vectors
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,18 +18,18 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from multiqa_integrations.coroutines import in_thread
+from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
 from multiqa_integrations.llama_index import filters as conditions
 from multiqa_integrations.llama_index import queries
 from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
 from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, to_node, to_payload
-from multiqa_integrations.qdrant import Collection, Point, ScoredPoint, Store, Uploader
-from multiqa_integrations.qdrant.collection import OPTIMIZE_AT
+from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.context import ContextManaged
-from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.points import Vector, lookup_ids, point_id
-from multiqa_integrations.qdrant.upload import upload_async
+from multiqa_integrations.qdrant.documents import name_vectors, with_document_ids
+from multiqa_integrations.qdrant.points import Point, ScoredPoint, lookup_ids, point_id
+from multiqa_integrations.qdrant.store import Store
+from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.types import Vectors
 
 if TYPE_CHECKING:
@@ -211,31 +212,23 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
             StoreError: The store failed for good. Add all again: the same ids overwrite.
         """
         _check_options(kwargs)
-        points = self._points(nodes)
-        store, name = self._collection.store, self._collection.name
-        try:
-            with Uploader(store, name) as uploader:
-                uploader.add(points)
-        except WriteRejectedError as error:
-            raise _named(error, nodes) from error
-        store.optimize(name, minimum=OPTIMIZE_AT)
-        return [node.node_id for node in nodes]
+        return self._add(nodes, threading.Event())
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Do as `add`, without blocking the event loop."""
+        """Do as `add`, in a thread. Cancelled, it ends after the requests under way."""
         _check_options(kwargs)
-        points = await in_thread(self._points, nodes)
-        store, name = self._collection.store, self._collection.name
+        stop = threading.Event()
+        return await in_own_thread(stop, self._add, nodes, stop)
 
-        async def windows() -> AsyncIterator[list[Point]]:
-            yield points
-
+    def _add(self, nodes: Sequence[BaseNode], stop: threading.Event) -> list[str]:
+        points = self._points(nodes)
+        ids = [node.node_id for node in nodes]
         try:
-            await upload_async(store, name, windows())
+            with Uploader(self._collection.store, self._collection.name, stop=stop) as uploader:
+                uploader.add(points)
         except WriteRejectedError as error:
-            raise _named(error, nodes) from error
-        await store.aoptimize(name, minimum=OPTIMIZE_AT)
-        return [node.node_id for node in nodes]
+            raise with_document_ids(error, ids) from error
+        return ids
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete the nodes of a document; the document itself, where it was stored as a node."""
@@ -370,15 +363,16 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
     def _points(self, nodes: Sequence[BaseNode]) -> list[Point]:
         fingerprint = self._collection.encoder.fingerprint
         payloads = [to_payload(node, index, fingerprint) for index, node in enumerate(nodes)]
-        vectors: list[dict[str, Vector]] = [{self.vector_name: _embedding(node)} for node in nodes]
-        if (sparse := self._collection.sparse_vector) is not None:
-            # The same text that the vector was made of.
-            texts = [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
-            for vectors_of_one, words in zip(vectors, bm25.encode_documents(texts), strict=True):
-                vectors_of_one[sparse] = words
+        # The words are those of the same text that the vector was made of.
+        named = name_vectors(
+            [_embedding(node) for node in nodes],
+            [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes],
+            vector_name=self.vector_name,
+            sparse_name=self._collection.sparse_vector,
+        )
         return [
-            Point(point_id(node.node_id), vectors_of_one, payload)
-            for node, vectors_of_one, payload in zip(nodes, vectors, payloads, strict=True)
+            Point(point_id(node.node_id), vectors, payload)
+            for node, vectors, payload in zip(nodes, named, payloads, strict=True)
         ]
 
     def _selection(
@@ -408,13 +402,6 @@ def _embedding(node: BaseNode) -> Vectors:
             "it, or set node.embedding."
         )
     return np.asarray(node.embedding, np.float32)
-
-
-def _named(error: WriteRejectedError, nodes: Sequence[BaseNode]) -> WriteRejectedError:
-    """Make the same error with the ids of the nodes."""
-    names = {str(point_id(node.node_id)): node.node_id for node in nodes}
-    reasons = {names.get(one, one): why for one, why in error.reasons.items()}
-    return WriteRejectedError(str(error), reasons=reasons)
 
 
 def _check_options(options: dict[str, Any]) -> None:

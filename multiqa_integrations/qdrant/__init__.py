@@ -1,71 +1,50 @@
 """Qdrant collections for the vectors of one model: created right, checked on every opening.
 
-from multiqa_integrations.qdrant import Collection
-
-with Collection.open("manual", path="./collections") as manual:
-    manual.add(["The red button stops the machine."])
-    manual.search("How do I stop it?")
+Example:
+    >>> from multiqa_integrations.qdrant import Collection
+    >>> with Collection.open("manual", path="./collections") as manual:  # doctest: +SKIP
+    ...     manual.add(["The red button stops the machine."])
+    ...     manual.search("How do I stop it?")
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multiqa_integrations._optional import require
-from multiqa_integrations.qdrant.collection import Collection
-from multiqa_integrations.qdrant.ensure import check_collection, ensure_collection
-from multiqa_integrations.qdrant.migrate import MigrationReport, copy, reembed
-from multiqa_integrations.qdrant.open import open_store
-from multiqa_integrations.qdrant.points import Point, PointQuery, ScoredPoint, SparseVector
-from multiqa_integrations.qdrant.schema import (
-    CollectionInfo,
-    CollectionReport,
-    CollectionSchema,
-    Difference,
-    VectorInfo,
-)
-from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.qdrant.upload import Uploader, upload_async
+from multiqa_integrations._lazy import attach
 
 if TYPE_CHECKING:
-    from multiqa_integrations.qdrant.edge.store import EdgeStore
-    from multiqa_integrations.qdrant.server.store import ServerStore
+    from multiqa_integrations.qdrant.collection import Collection as Collection
+    from multiqa_integrations.qdrant.edge.store import EdgeStore as EdgeStore
+    from multiqa_integrations.qdrant.ensure import check_collection as check_collection
+    from multiqa_integrations.qdrant.ensure import ensure_collection as ensure_collection
+    from multiqa_integrations.qdrant.migrate import MigrationReport as MigrationReport
+    from multiqa_integrations.qdrant.migrate import copy as copy
+    from multiqa_integrations.qdrant.migrate import reembed as reembed
+    from multiqa_integrations.qdrant.open import open_store as open_store
+    from multiqa_integrations.qdrant.points import Point as Point
+    from multiqa_integrations.qdrant.points import PointQuery as PointQuery
+    from multiqa_integrations.qdrant.points import ScoredPoint as ScoredPoint
+    from multiqa_integrations.qdrant.points import SparseVector as SparseVector
+    from multiqa_integrations.qdrant.schema import CollectionInfo as CollectionInfo
+    from multiqa_integrations.qdrant.schema import CollectionReport as CollectionReport
+    from multiqa_integrations.qdrant.schema import CollectionSchema as CollectionSchema
+    from multiqa_integrations.qdrant.server.store import ServerStore as ServerStore
+    from multiqa_integrations.qdrant.store import Store as Store
+    from multiqa_integrations.qdrant.upload import Uploader as Uploader
 
-__all__ = [
-    "Collection",
-    "CollectionInfo",
-    "CollectionReport",
-    "CollectionSchema",
-    "Difference",
-    "EdgeStore",
-    "MigrationReport",
-    "Point",
-    "PointQuery",
-    "ScoredPoint",
-    "ServerStore",
-    "SparseVector",
-    "Store",
-    "Uploader",
-    "VectorInfo",
-    "check_collection",
-    "copy",
-    "ensure_collection",
-    "open_store",
-    "reembed",
-    "upload_async",
-]
-
-
-def __getattr__(name: str) -> object:
-    # Each brings its engine's library along; that of servers takes seconds to import.
-    if name == "EdgeStore":
-        require("qdrant_edge", purpose="EdgeStore")
-        from multiqa_integrations.qdrant.edge.store import EdgeStore
-
-        return EdgeStore
-    if name == "ServerStore":
-        require("qdrant_client", purpose="ServerStore")
-        from multiqa_integrations.qdrant.server.store import ServerStore
-
-        return ServerStore
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "collection": ["Collection"],
+        "edge.store": ["EdgeStore"],
+        "ensure": ["check_collection", "ensure_collection"],
+        "migrate": ["MigrationReport", "copy", "reembed"],
+        "open": ["open_store"],
+        "points": ["Point", "PointQuery", "ScoredPoint", "SparseVector"],
+        "schema": ["CollectionInfo", "CollectionReport", "CollectionSchema"],
+        "server.store": ["ServerStore"],
+        "store": ["Store"],
+        "upload": ["Uploader"],
+    },
+)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, overload
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from tqdm import tqdm
 
-from multiqa_integrations.coroutines import in_thread
-from multiqa_integrations.errors import (
-    ConfigurationError,
-    WriteRejectedError,
-)
-from multiqa_integrations.qdrant.context import ContextManaged
-from multiqa_integrations.qdrant.documents import Intake, PayloadLayout
+from multiqa_integrations.coroutines import in_own_thread, in_thread
+from multiqa_integrations.errors import ConfigurationError, TextTypeError, WriteRejectedError
+from multiqa_integrations.qdrant.documents import PointBuilder
+from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.ensure import sparse_name
 from multiqa_integrations.qdrant.open import open_store
+from multiqa_integrations.qdrant.payload import PayloadLayout
 from multiqa_integrations.qdrant.points import (
-    Point,
     PointQuery,
     ScoredPoint,
     SparseVector,
@@ -29,23 +26,19 @@ from multiqa_integrations.qdrant.schema import (
     SPARSE_NAME,
     CollectionReport,
     CollectionSchema,
-    announce,
     differences,
     filled_sparse_vector,
-    refuse,
+    raise_on_mismatch,
+    warn,
 )
 from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.qdrant.upload import Uploader, upload_async
+from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.texts import check_texts
 from multiqa_integrations.types import Document, Encoder, Hit, Vectors
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient, models
     from typing_extensions import Unpack
-
-# An embedded collection compares a query with every point that was written since it was last
-# optimised: up to so many that is as fast as following a graph.
-OPTIMIZE_AT = 20_000
 
 
 class SearchOptions(TypedDict, total=False):
@@ -76,11 +69,33 @@ class SearchOptions(TypedDict, total=False):
     hnsw_ef: int | None
 
 
-class Collection(ContextManaged):
+class MmrOptions(TypedDict, total=False):
+    """How `Collection.mmr` searches.
+
+    Attributes:
+        limit: How many hits are wanted; 4 by default.
+        candidates: From how many of the closest they are chosen; 20 by default.
+        diversity: 0 is closeness only, 1 is difference only; 0.5 by default.
+        filter: A condition on the payload.
+        with_vectors: Whether the hits bring their vectors.
+        k: LangChain's name for `limit`.
+        fetch_k: LangChain's name for `candidates`.
+    """
+
+    limit: int
+    candidates: int
+    diversity: float
+    filter: models.Filter | None
+    with_vectors: bool
+    k: int
+    fetch_k: int
+
+
+class Collection(Dual):
     """Documents in a collection, found by meaning.
 
-    Any number of threads may use it. Each method has a twin for coroutines, its name with an
-    `a` before it, that never blocks the event loop.
+    Any number of threads may use it. Each method has a coroutine, its name with an `a` before it,
+    that never blocks the event loop.
 
     Example:
         >>> from multiqa_integrations.testing import FakeEncoder
@@ -157,15 +172,18 @@ class Collection(ContextManaged):
             ConfigurationError: An argument is wrong.
             StoreError: It cannot be opened.
         """
-        encoder, opened = _encoder(encoder), _store(store, url, path, client, api_key)
-        schema = _schema(encoder, vector_name, sparse, payload_indexes)
+        encoder = _encoder(encoder)
+        opened = _store(store, url, path, client, api_key)
         try:
+            schema = CollectionSchema.of(
+                encoder, vector_name=vector_name, sparse=sparse, payload_indexes=payload_indexes
+            )
             report = opened.ensure(name, schema, adopt=adopt, **create_options)
         except BaseException:
             if store is None:
                 opened.close()
             raise
-        announce(report)
+        warn(report)
         return cls(
             opened,
             encoder,
@@ -177,45 +195,9 @@ class Collection(ContextManaged):
         )
 
     @classmethod
-    async def aopen(
-        cls,
-        name: str,
-        *,
-        encoder: Encoder | None = None,
-        url: str | None = None,
-        path: str | Path | None = None,
-        client: QdrantClient | AsyncQdrantClient | None = None,
-        store: Store | None = None,
-        api_key: str | None = None,
-        vector_name: str = "",
-        sparse: bool | str | None = None,
-        payload_indexes: Mapping[str, Any] | None = None,
-        adopt: bool = False,
-        content_payload_key: str = "page_content",
-        metadata_payload_key: str = "metadata",
-        **create_options: Any,
-    ) -> Collection:
-        """Open a collection, as `open` does."""
-        encoder = _encoder(encoder)
-        # Imports the client, and reads the model's files for the fingerprint.
-        opened = await in_thread(_store, store, url, path, client, api_key)
-        schema = await in_thread(_schema, encoder, vector_name, sparse, payload_indexes)
-        try:
-            report = await opened.aensure(name, schema, adopt=adopt, **create_options)
-        except BaseException:
-            if store is None:
-                await opened.aclose()
-            raise
-        announce(report)
-        return cls(
-            opened,
-            encoder,
-            report,
-            vector_name=vector_name,
-            sparse_vector=filled_sparse_vector(schema, report),
-            layout=PayloadLayout(content_payload_key, metadata_payload_key),
-            owns_store=store is None,
-        )
+    async def aopen(cls, name: str, **options: Any) -> Collection:
+        """Open a collection, as `open` does, with its arguments, in a thread."""
+        return await in_thread(cls.open, name, **options)
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r}, {self.store!r})"
@@ -249,17 +231,7 @@ class Collection(ContextManaged):
             StoreError: The store failed for good. What was added before stays; add all again:
                 the same ids overwrite.
         """
-        intake = self._intake(documents, ids, metadatas)
-        with tqdm(total=_length(documents), unit="doc", disable=not show_progress) as bar:
-            try:
-                with Uploader(self.store, self.name, progress=bar.update) as uploader:
-                    for vectors in self.encoder.encode_stream(intake.texts()):
-                        for points in intake.points(vectors):
-                            uploader.add(points)
-            except WriteRejectedError as error:
-                raise intake.named(error) from error
-        self.store.optimize(self.name, minimum=OPTIMIZE_AT)
-        return intake.ids
+        return self._add(documents, ids, metadatas, show_progress, threading.Event())
 
     async def aadd(
         self,
@@ -267,208 +239,147 @@ class Collection(ContextManaged):
         *,
         ids: Sequence[str | None] | None = None,
         metadatas: Sequence[Mapping[str, Any]] | None = None,
+        show_progress: bool = False,
     ) -> list[str]:
-        """Encode documents and store them, as `add` does."""
-        intake = await in_thread(self._intake, documents, ids, metadatas)
-        windows = self.encoder.encode_stream(intake.texts())
+        """Encode documents and store them, as `add` does, in a thread.
 
-        async def points() -> AsyncIterator[list[Point]]:
-            while (vectors := await in_thread(next, windows, None)) is not None:
-                batches = intake.points(vectors)
-                while (batch := await in_thread(next, batches, None)) is not None:
-                    yield batch
+        Cancelled, it ends after the requests under way; what was written before stays.
+        """
+        stop = threading.Event()
+        return await in_own_thread(stop, self._add, documents, ids, metadatas, show_progress, stop)
 
-        try:
-            await upload_async(self.store, self.name, points())
-        except WriteRejectedError as error:
-            raise intake.named(error) from error
-        await self.store.aoptimize(self.name, minimum=OPTIMIZE_AT)
-        return intake.ids
+    def _add(
+        self,
+        documents: Iterable[str | Document],
+        ids: Sequence[str | None] | None,
+        metadatas: Sequence[Mapping[str, Any]] | None,
+        show_progress: bool,
+        stop: threading.Event,
+    ) -> list[str]:
+        builder = PointBuilder(
+            documents,
+            ids,
+            metadatas,
+            layout=self._layout,
+            fingerprint=self.encoder.fingerprint,
+            vector_name=self._vector_name,
+            sparse_name=self.sparse_vector,
+        )
+        total = len(documents) if isinstance(documents, Sequence) else None
+        with tqdm(total=total, unit="doc", disable=not show_progress) as bar:
+            try:
+                with Uploader(self.store, self.name, progress=bar.update, stop=stop) as uploader:
+                    for vectors in self.encoder.encode_stream(builder.texts()):
+                        for points in builder.points(vectors):
+                            uploader.add(points)
+            except WriteRejectedError as error:
+                raise builder.with_document_ids(error) from error
+        return builder.ids
 
-    def delete(
+    def _delete(
         self, ids: Sequence[str] | None = None, *, filter: models.Filter | None = None
-    ) -> None:
+    ) -> Steps[None]:
         """Delete documents by their ids, or those that a filter selects.
 
         Raises:
             ConfigurationError: Neither or both are given, or the filter has no condition.
         """
-        self.store.delete(self.name, ids=None if ids is None else lookup_ids(ids), filter=filter)
+        points = None if ids is None else lookup_ids(ids)
+        yield from ask(self.store, Store.delete, self.name, ids=points, filter=filter)
 
-    async def adelete(
-        self, ids: Sequence[str] | None = None, *, filter: models.Filter | None = None
-    ) -> None:
-        """Delete documents, as `delete` does."""
-        await self.store.adelete(
-            self.name, ids=None if ids is None else lookup_ids(ids), filter=filter
-        )
+    delete, adelete = both(_delete)
 
     # --- reading --------------------------------------------------------------------------
 
-    @overload
-    def search(self, query: str, **options: Unpack[SearchOptions]) -> list[Hit]: ...
-
-    @overload
-    def search(
-        self, query: list[str] | tuple[str, ...], **options: Unpack[SearchOptions]
-    ) -> list[list[Hit]]: ...
-
-    def search(
-        self, query: str | list[str] | tuple[str, ...], **options: Unpack[SearchOptions]
-    ) -> list[Hit] | list[list[Hit]]:
+    def _search(self, query: str, **options: Unpack[SearchOptions]) -> Steps[list[Hit]]:
         """Find the documents closest in meaning, best first.
 
-        Several queries are encoded together and sent in one request.
-
         Args:
-            query: A question, or a list of them.
+            query: A question.
             options: See `SearchOptions`.
 
-        Returns:
-            The hits; a list of hits for each query where a list is given.
-
         Raises:
-            TextError: A query is not text.
+            TextError: The query is not text.
             ConfigurationError: An option is wrong, or the engine cannot honour the filter.
             CollectionMismatchError: `hybrid=True`, and the collection has no sparse vector.
             StoreError: The store refused or failed.
         """
-        queries = [query] if isinstance(query, str) else check_texts(query)
-        wanted = self._queries(queries, **options)
-        answers = self.store.query_batch(self.name, wanted)
-        hits = [[self._hit(point) for point in points] for points in answers]
-        return hits[0] if isinstance(query, str) else hits
+        if not isinstance(query, str):
+            raise TextTypeError(
+                f"the query is {type(query).__name__}, expected a string. For several queries "
+                "there is search_batch([...])."
+            )
+        (request,) = yield from work(self._requests, [query], **options)
+        points = yield from ask(self.store, Store.query, self.name, request)
+        return [self._hit(point) for point in points]
 
-    @overload
-    async def asearch(self, query: str, **options: Unpack[SearchOptions]) -> list[Hit]: ...
+    def _search_batch(
+        self, queries: Sequence[str], **options: Unpack[SearchOptions]
+    ) -> Steps[list[list[Hit]]]:
+        """Search with several queries: they are encoded together and sent in one request.
 
-    @overload
-    async def asearch(
-        self, query: list[str] | tuple[str, ...], **options: Unpack[SearchOptions]
-    ) -> list[list[Hit]]: ...
+        Args:
+            queries: The questions.
+            options: See `SearchOptions`.
 
-    async def asearch(
-        self, query: str | list[str] | tuple[str, ...], **options: Unpack[SearchOptions]
-    ) -> list[Hit] | list[list[Hit]]:
-        """Find the documents closest in meaning, as `search` does."""
-        queries = [query] if isinstance(query, str) else check_texts(query)
-        wanted = await in_thread(self._queries, queries, **options)
-        answers = await self.store.aquery_batch(self.name, wanted)
-        hits = [[self._hit(point) for point in points] for points in answers]
-        return hits[0] if isinstance(query, str) else hits
+        Returns:
+            The hits of each query, best first.
 
-    def search_by_vector(self, vector: Vectors, **options: Unpack[SearchOptions]) -> list[Hit]:
-        """Find the documents closest to a unit vector `(384,)`, as `search` does."""
-        wanted = self._query(vector, None, **options)
-        return [self._hit(point) for point in self.store.query(self.name, wanted)]
+        Raises:
+            TextError: A query is not text; `.index` tells which.
+            Other errors: As `search`.
+        """
+        requests = yield from work(self._requests, check_texts(queries), **options)
+        answers = yield from ask(self.store, Store.query_batch, self.name, requests)
+        return [[self._hit(point) for point in points] for points in answers]
 
-    async def asearch_by_vector(
+    def _search_by_vector(
         self, vector: Vectors, **options: Unpack[SearchOptions]
-    ) -> list[Hit]:
-        """Find the documents closest to a vector, as `search_by_vector` does."""
-        wanted = self._query(vector, None, **options)
-        return [self._hit(point) for point in await self.store.aquery(self.name, wanted)]
+    ) -> Steps[list[Hit]]:
+        """Find the documents closest to a unit vector `(384,)`, as `search` does."""
+        if options.pop("hybrid", False):
+            raise ConfigurationError("a hybrid search needs the query's words, not its vector.")
+        request = self._request(vector, None, **options)
+        points = yield from ask(self.store, Store.query, self.name, request)
+        return [self._hit(point) for point in points]
 
-    def mmr(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        fetch_k: int = 20,
-        diversity: float = 0.5,
-        filter: models.Filter | None = None,
-        with_vectors: bool = False,
-    ) -> list[Hit]:
+    def _mmr(self, query: str, **options: Unpack[MmrOptions]) -> Steps[list[Hit]]:
         """Find documents that are close in meaning and differ from each other.
 
         Maximal marginal relevance: Carbonell and Goldstein, SIGIR 1998.
 
         Args:
             query: A question.
-            k: How many are wanted.
-            fetch_k: From how many of the closest they are chosen.
-            diversity: 0 is closeness only, 1 is difference only.
-            filter: A condition on the payload.
-            with_vectors: Whether the hits bring their vectors.
+            options: See `MmrOptions`.
 
         Raises:
             As `search`.
         """
-        return self.mmr_by_vector(
-            self.encoder.encode_query([query])[0],
-            k,
-            fetch_k=fetch_k,
-            diversity=diversity,
-            filter=filter,
-            with_vectors=with_vectors,
-        )
+        vectors = yield from work(self.encoder.encode_query, [query])
+        return (yield from self._mmr_by_vector(vectors[0], **options))
 
-    async def ammr(
-        self,
-        query: str,
-        k: int = 4,
-        *,
-        fetch_k: int = 20,
-        diversity: float = 0.5,
-        filter: models.Filter | None = None,
-        with_vectors: bool = False,
-    ) -> list[Hit]:
-        """Find documents that are close and differ, as `mmr` does."""
-        vectors = await in_thread(self.encoder.encode_query, [query])
-        return await self.ammr_by_vector(
-            vectors[0],
-            k,
-            fetch_k=fetch_k,
-            diversity=diversity,
-            filter=filter,
-            with_vectors=with_vectors,
-        )
+    def _mmr_by_vector(self, vector: Vectors, **options: Unpack[MmrOptions]) -> Steps[list[Hit]]:
+        """Find documents as `mmr` does, by a unit vector `(384,)`."""
+        request = self._request(vector, None, **_mmr_options(**options))
+        points = yield from ask(self.store, Store.query, self.name, request)
+        return [self._hit(point) for point in points]
 
-    def mmr_by_vector(
-        self,
-        vector: Vectors,
-        k: int = 4,
-        *,
-        fetch_k: int = 20,
-        diversity: float = 0.5,
-        filter: models.Filter | None = None,
-        with_vectors: bool = False,
-    ) -> list[Hit]:
-        """Do as `mmr`, for a unit vector `(384,)`."""
-        wanted = self._mmr(vector, k, fetch_k, diversity, filter, with_vectors)
-        return [self._hit(point) for point in self.store.query(self.name, wanted)]
-
-    async def ammr_by_vector(
-        self,
-        vector: Vectors,
-        k: int = 4,
-        *,
-        fetch_k: int = 20,
-        diversity: float = 0.5,
-        filter: models.Filter | None = None,
-        with_vectors: bool = False,
-    ) -> list[Hit]:
-        """Do as `mmr`, for a unit vector `(384,)`."""
-        wanted = self._mmr(vector, k, fetch_k, diversity, filter, with_vectors)
-        return [self._hit(point) for point in await self.store.aquery(self.name, wanted)]
-
-    def get(self, ids: Sequence[str]) -> list[Document]:
+    def _get(self, ids: Sequence[str]) -> Steps[list[Document]]:
         """Read documents by their ids, in that order; missing ones are left out."""
-        points = self.store.retrieve(self.name, lookup_ids(ids))
+        points = yield from ask(self.store, Store.retrieve, self.name, lookup_ids(ids))
         return [self._layout.document(point) for point in points]
 
-    async def aget(self, ids: Sequence[str]) -> list[Document]:
-        """Read documents by their ids, as `get` does."""
-        points = await self.store.aretrieve(self.name, lookup_ids(ids))
-        return [self._layout.document(point) for point in points]
-
-    def count(self, *, filter: models.Filter | None = None) -> int:
+    def _count(self, *, filter: models.Filter | None = None) -> Steps[int]:
         """Count documents, exactly."""
-        return self.store.count(self.name, filter=filter)
+        return (yield from ask(self.store, Store.count, self.name, filter=filter))
 
-    async def acount(self, *, filter: models.Filter | None = None) -> int:
-        """Count documents, as `count` does."""
-        return await self.store.acount(self.name, filter=filter)
+    search, asearch = both(_search)
+    search_batch, asearch_batch = both(_search_batch)
+    search_by_vector, asearch_by_vector = both(_search_by_vector)
+    mmr, ammr = both(_mmr)
+    mmr_by_vector, ammr_by_vector = both(_mmr_by_vector)
+    get, aget = both(_get)
+    count, acount = both(_count)
 
     # --- opening and closing ----------------------------------------------------------------
 
@@ -484,23 +395,7 @@ class Collection(ContextManaged):
 
     # --- between texts and points -----------------------------------------------------------
 
-    def _intake(
-        self,
-        documents: Iterable[str | Document],
-        ids: Sequence[str | None] | None,
-        metadatas: Sequence[Mapping[str, Any]] | None,
-    ) -> Intake:
-        return Intake(
-            documents,
-            ids,
-            metadatas,
-            layout=self._layout,
-            fingerprint=self.encoder.fingerprint,
-            vector_name=self._vector_name,
-            sparse_name=self.sparse_vector,
-        )
-
-    def _queries(
+    def _requests(
         self, queries: list[str], *, hybrid: bool = False, **options: Any
     ) -> list[PointQuery]:
         words: list[SparseVector | None] = [None] * len(queries)
@@ -509,59 +404,23 @@ class Collection(ContextManaged):
             words = list(bm25.encode_queries(queries))
         vectors = self.encoder.encode_query(queries)
         return [
-            self._query(vector, sparse, **options)
+            self._request(vector, sparse, **options)
             for vector, sparse in zip(vectors, words, strict=True)
         ]
 
-    def _query(
-        self,
-        vector: Vectors,
-        words: SparseVector | None,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        filter: models.Filter | None = None,
-        score_threshold: float | None = None,
-        with_vectors: bool = False,
-        hybrid: bool = False,
-        candidates: int | None = None,
-        exact: bool = False,
-        hnsw_ef: int | None = None,
-    ) -> PointQuery:
-        if hybrid:
-            raise ConfigurationError("a hybrid search needs the query's words, not its vector.")
+    def _request(self, vector: Vectors, words: SparseVector | None, **options: Any) -> PointQuery:
+        unknown = options.keys() - SearchOptions.__annotations__.keys() - {"diversity"}
+        if unknown:
+            raise ConfigurationError(
+                f"unknown options: {', '.join(sorted(unknown))}. Known are "
+                f"{', '.join(SearchOptions.__annotations__)}."
+            )
         return PointQuery(
             vector=vector,
             vector_name=self._vector_name,
             sparse=words,
             sparse_name=self.sparse_vector or "",
-            limit=limit,
-            offset=offset,
-            filter=filter,
-            score_threshold=score_threshold,
-            candidates=candidates,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-            with_vectors=with_vectors,
-        )
-
-    def _mmr(
-        self,
-        vector: Vectors,
-        k: int,
-        fetch_k: int,
-        diversity: float,
-        filter: models.Filter | None,
-        with_vectors: bool,
-    ) -> PointQuery:
-        return PointQuery(
-            vector=vector,
-            vector_name=self._vector_name,
-            limit=k,
-            candidates=fetch_k,
-            diversity=diversity,
-            filter=filter,
-            with_vectors=with_vectors,
+            **options,
         )
 
     def _check_hybrid(self) -> None:
@@ -571,7 +430,7 @@ class Collection(ContextManaged):
                 vector_name=self._vector_name,
                 sparse_name=SPARSE_NAME,
             )
-            refuse(self.name, differences(schema, self.report.info, indexes=False))
+            raise_on_mismatch(self.name, differences(schema, self.report.info, indexes=False))
 
     def _hit(self, point: ScoredPoint) -> Hit:
         document = self._layout.document(point)
@@ -611,21 +470,25 @@ def _store(
     return store
 
 
-def _schema(
-    encoder: Encoder,
-    vector_name: str,
-    sparse: bool | str | None,
-    payload_indexes: Mapping[str, Any] | None,
-) -> CollectionSchema:
-    return CollectionSchema(
-        fingerprint=encoder.fingerprint,
-        model=getattr(getattr(encoder, "spec", None), "name", None),
-        size=encoder.dimension,
-        vector_name=vector_name,
-        sparse_name=None if sparse is None else sparse_name(sparse),
-        payload_indexes=payload_indexes or {},
-    )
-
-
-def _length(documents: Iterable[object]) -> int | None:
-    return len(documents) if isinstance(documents, Sequence) else None
+def _mmr_options(
+    *,
+    limit: int | None = None,
+    candidates: int | None = None,
+    k: int | None = None,
+    fetch_k: int | None = None,
+    diversity: float = 0.5,
+    filter: models.Filter | None = None,
+    with_vectors: bool = False,
+) -> dict[str, Any]:
+    for name, synonym in (("limit", k), ("candidates", fetch_k)):
+        if synonym is not None and {"limit": limit, "candidates": candidates}[name] is not None:
+            raise ConfigurationError(f"{name} was given twice, once by its other name.")
+    limit = limit if limit is not None else k
+    candidates = candidates if candidates is not None else fetch_k
+    return {
+        "limit": 4 if limit is None else limit,
+        "candidates": 20 if candidates is None else candidates,
+        "diversity": diversity,
+        "filter": filter,
+        "with_vectors": with_vectors,
+    }

@@ -13,59 +13,36 @@ from multiqa_integrations.errors import (
     WriteRejectedError,
 )
 from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.points import (
-    Point,
-    PointId,
-    Vector,
-    json_payload,
-    point_id,
-)
-from multiqa_integrations.qdrant.schema import RESERVED_KEY
+from multiqa_integrations.qdrant.payload import PayloadLayout
+from multiqa_integrations.qdrant.points import Point, PointId, Vector, point_id
 from multiqa_integrations.texts import check_text
 from multiqa_integrations.types import Document, Vectors
 
 _BATCH = 256  # points that are made at a time
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadLayout:
-    """Where a point keeps a document; the default is what langchain-qdrant reads and writes.
+def name_vectors(
+    vectors: Sequence[Vector] | Vectors | None,
+    texts: Sequence[str],
+    *,
+    vector_name: str,
+    sparse_name: str | None,
+) -> list[dict[str, Vector]]:
+    """Return the named vectors of each text: its dense one, and its words for hybrid search.
 
-    Attributes:
-        content_key: The payload key of the text.
-        metadata_key: The payload key of the metadata.
+    Args:
+        vectors: The dense vectors `(n, 384)`; None leaves them out.
+        texts: The `n` texts, which the words are taken from.
+        vector_name: The name of the dense vector.
+        sparse_name: The name of the sparse vector; None leaves it out.
     """
-
-    content_key: str = "page_content"
-    metadata_key: str = "metadata"
-
-    def payload(self, document: Document, index: int, fingerprint: str) -> dict[str, Any]:
-        """Make the payload of a document, item `index` of the input."""
-        text = check_text(document.text, index)
-        where = f"the metadata of document {index if document.id is None else repr(document.id)}"
-        if not isinstance(document.metadata, Mapping):
-            raise ConfigurationError(f"{where} is {type(document.metadata).__name__}, not a dict.")
-        own: dict[str, Any] = {"fingerprint": fingerprint}
-        if document.id is not None and document.id != point_id(document.id):
-            own["id"] = json_payload(document.id, "the id")
-        return {
-            self.content_key: text,
-            self.metadata_key: json_payload(document.metadata, where),
-            RESERVED_KEY: own,
-        }
-
-    def document_id(self, point: Point) -> str:
-        """Give a point's id as its writer knew it."""
-        own = point.payload.get(RESERVED_KEY)
-        return str(own["id"]) if isinstance(own, Mapping) and "id" in own else str(point.id)
-
-    def document(self, point: Point) -> Document:
-        """Make the document of a point."""
-        return Document(
-            text=str(point.payload.get(self.content_key) or ""),
-            id=self.document_id(point),
-            metadata=point.payload.get(self.metadata_key) or {},
-        )
+    named: list[dict[str, Vector]] = (
+        [{} for _ in texts] if vectors is None else [{vector_name: row} for row in vectors]
+    )
+    if sparse_name is not None:
+        for vectors_of_text, words in zip(named, bm25.encode_documents(texts), strict=True):
+            vectors_of_text[sparse_name] = words
+    return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +54,7 @@ class _Item:
     payload: dict[str, Any]
 
 
-class Intake:
+class PointBuilder:
     """Documents that are being added to a collection.
 
     The texts are handed to an encoder's stream; the vectors that come back, some at a time and in
@@ -123,24 +100,21 @@ class Intake:
         for start in range(0, len(vectors), _BATCH):
             rows = vectors[start : start + _BATCH]
             items = [self._waiting.popleft() for _ in rows]
-            named: list[dict[str, Vector]] = [{self._vector_name: row} for row in rows]
-            if self._sparse_name is not None:
-                words = bm25.encode_documents(
-                    [item.payload[self._layout.content_key] for item in items]
-                )
-                for vectors_of_one, sparse in zip(named, words, strict=True):
-                    vectors_of_one[self._sparse_name] = sparse
+            named = name_vectors(
+                rows,
+                [item.payload[self._layout.content_key] for item in items],
+                vector_name=self._vector_name,
+                sparse_name=self._sparse_name,
+            )
             self.ids.extend(item.given_id for item in items)
             yield [
-                Point(item.point_id, vectors_of_one, item.payload)
-                for item, vectors_of_one in zip(items, named, strict=True)
+                Point(item.point_id, vectors_of_item, item.payload)
+                for item, vectors_of_item in zip(items, named, strict=True)
             ]
 
-    def named(self, error: WriteRejectedError) -> WriteRejectedError:
-        """Make the same error with the ids that the caller knows."""
-        names = {str(point_id(one)): one for one in self.ids}
-        reasons = {names.get(one, one): why for one, why in error.reasons.items()}
-        return WriteRejectedError(str(error), reasons=reasons)
+    def with_document_ids(self, error: WriteRejectedError) -> WriteRejectedError:
+        """Return the same error with the ids that the caller knows."""
+        return with_document_ids(error, self.ids)
 
     def _checked(
         self,
@@ -192,3 +166,10 @@ class Intake:
             point_id=identity,
             payload=self._layout.payload(document, index, self._fingerprint),
         )
+
+
+def with_document_ids(error: WriteRejectedError, ids: Iterable[str]) -> WriteRejectedError:
+    """Return an error about points as one about documents, which have these ids."""
+    document_ids = {str(point_id(document_id)): document_id for document_id in ids}
+    reasons = {document_ids.get(id, id): reason for id, reason in error.reasons.items()}
+    return WriteRejectedError(str(error), reasons=reasons)

@@ -9,13 +9,14 @@ from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
 from multiqa_integrations.qdrant.open import open_store
 from multiqa_integrations.qdrant.schema import (
-    SPARSE_NAME,
     CollectionReport,
     CollectionSchema,
     Distance,
-    announce,
+    sparse_name,
+    warn,
 )
 from multiqa_integrations.qdrant.store import Store
+from multiqa_integrations.types import Encoder
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -28,7 +29,8 @@ def ensure_collection(
     client: AsyncQdrantClient,
     name: str,
     *,
-    fingerprint: str,
+    encoder: Encoder | None = ...,
+    fingerprint: str | None = ...,
     spec: ModelSpec = ...,
     distance: Distance = ...,
     vector_name: str = ...,
@@ -44,7 +46,8 @@ def ensure_collection(
     client: QdrantClient | Store,
     name: str,
     *,
-    fingerprint: str,
+    encoder: Encoder | None = ...,
+    fingerprint: str | None = ...,
     spec: ModelSpec = ...,
     distance: Distance = ...,
     vector_name: str = ...,
@@ -59,7 +62,8 @@ def ensure_collection(
     client: QdrantClient | AsyncQdrantClient | Store,
     name: str,
     *,
-    fingerprint: str,
+    encoder: Encoder | None = None,
+    fingerprint: str | None = None,
     spec: ModelSpec = MULTI_QA,
     distance: Distance = "cosine",
     vector_name: str = "",
@@ -76,8 +80,9 @@ def ensure_collection(
         client: A client of qdrant-client, or a `Store`. With an `AsyncQdrantClient` the answer
             is to be awaited.
         name: The collection.
-        fingerprint: `encoder.fingerprint`, which is kept in the collection's metadata.
-        spec: The model's contract: dimension and name.
+        encoder: The encoder; its fingerprint is kept in the collection's metadata.
+        fingerprint: Instead of an encoder: its fingerprint, with which no model is loaded.
+        spec: With `fingerprint`: the model's contract, for dimension and name.
         distance: How a new collection compares, "cosine" or "dot". Unit vectors have the same
             scores by both, so that an existing one may have either.
         vector_name: "" is the unnamed vector.
@@ -105,23 +110,23 @@ def ensure_collection(
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> encoder = FakeEncoder()
         >>> client = QdrantClient(":memory:")
-        >>> ensure_collection(client, "docs", fingerprint=encoder.fingerprint).created
+        >>> ensure_collection(client, "docs", encoder=encoder).created
         True
-        >>> ensure_collection(client, "docs", fingerprint=encoder.fingerprint).fingerprint
+        >>> ensure_collection(client, "docs", encoder=encoder).fingerprint
         'matches'
     """
-    schema = _schema(fingerprint, spec, distance, vector_name, payload_indexes, sparse)
+    schema = _schema(encoder, fingerprint, spec, distance, vector_name, payload_indexes, sparse)
     if _is_async(client):
 
         async def ensure() -> CollectionReport:
             async with _server_store(client) as store:
                 report = await store.aensure(name, schema, adopt=adopt, **create_options)
-            announce(report)
+            warn(report)
             return report
 
         return ensure()
     report = _store(client).ensure(name, schema, adopt=adopt, **create_options)
-    announce(report)
+    warn(report)
     return report
 
 
@@ -130,7 +135,8 @@ def check_collection(
     client: AsyncQdrantClient,
     name: str,
     *,
-    fingerprint: str,
+    encoder: Encoder | None = ...,
+    fingerprint: str | None = ...,
     spec: ModelSpec = ...,
     vector_name: str = ...,
     payload_indexes: Mapping[str, Any] | None = ...,
@@ -143,7 +149,8 @@ def check_collection(
     client: QdrantClient | Store,
     name: str,
     *,
-    fingerprint: str,
+    encoder: Encoder | None = ...,
+    fingerprint: str | None = ...,
     spec: ModelSpec = ...,
     vector_name: str = ...,
     payload_indexes: Mapping[str, Any] | None = ...,
@@ -155,7 +162,8 @@ def check_collection(
     client: QdrantClient | AsyncQdrantClient | Store,
     name: str,
     *,
-    fingerprint: str,
+    encoder: Encoder | None = None,
+    fingerprint: str | None = None,
     spec: ModelSpec = MULTI_QA,
     vector_name: str = "",
     payload_indexes: Mapping[str, Any] | None = None,
@@ -187,31 +195,45 @@ def check_collection(
         ...     error.expected, error.actual
         ({'fingerprint': 'fake:2'}, {'fingerprint': 'fake:1'})
     """
-    schema = _schema(fingerprint, spec, "cosine", vector_name, payload_indexes, sparse)
+    schema = _schema(encoder, fingerprint, spec, "cosine", vector_name, payload_indexes, sparse)
     if _is_async(client):
 
         async def check() -> CollectionReport:
             async with _server_store(client) as store:
                 report = await store.acheck(name, schema)
-            announce(report)
+            warn(report)
             return report
 
         return check()
     report = _store(client).check(name, schema)
-    announce(report)
+    warn(report)
     return report
 
 
 def _schema(
-    fingerprint: str,
+    encoder: Encoder | None,
+    fingerprint: str | None,
     spec: ModelSpec,
     distance: Distance,
     vector_name: str,
     payload_indexes: Mapping[str, Any] | None,
     sparse: bool | str,
 ) -> CollectionSchema:
+    if (encoder is None) == (fingerprint is None):
+        raise ConfigurationError(
+            "expected one of encoder and fingerprint, got "
+            f"{'none' if encoder is None else 'both'}. Pass encoder=encoder."
+        )
+    if encoder is not None:
+        return CollectionSchema.of(
+            encoder,
+            distance=distance,
+            vector_name=vector_name,
+            sparse=sparse,
+            payload_indexes=payload_indexes,
+        )
     return CollectionSchema(
-        fingerprint=fingerprint,
+        fingerprint=fingerprint or "",
         model=spec.name,
         size=spec.dimension,
         distance=distance,
@@ -219,15 +241,6 @@ def _schema(
         sparse_name=sparse_name(sparse),
         payload_indexes=payload_indexes or {},
     )
-
-
-def sparse_name(sparse: bool | str) -> str | None:
-    """Give the name of the sparse vector of hybrid search; None where there is none."""
-    if isinstance(sparse, bool):
-        return SPARSE_NAME if sparse else None
-    if not isinstance(sparse, str) or not sparse:
-        raise ConfigurationError(f"sparse is {sparse!r}, expected True, False or a name.")
-    return sparse
 
 
 def _is_async(client: object) -> bool:

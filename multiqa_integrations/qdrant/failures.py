@@ -12,10 +12,6 @@ class AlreadyExistsError(StoreError):
     """Somebody else has just created the collection."""
 
 
-class NotFoundError(StoreError):
-    """There is no such collection."""
-
-
 class BadRequestError(StoreError):
     """The request itself is wrong, and will be the next time too: a point in it, or its size."""
 

@@ -1,22 +1,23 @@
-"""Move house: copy a collection to another store, or into the vectors of another model."""
+"""Migrate: copy a collection to another store, or into the vectors of another model."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.qdrant.payload import update_record
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector, Vector
 from multiqa_integrations.qdrant.schema import (
-    RESERVED_KEY,
     CollectionInfo,
     CollectionSchema,
     check_name,
-    no_collection,
+    collection_not_found_error,
+    model_name,
 )
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
@@ -48,6 +49,10 @@ class MigrationReport:
     written: int
     unchanged: int
     swapped: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return asdict(self)
 
 
 def copy(
@@ -108,7 +113,7 @@ def reembed(
     """Fill a new collection with the vectors that another model gives the stored texts.
 
     Ids and payloads stay. If `collection` is an alias, it stands for the new collection at the
-    end, from one moment to the next, so that nobody is without answers meanwhile; the old
+    end, atomically, so that nobody is without answers meanwhile; the old
     collection stays until you drop it. It may be interrupted and called again.
 
     Args:
@@ -135,8 +140,7 @@ def reembed(
     name = store.aliases().get(collection, collection)
     to = check_name(to or f"{name.rpartition('@')[0] or name}@{_short(encoder.fingerprint)}")
     (vector_name,) = info.vectors
-    model = getattr(getattr(encoder, "spec", None), "name", None)
-    store.ensure(to, _schema_of(info, fingerprint=encoder.fingerprint, model=model))
+    store.ensure(to, _schema_of(info, fingerprint=encoder.fingerprint, model=model_name(encoder)))
 
     def encode(points: Sequence[Point]) -> list[Point]:
         texts = [point.payload.get(content_payload_key) for point in points]
@@ -153,7 +157,7 @@ def reembed(
             Point(
                 point.id,
                 {**point.vectors, vector_name: vector},
-                _with_fingerprint(point.payload, encoder.fingerprint),
+                update_record(point.payload, fingerprint=encoder.fingerprint),
             )
             for point, vector in zip(points, vectors, strict=True)
         ]
@@ -162,9 +166,7 @@ def reembed(
     if alias is None:
         return report
     store.swap(alias, to)
-    return MigrationReport(
-        report.source, to, report.points, report.written, report.unchanged, swapped=alias
-    )
+    return replace(report, swapped=alias)
 
 
 def _move(
@@ -181,22 +183,21 @@ def _move(
     begun = target.count(to) > 0
     written = unchanged = 0
     sample = _Sample()
-    told = progress or (lambda _: None)
-    with Uploader(target, to, progress=told) as uploader:
+    report_progress = progress or (lambda _: None)
+    with Uploader(target, to, progress=report_progress) as uploader:
         for page in _pages(source, collection):
             sample.see(page)
-            there: Mapping[PointId, Point] = {}
+            existing: Mapping[PointId, Point] = {}
             if begun:
                 found = target.retrieve(to, [point.id for point in page], with_vectors=True)
-                there = {point.id: point for point in found}
-            missing = [p for p in page if p.id not in there or not same(p, there[p.id])]
+                existing = {point.id: point for point in found}
+            missing = [p for p in page if p.id not in existing or not same(p, existing[p.id])]
             if missing:
                 uploader.add(change(missing))
             written += len(missing)
             unchanged += len(page) - len(missing)
             if len(page) > len(missing):
-                told(len(page) - len(missing))
-    target.optimize(to, minimum=20_000)
+                report_progress(len(page) - len(missing))
     _verify(source, collection, target, to, sample.points, same)
     return MigrationReport(collection, to, written + unchanged, written, unchanged)
 
@@ -253,7 +254,7 @@ def _pages(store: Store, collection: str) -> Iterator[list[Point]]:
 def _info_of(store: Store, collection: str) -> CollectionInfo:
     info = store.info(collection)
     if info is None:
-        raise no_collection(collection)
+        raise collection_not_found_error(collection)
     if len(info.vectors) != 1 or len(info.sparse) > 1:
         raise ConfigurationError(
             f"{collection!r} has the vectors {[*info.vectors, *info.sparse]}, expected one dense "
@@ -285,14 +286,6 @@ def _schema_of(
     )
 
 
-def _with_fingerprint(payload: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    own = payload.get(RESERVED_KEY)
-    return {
-        **payload,
-        RESERVED_KEY: {**(own if isinstance(own, Mapping) else {}), "fingerprint": fingerprint},
-    }
-
-
 def _same(one: Point, other: Point) -> bool:
     return (
         one.payload == other.payload
@@ -302,7 +295,9 @@ def _same(one: Point, other: Point) -> bool:
 
 
 def _same_but_the_vector(one: Point, other: Point) -> bool:
-    return _with_fingerprint(one.payload, "") == _with_fingerprint(other.payload, "")
+    return update_record(one.payload, fingerprint="") == update_record(
+        other.payload, fingerprint=""
+    )
 
 
 def _close(one: Vector, other: Vector) -> bool:
@@ -320,4 +315,6 @@ def _entries(vector: SparseVector) -> dict[int, float]:
 
 
 def _short(fingerprint: str) -> str:
-    return "".join(c for c in fingerprint.rpartition(":")[2].split("/")[0] if c.isalnum())[:8]
+    """Return eight characters of a fingerprint that may stand in a name: `sha256:1f2e…/mean`."""
+    _, _, digest = fingerprint.rpartition(":")
+    return "".join(filter(str.isalnum, digest.partition("/")[0]))[:8]

@@ -186,60 +186,12 @@ def lookup_ids(document_ids: Iterable[str]) -> list[PointId]:
         )
     ids: list[PointId] = []
     for document_id in document_ids:
-        ids.append(point_id(_given(document_id)))
+        if document_id is None:
+            raise ConfigurationError("an id is None, expected a string.")
+        ids.append(point_id(document_id))
         if document_id.isascii() and document_id.isdigit() and int(document_id) < 1 << 64:
             ids.append(int(document_id))
     return ids
-
-
-def _given(document_id: str | None) -> str:
-    if document_id is None:
-        raise ConfigurationError("an id is None, expected a string.")
-    return document_id
-
-
-def json_payload(value: Any, where: str) -> Any:
-    """Copy a JSON value, lone surrogates repaired as in texts.
-
-    Raises:
-        ConfigurationError: It holds something that JSON or Qdrant cannot keep; the message
-            says where.
-    """
-    if isinstance(value, str):  # most of them
-        return value if value.isascii() else repair_surrogates(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        if not -(1 << 63) <= value < 1 << 64:
-            raise ConfigurationError(f"{where} is {value}, beyond 64 bits. Pass it as a string.")
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ConfigurationError(f"{where} is {value}, which JSON cannot hold. Pass None.")
-        return value
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise ConfigurationError(f"{where} has the key {key!r}, expected a string.")
-        return {
-            repair_surrogates(key): item
-            if isinstance(item, str) and item.isascii()  # saves the call, and saying where
-            else json_payload(item, f"{where}[{key!r}]")
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [json_payload(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    hint = (
-        " Pass .isoformat()."
-        if hasattr(value, "isoformat")
-        else " Pass .item()."
-        if isinstance(value, np.generic)
-        else " Pass str(...)."
-    )
-    raise ConfigurationError(
-        f"{where} is {type(value).__name__}, expected a JSON value "
-        f"(string, number, true, false, null, list or object).{hint}"
-    )
 
 
 def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iterable[str]) -> None:

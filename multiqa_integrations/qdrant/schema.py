@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from multiqa_integrations.errors import (
     CollectionMismatchError,
+    CollectionNotFoundError,
     CollectionWarning,
     ConfigurationError,
     StoreError,
 )
+from multiqa_integrations.types import Encoder
 
 Distance: TypeAlias = Literal["cosine", "dot"]
 
 METADATA_KEY = "multiqa"
 """Where a collection's metadata says which model fills it."""
-
-RESERVED_KEY = "_multiqa"
-"""The payload key that this package keeps for itself."""
 
 SPARSE_NAME = "bm25"
 """The sparse vector of hybrid search, unless another name is given."""
@@ -64,9 +63,41 @@ class CollectionSchema:
         for key, kind in self.payload_indexes.items():
             index_kind(kind, key)
 
+    @classmethod
+    def of(
+        cls,
+        encoder: Encoder,
+        *,
+        distance: Distance = "cosine",
+        vector_name: str = "",
+        sparse: bool | str | None = None,
+        payload_indexes: Mapping[str, Any] | None = None,
+    ) -> CollectionSchema:
+        """Return what a collection must be to hold the vectors of an encoder.
+
+        Args:
+            encoder: The encoder.
+            distance: How a new collection compares.
+            vector_name: "" is the unnamed vector.
+            sparse: Whether there is a sparse vector for hybrid search, or its name.
+            payload_indexes: Indexed payload fields and their kinds.
+
+        Raises:
+            ConfigurationError: An argument is wrong.
+        """
+        return cls(
+            fingerprint=encoder.fingerprint,
+            model=model_name(encoder),
+            size=encoder.dimension,
+            distance=distance,
+            vector_name=vector_name,
+            sparse_name=sparse_name(sparse),
+            payload_indexes=payload_indexes or {},
+        )
+
     @property
-    def stamp(self) -> dict[str, Any]:
-        """What a collection's metadata says."""
+    def metadata(self) -> dict[str, Any]:
+        """What a collection's metadata says, under the key "multiqa"."""
         return {"fingerprint": self.fingerprint, "model": self.model, "format": 1}
 
 
@@ -103,7 +134,7 @@ class CollectionInfo:
     vectors: Mapping[str, VectorInfo]
     sparse: Mapping[str, bool] = field(default_factory=dict)
     payload_indexes: Mapping[str, str] | None = None
-    fingerprints: Collection[str] = ()
+    fingerprints: tuple[str, ...] = ()
     model: str | None = None
     indexed_vectors: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -142,15 +173,15 @@ class CollectionReport:
     Attributes:
         info: What it is now.
         created: Whether it was created.
-        fingerprint: "matches" the encoder's; "stamped" at creation; "adopted", stamped since
-            `adopt=True`; "absent", so that only dimension and metric could be checked.
+        fingerprint: "matches" the encoder's; "created" with the collection; "adopted", written
+            because of `adopt=True`; "absent", so that only dimension and metric could be checked.
         created_indexes: The payload indexes that were created.
         notes: What is not wrong but good to know.
     """
 
     info: CollectionInfo
     created: bool = False
-    fingerprint: Literal["matches", "stamped", "adopted", "absent"] = "matches"
+    fingerprint: Literal["matches", "created", "adopted", "absent"] = "matches"
     created_indexes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -318,11 +349,11 @@ def _fingerprint_differences(schema: CollectionSchema, info: CollectionInfo) -> 
     ]
 
 
-def refuse(name: str, found: list[Difference]) -> None:
-    """Raise the error that names all differences, if there is one.
+def raise_on_mismatch(name: str, found: list[Difference]) -> None:
+    """Raise the error that names all differences, if there are any.
 
     Raises:
-        CollectionMismatchError: There is.
+        CollectionMismatchError: There are.
     """
     if not found:
         return
@@ -335,76 +366,118 @@ def refuse(name: str, found: list[Difference]) -> None:
     )
 
 
-def missing() -> Difference:
-    """Say that there is no such collection."""
-    return Difference(
-        "collection", "one of that name", "none", "Create it with ensure_collection()."
-    )
-
-
-def judge(name: str, schema: CollectionSchema, found: CollectionInfo | None) -> CollectionReport:
-    """Report on a collection that was looked at.
+def report_on(name: str, schema: CollectionSchema, info: CollectionInfo | None) -> CollectionReport:
+    """Report on a collection that was only looked at.
 
     Raises:
         CollectionMismatchError: There is none, or it differs.
     """
-    if found is None:
-        found, differing = CollectionInfo(name=name, points=0, vectors={}), [missing()]
-    else:
-        differing = differences(schema, found, indexes=True)
-    refuse(name, differing)
-    absent = not found.fingerprints
+    if info is None:
+        missing = Difference(
+            "collection", "one of that name", "none", "Create it with ensure_collection()."
+        )
+        raise_on_mismatch(name, [missing])
+        raise AssertionError  # not reached
+    raise_on_mismatch(name, differences(schema, info, indexes=True))
+    return ensured_report(info, found=info)
+
+
+def ensured_report(
+    info: CollectionInfo,
+    *,
+    found: CollectionInfo,
+    created: bool = False,
+    adopt: bool = False,
+    created_indexes: Iterable[str] = (),
+) -> CollectionReport:
+    """Report on a collection that fits.
+
+    Args:
+        info: What it is now.
+        found: What it was before anything was changed.
+        created: Whether it was created.
+        adopt: Whether it was given the fingerprint that it lacked.
+        created_indexes: The payload indexes that were created.
+    """
+    absent = not found.fingerprints and not created and not adopt
     return CollectionReport(
-        info=found,
-        fingerprint="absent" if absent else "matches",
-        notes=(no_fingerprint(name),) if absent else (),
+        info=info,
+        created=created,
+        fingerprint="created"
+        if created
+        else "matches"
+        if found.fingerprints
+        else "adopted"
+        if adopt
+        else "absent",
+        created_indexes=tuple(created_indexes),
+        notes=(fingerprint_note(info.name),) if absent else (),
     )
 
 
 def filled_sparse_vector(schema: CollectionSchema, report: CollectionReport) -> str | None:
-    """Tell which sparse vector documents get.
+    """Return the sparse vector that documents get.
 
     Where the collection has ours, every document gets it, asked for or not: one without it
-    would be missing from hybrid searches, without a word.
+    would silently be missing from hybrid searches.
     """
     if schema.sparse_name is not None:
         return schema.sparse_name
     return SPARSE_NAME if SPARSE_NAME in report.info.sparse else None
 
 
-def no_collection(name: str) -> StoreError:
-    """Say that there is no such collection."""
-    return StoreError(
+def sparse_name(sparse: bool | str | None) -> str | None:
+    """Return the name of the sparse vector of hybrid search; None where there is none.
+
+    Raises:
+        ConfigurationError: `sparse` is neither a boolean nor a name.
+    """
+    if sparse is None or isinstance(sparse, bool):
+        return SPARSE_NAME if sparse else None
+    if not isinstance(sparse, str) or not sparse:
+        raise ConfigurationError(f"sparse is {sparse!r}, expected True, False or a name.")
+    return sparse
+
+
+def model_name(encoder: Encoder) -> str | None:
+    """Return the name of an encoder's model; None if it does not say."""
+    name = getattr(getattr(encoder, "spec", None), "name", None)
+    return name if isinstance(name, str) else None
+
+
+def collection_not_found_error(name: str) -> CollectionNotFoundError:
+    """Build the error for a collection that does not exist."""
+    return CollectionNotFoundError(
         f"there is no collection {name!r}. Create it: ensure_collection(...), "
         "Collection.open(...), or `multiqa collection create`."
     )
 
 
-def taken(alias: str) -> StoreError:
-    """Say that a collection has the name that was meant to be an alias."""
+def alias_conflict_error(alias: str) -> StoreError:
+    """Build the error for an alias that would have the name of a collection."""
     return StoreError(
         f"{alias!r} is the name of a collection, so it cannot be an alias too. Copy that "
-        "collection to another name, drop it, and let the alias stand for the copy."
+        "collection to another name, drop it, and point the alias at the copy."
     )
 
 
-def only_an_alias(alias: str, collection: str) -> StoreError:
-    """Say that what was meant to be dropped is an alias."""
+def is_alias_error(alias: str, collection: str) -> StoreError:
+    """Build the error for an alias where a collection was to be dropped."""
     return StoreError(
         f"{alias!r} is an alias of the collection {collection!r}; it was not dropped. Drop that "
         "collection by its own name, if it is what you mean."
     )
 
 
-def no_fingerprint(name: str) -> str:
-    """Say that a collection does not tell which model filled it."""
+def fingerprint_note(name: str) -> str:
+    """Return the note on a collection that does not say which model filled it."""
     return (
         f"the collection {name!r} does not say which model filled it, so that only dimension and "
         "metric could be checked. If it was this model, say so once with adopt=True."
     )
 
 
-def announce(report: CollectionReport) -> None:
+def warn(report: CollectionReport) -> None:
     """Warn of what is not wrong but good to know; the caller's caller is named."""
     for note in report.notes:
         warnings.warn(note, CollectionWarning, stacklevel=3)

@@ -18,6 +18,10 @@ from multiqa_integrations.qdrant.schema import (
 if TYPE_CHECKING:
     from qdrant_client import models
 
+# An embedded collection compares a query with every point that was written since it was last
+# optimised: up to so many that is as fast as following a graph.
+OPTIMIZE_AT = 20_000
+
 
 class Store(Threaded):
     """Collections of points, in a server or in this process.

@@ -1,23 +1,23 @@
-"""Write many points: in requests of a bounded size, with patience, and without losing one."""
+"""Write many points: in requests of bounded size, retried, and without losing one."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from types import TracebackType
 
 from multiqa_integrations.errors import (
     ConfigurationError,
+    StoreError,
     WriteRejectedError,
 )
 from multiqa_integrations.qdrant.failures import BadRequestError, RateLimitedError
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector
 from multiqa_integrations.qdrant.retry import DEADLINE_SECONDS, attempts
-from multiqa_integrations.qdrant.store import Store
+from multiqa_integrations.qdrant.store import OPTIMIZE_AT, Store
 
 MAX_POINTS = 256
 MAX_BYTES = 4_000_000
@@ -26,7 +26,7 @@ MAX_BYTES = 4_000_000
 _BYTES_A_NUMBER = 22
 _BYTES_A_PLACE = 34
 
-# Where so many points are refused together and not one is taken, it is not the points.
+# When every point of a batch of this size is rejected, the collection is at fault, not the points.
 _ALL_REFUSED = 16
 
 
@@ -49,7 +49,7 @@ class _Batches:
                 len(self._waiting) == self._max_points or self._bytes + size > self._max_bytes
             ):
                 yield self.rest()
-            # The same id again: the later one counts, as if they were written in turn.
+            # A duplicate id: last write wins, as with sequential upserts.
             self._waiting.pop(point.id, None)
             self._waiting[point.id] = point
             self._bytes += size
@@ -94,6 +94,8 @@ class Uploader:
         threads: int | None = None,
         deadline: float = DEADLINE_SECONDS,
         progress: Callable[[int], None] | None = None,
+        stop: threading.Event | None = None,
+        optimize: bool = True,
     ) -> None:
         """Begin; leaving the `with` block waits for the end.
 
@@ -106,6 +108,8 @@ class Uploader:
             deadline: Seconds after which a request that still fails ends the upload.
             progress: Called with the number of points of each request that was written, by the
                 thread that calls `add`.
+            stop: Once set, no request is begun or repeated, and `add` raises `StoreError`.
+            optimize: Build an embedded collection's search graph at the end, if enough is new.
         """
         self._store, self._collection = store, collection
         self._batches = _Batches(max_points, max_bytes)
@@ -113,7 +117,8 @@ class Uploader:
         self._progress = progress or (lambda _: None)
         self._parallel = threads or store.parallel_writes
         self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="multiqa-upload")
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
+        self._optimize = optimize
         self._under_way: dict[Future[tuple[int, dict[str, str]]], frozenset[PointId]] = {}
         self._refused: dict[str, str] = {}
 
@@ -121,9 +126,11 @@ class Uploader:
         """Take points; waits while as many requests as allowed are under way.
 
         Raises:
-            StoreError: An earlier request failed for good.
+            StoreError: An earlier request failed for good, or the upload was stopped.
         """
         for batch in self._batches.feed(points):
+            if self._stop.is_set():
+                raise StoreError("the upload was stopped; what was written before stays.")
             self._submit(batch)
 
     def send(self) -> None:
@@ -157,6 +164,8 @@ class Uploader:
             refused = self.flush()
         finally:
             self.abandon()
+        if self._optimize:
+            self._store.optimize(self._collection, minimum=OPTIMIZE_AT)
         raise_refused(refused)
 
     def abandon(self) -> None:
@@ -212,84 +221,6 @@ class Uploader:
         except StopIteration as stop:
             refused: dict[str, str] = stop.value
             return len(batch) - len(refused), refused
-
-
-async def upload_async(
-    store: Store,
-    collection: str,
-    points: AsyncIterator[Iterable[Point]],
-    *,
-    max_points: int = MAX_POINTS,
-    max_bytes: int = MAX_BYTES,
-    parallel: int | None = None,
-    deadline: float = DEADLINE_SECONDS,
-    progress: Callable[[int], None] | None = None,
-) -> None:
-    """Write points as `Uploader` does, without ever blocking the event loop.
-
-    Args:
-        store: Where to.
-        collection: Its name.
-        points: Points, some at a time.
-        max_points: Most points of a request.
-        max_bytes: Most bytes of a request.
-        parallel: How many requests at a time; by default what is good for the store.
-        deadline: Seconds after which a request that still fails ends the upload.
-        progress: Called with the number of points of each request that was written.
-
-    Raises:
-        WriteRejectedError: Some points were refused; all others are written.
-        StoreError: A request failed for good.
-    """
-    batches = _Batches(max_points, max_bytes)
-    allowed = parallel or store.parallel_writes
-    under_way: dict[asyncio.Task[tuple[int, dict[str, str]]], frozenset[PointId]] = {}
-    refused: dict[str, str] = {}
-
-    async def deliver(batch: list[Point]) -> tuple[int, dict[str, str]]:
-        steps = _deliver(batch)
-        try:
-            request = next(steps)
-            while True:
-                try:
-                    async for attempt in attempts(deadline, splits=len(request) > 1):
-                        with attempt:
-                            await store.aupsert(collection, request)
-                except (BadRequestError, RateLimitedError, WriteRejectedError) as error:
-                    request = steps.throw(error)
-                else:
-                    request = next(steps)
-        except StopIteration as stop:
-            return len(batch) - len(stop.value), stop.value
-
-    async def finish(most: int) -> None:
-        while len(under_way) > most:
-            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                del under_way[task]
-                written, bad = task.result()
-                refused.update(bad)
-                if progress is not None:
-                    progress(written)
-
-    async def submit(batch: list[Point]) -> None:
-        ids = frozenset(point.id for point in batch)
-        while any(ids & others for others in under_way.values()):
-            await finish(len(under_way) - 1)
-        await finish(allowed - 1)
-        under_way[asyncio.create_task(deliver(batch))] = ids
-
-    try:
-        async for some in points:
-            for batch in batches.feed(some):
-                await submit(batch)
-        if rest := batches.rest():
-            await submit(rest)
-        await finish(0)
-    finally:
-        for task in under_way:
-            task.cancel()
-    raise_refused(refused)
 
 
 def raise_refused(refused: dict[str, str]) -> None:

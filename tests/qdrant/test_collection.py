@@ -64,9 +64,9 @@ def test_search(manual: Collection) -> None:
         )[0, 0]
     )
     assert hits[0].score == pytest.approx(expected, abs=1e-5)
-    both = manual.search(["red button", "oil"], limit=1)
+    both = manual.search_batch(["red button", "oil"], limit=1)
     assert [ids(hits) for hits in both] == [["manual#1"], ["manual#2"]]
-    assert manual.search([]) == []
+    assert manual.search_batch([]) == []
 
 
 def test_search_options(manual: Collection) -> None:
@@ -112,15 +112,16 @@ def test_reopened_without_asking_it_still_writes_the_words(
 
 
 def test_mmr(manual: Collection) -> None:
-    assert ids(manual.mmr("button machine", 2, diversity=0.0)) == ["manual#1", "manual#3"] or ids(
-        manual.mmr("button machine", 2, diversity=0.0)
-    ) == ["manual#3", "manual#1"]
-    first, second = manual.mmr("button machine", 2, diversity=0.9)
+    closest = ids(manual.mmr("button machine", limit=2, diversity=0.0))
+    assert sorted(closest) == ["manual#1", "manual#3"]
+    first, second = manual.mmr("button machine", limit=2, diversity=0.9)
     assert first.id in ("manual#1", "manual#3")
     assert second.id in ("manual#2", "manual#4")
-    assert len(manual.mmr("chain", 3, filter=must("metadata.chapter", 1))) == 2
+    assert len(manual.mmr("chain", k=3, filter=must("metadata.chapter", 1))) == 2
     with pytest.raises(ConfigurationError, match="diversity"):
         manual.mmr("chain", diversity=1.5)
+    with pytest.raises(ConfigurationError, match="limit was given twice"):
+        manual.mmr("chain", limit=1, k=2)
 
 
 def test_ids(store: Store, name: str) -> None:
@@ -213,7 +214,7 @@ def test_metadata_that_cannot_be_kept(store: Store, name: str, value: Any, messa
         (["x"], {"ids": ["a", "b"]}, ConfigurationError, "2 ids for 1 documents"),
         (["x"], {"ids": [3]}, ConfigurationError, r"Pass str\(id\)"),
         (["x"], {"metadatas": []}, ConfigurationError, "0 metadatas for 1 documents"),
-        (["x"], {"metadatas": ["a"]}, ConfigurationError, "is str, not a dict"),
+        (["x"], {"metadatas": ["a"]}, ConfigurationError, "is str, expected a dict"),
         ([Document("x")], {"ids": ["a"]}, ConfigurationError, "has its own id"),
         (iter(["x"]), {"ids": ["a"]}, ConfigurationError, "a generator of"),
     ],
@@ -247,24 +248,35 @@ def test_a_generator_is_read_in_windows(store: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("queries", "options", "kind", "message"),
+    ("query", "options", "kind", "message"),
     [
-        (None, {}, TextTypeError, "expected a list of texts"),
-        ([3], {}, TextTypeError, "text 0"),
+        (None, {}, TextTypeError, "the query is NoneType"),
+        (["x"], {}, TextTypeError, "search_batch"),
         ("x", {"limit": 0}, ConfigurationError, "limit is 0"),
         ("x", {"limit": True}, ConfigurationError, "limit is True"),
         ("x", {"offset": -1}, ConfigurationError, "offset is -1"),
         ("x", {"score_threshold": float("nan")}, ConfigurationError, "score_threshold is nan"),
         ("x", {"filter": {"must": []}}, ConfigurationError, "models.Filter"),
-        ("x", {"colour": "red"}, TypeError, "colour"),
+        ("x", {"colour": "red"}, ConfigurationError, "unknown options: colour. Known are"),
     ],
 )
 def test_bad_searches(
-    queries: Any, options: dict[str, Any], kind: type[Exception], message: str
+    query: Any, options: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     collection = Collection.open("docs", encoder=ENCODER, client=QdrantClient(":memory:"))
     with pytest.raises(kind, match=message):
-        collection.search(queries, **options)
+        collection.search(query, **options)
+
+
+def test_bad_queries_of_a_batch_are_named() -> None:
+    collection = Collection.open("docs", encoder=ENCODER, client=QdrantClient(":memory:"))
+    for queries, message in (
+        (None, "expected a list of texts"),
+        ("x", "list"),
+        (["x", 3], "text 1"),
+    ):
+        with pytest.raises(TextTypeError, match=message):
+            collection.search_batch(queries)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +323,7 @@ def test_collections_of_others() -> None:
         ("bird", "a blue bird", {"n": 2}),
     ]
     assert hits[0].vector is not None
-    assert ids(theirs.mmr("fish", 1)) == ["1"]
+    assert ids(theirs.mmr("fish", limit=1)) == ["1"]
 
 
 def test_coroutines(store: Store, name: str) -> None:
@@ -326,9 +338,9 @@ def test_coroutines(store: Store, name: str) -> None:
             )
             assert await it.acount() == 5
             assert ids(await it.asearch("red button", limit=1)) == ["manual#1"]
-            both = await it.asearch(["red button", "oil"], limit=1, hybrid=True)
+            both = await it.asearch_batch(["red button", "oil"], limit=1, hybrid=True)
             assert [ids(hits) for hits in both] == [["manual#1"], ["manual#2"]]
-            assert len(await it.ammr("chain", 2)) == 2
+            assert len(await it.ammr("chain", limit=2)) == 2
             assert (await it.aget(["manual#2"]))[0].text == MANUAL[1].text
             await it.adelete(["manual#2"])
             assert await it.acount() == 4
@@ -347,7 +359,7 @@ def unindexed(store: Store) -> int:
 
 
 def test_much_is_optimised_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from multiqa_integrations.qdrant import collection as module
+    from multiqa_integrations.qdrant import upload as module
 
     monkeypatch.setattr(module, "OPTIMIZE_AT", 1000)
     with EdgeStore(tmp_path) as store:
@@ -370,6 +382,6 @@ def test_with_the_real_model(encoder: MultiQAEncoder, tmp_path: Path) -> None:
         assert ids(hits) == ["people", "theatres"]
         info = docs.store.info("docs")
         assert info is not None
-        assert info.fingerprints == [encoder.fingerprint]
+        assert info.fingerprints == (encoder.fingerprint,)
         assert info.model == encoder.spec.name
         assert re.search("sha256:", next(iter(info.fingerprints)))

@@ -311,7 +311,7 @@ def test_a_collection_is_made_found_checked_and_dropped(store: Store, name: str)
         store.check(name, SCHEMA)
     report = store.ensure(name, SCHEMA)
     assert report.created
-    assert report.fingerprint == "stamped"
+    assert report.fingerprint == "created"
     assert name in store.collections()
     again = store.ensure(name, SCHEMA)
     assert not again.created
@@ -321,7 +321,7 @@ def test_a_collection_is_made_found_checked_and_dropped(store: Store, name: str)
     assert info.vectors[""].size == 384
     assert info.vectors[""].distance == "cosine"
     assert info.sparse == {"bm25": True}
-    assert info.fingerprints == ["sha256:test"]
+    assert info.fingerprints == ("sha256:test",)
     assert info.payload_indexes in (None, {"lang": "keyword", "n": "integer", "text": "text"})
     assert store.drop(name)
     assert not store.drop(name)
@@ -661,7 +661,7 @@ def test_metadata(store: Store, name: str) -> None:
     def metadata() -> Any:
         info = store.info(name)
         assert info is not None
-        assert info.fingerprints == [SCHEMA.fingerprint]
+        assert info.fingerprints == (SCHEMA.fingerprint,)
         return info.metadata
 
     assert metadata() == {}

@@ -87,7 +87,7 @@ def test_collections_are_subdirectories(tmp_path: Path) -> None:
         assert nearest(store) == before
         info = store.info("docs")
         assert info is not None
-        assert info.fingerprints == ["sha256:ours"]
+        assert info.fingerprints == ("sha256:ours",)
         assert info.payload_indexes == {"k": "keyword"}
 
 

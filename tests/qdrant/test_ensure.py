@@ -51,7 +51,7 @@ def test_a_new_collection_says_who_fills_it(client: QdrantClient) -> None:
         on_disk=True,
     )
     assert report.created
-    assert report.fingerprint == "stamped"
+    assert report.fingerprint == "created"
     info = client.get_collection("docs")
     assert info.config.metadata == {
         "multiqa": {"fingerprint": OURS, "model": MULTI_QA.name, "format": 1}

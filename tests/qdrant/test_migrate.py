@@ -89,7 +89,7 @@ def test_a_copy_is_equal_and_found_the_same(source: EdgeStore, store: Store, nam
     assert_equal(store, name, source, "docs")
     info = store.info(name)
     assert info is not None
-    assert info.fingerprints == [OLD.fingerprint]
+    assert info.fingerprints == (OLD.fingerprint,)
     assert info.payload_indexes in (None, {"metadata.n": "integer"})
     here = Collection.open("docs", encoder=OLD, store=source)
     there = Collection.open(name, encoder=OLD, store=store)

@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from multiqa_integrations.qdrant import (
     Store,
     open_store,
 )
-from multiqa_integrations.qdrant.upload import Uploader, _Batches, request_size, upload_async
+from multiqa_integrations.qdrant.upload import Uploader, _Batches, request_size
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
 from tests.support.loopback_qdrant import Faults, Hold, LoopbackQdrant
@@ -142,30 +142,16 @@ def no_pauses() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_pauses")
-@pytest.mark.parametrize(
-    ("faults", "asynchronous"),
-    [
-        *[pytest.param(faults, False, id=shown(faults)) for faults in EVERY_FAULT],
-        pytest.param(EVERY_FAULT[-1], True, id=f"coroutines-{shown(EVERY_FAULT[-1])}"),
-    ],
-)
+@pytest.mark.parametrize("faults", EVERY_FAULT, ids=shown)
 def test_each_good_point_arrives_and_each_bad_one_is_named(
-    loopback: LoopbackQdrant, store: Store, faults: Faults, asynchronous: bool
+    loopback: LoopbackQdrant, store: Store, faults: Faults
 ) -> None:
     loopback.faults = replace(faults, chance=random.Random(7))
     reasons: dict[str, str] = {}
     everything = points(1000)
     try:
-        if asynchronous:
-
-            async def in_parts() -> AsyncIterator[list[Point]]:
-                for start in range(0, 1000, 300):
-                    yield everything[start : start + 700]
-
-            asyncio.run(upload_async(store, "docs", in_parts()))
-        else:
-            with Uploader(store, "docs") as uploader:
-                uploader.add(everything)
+        with Uploader(store, "docs") as uploader:
+            uploader.add(everything)
     except WriteRejectedError as error:
         reasons = error.reasons
     assert {int(one) for one in reasons} == faults.bad
@@ -285,8 +271,9 @@ def test_documents_are_named_by_their_own_ids(
     store.close()
 
 
-async def test_uploading_never_holds_the_event_loop(loopback: LoopbackQdrant, store: Store) -> None:
+async def test_adding_never_holds_the_event_loop(loopback: LoopbackQdrant, store: Store) -> None:
     """No request is answered before the loop has turned: holding it would wait for ever."""
+    collection = await Collection.aopen("texts", encoder=FakeEncoder(), store=store)
     hold = Hold()
     loopback.faults = Faults(hold=hold)
 
@@ -294,13 +281,33 @@ async def test_uploading_never_holds_the_event_loop(loopback: LoopbackQdrant, st
         await asyncio.to_thread(hold.reached.wait)
         hold.open()
 
-    async def once() -> AsyncIterator[list[Point]]:
-        yield points(1500)
-
     turning = asyncio.create_task(turn_and_let_go())
-    await upload_async(store, "docs", once())
+    await collection.aadd(f"text {number}" for number in range(1500))
     await turning
-    assert store.count("docs") == 1500
+    assert store.count("texts") == 1500
+
+
+async def test_a_cancelled_add_ends_before_its_documents_do(
+    loopback: LoopbackQdrant, store: Store
+) -> None:
+    read = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal read
+        while True:
+            read += 1
+            yield f"text {read}"
+
+    collection = await Collection.aopen("texts", encoder=FakeEncoder(), store=store)
+    adding = asyncio.create_task(collection.aadd(endless()))
+    while await collection.acount() == 0:
+        pass
+    adding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+    before = read
+    assert 0 < await collection.acount() <= read
+    assert read == before, "nothing goes on in the background"
 
 
 def test_retries_are_on() -> None:

@@ -10,6 +10,7 @@ import qdrant_edge as edge
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant.edge.filters import to_edge
+from multiqa_integrations.qdrant.payload import RESERVED_KEY
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -18,7 +19,7 @@ from multiqa_integrations.qdrant.points import (
     SparseVector,
     Vector,
 )
-from multiqa_integrations.qdrant.schema import RESERVED_KEY, CollectionSchema, index_kind
+from multiqa_integrations.qdrant.schema import CollectionSchema, index_kind
 
 _RRF_K = 2  # as servers fuse by default
 
@@ -168,7 +169,7 @@ def point(one: Point) -> edge.Point:
 def description(schema: CollectionSchema) -> dict[str, Any]:
     """Say what a collection is, for its `collection.json`."""
     return {
-        **schema.stamp,
+        **schema.metadata,
         "vectors": {schema.vector_name: {"size": schema.size, "distance": schema.distance}},
         "sparse": [schema.sparse_name] if schema.sparse_name else [],
     }

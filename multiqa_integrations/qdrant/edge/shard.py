@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations.errors import StoreError, StoreLockedError
 from multiqa_integrations.qdrant.failures import BadRequestError
-from multiqa_integrations.qdrant.schema import no_collection
+from multiqa_integrations.qdrant.schema import collection_not_found_error
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -326,7 +326,7 @@ def read_description(directory: Path) -> dict[str, Any]:
     try:
         description = json.loads((directory / _DESCRIPTION).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise no_collection(directory.name) from error
+        raise collection_not_found_error(directory.name) from error
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{directory / _DESCRIPTION} cannot be read ({error}). Restore it from a backup."

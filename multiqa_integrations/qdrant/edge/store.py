@@ -31,15 +31,15 @@ from multiqa_integrations.qdrant.schema import (
     CollectionReport,
     CollectionSchema,
     VectorInfo,
+    alias_conflict_error,
     check_name,
+    collection_not_found_error,
     differences,
-    judge,
+    ensured_report,
+    is_alias_error,
     missing_indexes,
-    no_collection,
-    no_fingerprint,
-    only_an_alias,
-    refuse,
-    taken,
+    raise_on_mismatch,
+    report_on,
 )
 from multiqa_integrations.qdrant.store import Store
 
@@ -103,12 +103,12 @@ class EdgeStore(Store):
             config = convert.config(schema, options)
             created = shards.create(directory, convert.description(schema), config)
         found = self._info(collection)
-        refuse(collection, differences(schema, found, indexes=False))
+        raise_on_mismatch(collection, differences(schema, found, indexes=False))
         shard = self._shard(collection)
         absent = not found.fingerprints
         if absent and adopt:
             with shard.writing:
-                shard.description.update(schema.stamp, format=1)
+                shard.description.update(schema.metadata, format=1)
                 shard.save_description()
         created_indexes = missing_indexes(schema, found)
         for key in created_indexes:
@@ -117,23 +117,19 @@ class EdgeStore(Store):
             )
             with shard.writing, engine_errors("indexing", shard.directory):
                 shard.engine.update(operation)
-        return CollectionReport(
-            info=self._info(collection),
+        return ensured_report(
+            self._info(collection),
+            found=found,
             created=created,
-            fingerprint="stamped"
-            if created
-            else ("adopted" if adopt else "absent")
-            if absent
-            else "matches",
-            created_indexes=tuple(created_indexes),
-            notes=(no_fingerprint(collection),) if absent and not adopt else (),
+            adopt=absent and adopt,
+            created_indexes=created_indexes,
         )
 
     def quantization(self, wanted: bool) -> dict[str, Any]:
         return {} if wanted else {"quantization_config": None}
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        return judge(collection, schema, self.info(collection))
+        return report_on(collection, schema, self.info(collection))
 
     def collections(self) -> list[str]:
         return shards.names(self.path)
@@ -146,7 +142,7 @@ class EdgeStore(Store):
         check_name(collection)
         self._check_open()
         if (target := shards.alias_target(self.path, collection)) is not None:
-            raise only_an_alias(collection, target)
+            raise is_alias_error(collection, target)
         if not shards.exists(self.path / collection):
             return False
         with self._lock:
@@ -162,9 +158,9 @@ class EdgeStore(Store):
             check_name(name)
         self._check_open()
         if shards.exists(self.path / alias):
-            raise taken(alias)
+            raise alias_conflict_error(alias)
         if not shards.exists(self.path / collection):
-            raise no_collection(collection)
+            raise collection_not_found_error(collection)
         before = shards.alias_target(self.path, alias)
         shards.set_alias(self.path, alias, collection)
         return before
@@ -353,7 +349,7 @@ class EdgeStore(Store):
                 key: repr(one.data_type).rsplit(".", 1)[-1].lower()
                 for key, one in info.payload_schema.items()
             },
-            fingerprints=[description["fingerprint"]] if description["fingerprint"] else [],
+            fingerprints=(description["fingerprint"],) if description["fingerprint"] else (),
             model=description["model"],
             indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
             metadata=dict(description.get("metadata", {})),

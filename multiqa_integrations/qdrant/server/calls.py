@@ -19,12 +19,15 @@ from qdrant_client.common.client_exceptions import (
 )
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from multiqa_integrations.errors import StoreError, StoreUnavailableError
+from multiqa_integrations.errors import (
+    CollectionNotFoundError,
+    StoreError,
+    StoreUnavailableError,
+)
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import (
     AlreadyExistsError,
     BadRequestError,
-    NotFoundError,
     RateLimitedError,
 )
 
@@ -128,7 +131,7 @@ def _translated(error: Exception, wanted: Call) -> StoreError:
 def _translate(error: Exception, what: str) -> StoreError:
     status, reason = _status_and_reason(error)
     if status == 404 or (status is None and reason.endswith("not found")):
-        return NotFoundError(f"{what}: {reason}")
+        return CollectionNotFoundError(f"{what}: {reason}")
     if "already exists" in reason:
         return AlreadyExistsError(f"{what}: {reason}")
     if status in (401, 403):

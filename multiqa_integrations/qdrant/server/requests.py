@@ -9,12 +9,14 @@ import numpy as np
 from qdrant_client import models
 
 from multiqa_integrations.errors import (
+    CollectionNotFoundError,
     ConfigurationError,
     StoreError,
 )
 from multiqa_integrations.qdrant.dual import Steps
-from multiqa_integrations.qdrant.failures import AlreadyExistsError, NotFoundError
+from multiqa_integrations.qdrant.failures import AlreadyExistsError
 from multiqa_integrations.qdrant.filters import Matches, check_filter, check_selection
+from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -26,21 +28,20 @@ from multiqa_integrations.qdrant.points import (
 )
 from multiqa_integrations.qdrant.schema import (
     METADATA_KEY,
-    RESERVED_KEY,
     CollectionInfo,
     CollectionReport,
     CollectionSchema,
     VectorInfo,
+    alias_conflict_error,
     check_name,
+    collection_not_found_error,
     differences,
+    ensured_report,
     index_kind,
-    judge,
+    is_alias_error,
     missing_indexes,
-    no_collection,
-    no_fingerprint,
-    only_an_alias,
-    refuse,
-    taken,
+    raise_on_mismatch,
+    report_on,
 )
 from multiqa_integrations.qdrant.server.calls import Connected, call
 
@@ -69,18 +70,12 @@ def ensure(
         except AlreadyExistsError:
             pass  # somebody was faster: theirs is checked like any other
     found = yield from _info(name, local)
-    refuse(name, differences(schema, found, indexes=False))
-    fingerprint = "stamped" if created else "matches"
-    notes: list[str] = []
-    if not found.fingerprints and not created:
-        if adopt:
-            yield call(
-                "update_collection", collection_name=name, metadata={METADATA_KEY: schema.stamp}
-            )
-            fingerprint = "adopted"
-        else:
-            fingerprint = "absent"
-            notes.append(no_fingerprint(name))
+    raise_on_mismatch(name, differences(schema, found, indexes=False))
+    adopted = adopt and not created and not found.fingerprints
+    if adopted:
+        yield call(
+            "update_collection", collection_name=name, metadata={METADATA_KEY: schema.metadata}
+        )
     created_indexes = missing_indexes(schema, found)
     for key in created_indexes:
         yield call(
@@ -90,20 +85,19 @@ def ensure(
             field_schema=_index(schema.payload_indexes[key], key),
             wait=True,
         )
-    if created or created_indexes or fingerprint == "adopted":
-        found = yield from _info(name, local)
-    return CollectionReport(
-        info=found,
+    changed = created or adopted or created_indexes
+    return ensured_report(
+        (yield from _info(name, local)) if changed else found,
+        found=found,
         created=created,
-        fingerprint=fingerprint,  # type: ignore[arg-type]
-        created_indexes=tuple(created_indexes),
-        notes=tuple(notes),
+        adopt=adopted,
+        created_indexes=created_indexes,
     )
 
 
 def check(self: Connected, collection: str, schema: CollectionSchema) -> Steps[CollectionReport]:
     """Look whether the collection fits."""
-    return judge(collection, schema, (yield from info(self, collection)))
+    return report_on(collection, schema, (yield from info(self, collection)))
 
 
 def info(self: Connected, collection: str) -> Steps[CollectionInfo | None]:
@@ -126,7 +120,7 @@ def drop(self: Connected, collection: str) -> Steps[bool]:
     self.known.pop(name, None)
     known = yield from aliases(self)
     if name in known:
-        raise only_an_alias(name, known[name])
+        raise is_alias_error(name, known[name])
     if not (yield call("collection_exists", collection_name=name)):
         return False
     yield call("delete_collection", collection_name=name)
@@ -145,9 +139,9 @@ def swap(self: Connected, alias: str, collection: str) -> Steps[str | None]:
     self.known.pop(check_name(alias), None)
     known = yield from aliases(self)
     if alias not in known and (yield call("collection_exists", collection_name=alias)):
-        raise taken(alias)
+        raise alias_conflict_error(alias)
     if name in known or not (yield call("collection_exists", collection_name=name)):
-        raise no_collection(name)
+        raise collection_not_found_error(name)
     before = known.get(alias)
     operations: list[Any] = []
     if before is not None:
@@ -322,7 +316,7 @@ def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any
         collection_name=name,
         vectors_config={schema.vector_name: vector} if schema.vector_name else vector,
         sparse_vectors_config={schema.sparse_name: sparse} if schema.sparse_name else None,
-        metadata={METADATA_KEY: schema.stamp},
+        metadata={METADATA_KEY: schema.metadata},
         **{key: value for key, value in options.items() if key not in _VECTOR_OPTIONS},
     )
 
@@ -341,13 +335,13 @@ def _index(kind: Any, key: str) -> Any:
 def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInfo]:
     try:
         info = yield call("get_collection", collection_name=name)
-    except NotFoundError as error:
-        raise no_collection(name) from error
+    except CollectionNotFoundError as error:
+        raise collection_not_found_error(name) from error
     params = info.config.params
     vectors = params.vectors or {}
     metadata = getattr(info.config, "metadata", None) or {}
-    stamp = metadata.get(METADATA_KEY) or {}
-    fingerprints = [stamp["fingerprint"]] if stamp.get("fingerprint") else []
+    ours = metadata.get(METADATA_KEY) or {}
+    fingerprints = [ours["fingerprint"]] if ours.get("fingerprint") else []
     if not fingerprints and sample:
         records, _ = yield call(
             "scroll",
@@ -356,8 +350,8 @@ def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInf
             with_payload=[RESERVED_KEY],
             with_vectors=False,
         )
-        marks = [(record.payload or {}).get(RESERVED_KEY) or {} for record in records]
-        fingerprints = sorted({mark["fingerprint"] for mark in marks if "fingerprint" in mark})
+        found = {PointRecord.of(record.payload or {}).fingerprint for record in records}
+        fingerprints = sorted(fingerprint for fingerprint in found if fingerprint)
     return CollectionInfo(
         name=name,
         points=info.points_count or 0,
@@ -377,8 +371,8 @@ def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInf
         payload_indexes=None
         if local
         else {key: str(one.data_type.value) for key, one in info.payload_schema.items()},
-        fingerprints=fingerprints,
-        model=stamp.get("model"),
+        fingerprints=tuple(fingerprints),
+        model=ours.get("model"),
         indexed_vectors=None if local else info.indexed_vectors_count,
         metadata={key: value for key, value in metadata.items() if key != METADATA_KEY},
         details=_details(info),
