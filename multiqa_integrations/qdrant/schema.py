@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -95,10 +96,18 @@ class CollectionSchema:
             payload_indexes=payload_indexes or {},
         )
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What a collection's metadata says, under the key "multiqa"."""
-        return {"fingerprint": self.fingerprint, "model": self.model, "format": 1}
+    def metadata(self, identity: str | None = None) -> dict[str, Any]:
+        """Return what a collection's metadata says, under the key "multiqa".
+
+        Args:
+            identity: The collection's, if it has one; by default a new one.
+        """
+        return {
+            "fingerprint": self.fingerprint,
+            "model": self.model,
+            "format": 1,
+            "identity": identity or uuid.uuid4().hex,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +133,8 @@ class CollectionInfo:
             and compares every payload (the client's local mode).
         fingerprints: Of the models that filled it, as far as it says.
         model: The name of that model, if it says.
+        identity: Different for each collection that was ever created, also under the same name;
+            None where the collection has none (another program made it).
         indexed_vectors: How many are in an HNSW graph or other index; None if unknown.
         metadata: What was written down with `Store.annotate`.
         details: What else the engine tells, such as quantization.
@@ -136,6 +147,7 @@ class CollectionInfo:
     payload_indexes: Mapping[str, str] | None = None
     fingerprints: tuple[str, ...] = ()
     model: str | None = None
+    identity: str | None = None
     indexed_vectors: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)

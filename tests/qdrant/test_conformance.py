@@ -323,6 +323,7 @@ def test_a_collection_is_made_found_checked_and_dropped(store: Store, name: str)
     assert info.sparse == {"bm25": True}
     assert info.fingerprints == ("sha256:test",)
     assert info.payload_indexes in (None, {"lang": "keyword", "n": "integer", "text": "text"})
+    assert info.identity == report.info.identity == again.info.identity
     assert store.drop(name)
     assert not store.drop(name)
     assert store.info(name) is None
@@ -653,6 +654,16 @@ def test_parts_of_the_payload(store: Store, name: str) -> None:
     assert read.payload == {"b": {"c": 2, "d": 3}}
     (scrolled,), _ = store.scroll(name, with_payload=["a"])
     assert scrolled.payload == {"a": 1}
+
+
+def test_a_collection_made_anew_is_another(store: Store, name: str) -> None:
+    first = store.ensure(name, SCHEMA).info.identity
+    store.annotate(name, "job", {"run": "a"})
+    store.drop(name)
+    second = store.ensure(name, SCHEMA).info.identity
+    assert first
+    assert second
+    assert first != second
 
 
 def test_metadata(store: Store, name: str) -> None:

@@ -93,11 +93,13 @@ def test_collections_are_subdirectories(tmp_path: Path) -> None:
 
 def test_the_description_is_readable_and_whole(tmp_path: Path) -> None:
     with EdgeStore(tmp_path) as store:
-        store.ensure("docs", CollectionSchema(fingerprint="f", model="m", sparse_name="bm25"))
+        schema = CollectionSchema(fingerprint="f", model="m", sparse_name="bm25")
+        report = store.ensure("docs", schema)
     assert json.loads((tmp_path / "docs" / "collection.json").read_text()) == {
         "fingerprint": "f",
         "model": "m",
         "format": 1,
+        "identity": report.info.identity,
         "vectors": {"": {"size": 384, "distance": "cosine"}},
         "sparse": ["bm25"],
         "shard": "shard-1",

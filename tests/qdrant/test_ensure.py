@@ -54,7 +54,12 @@ def test_a_new_collection_says_who_fills_it(client: QdrantClient) -> None:
     assert report.fingerprint == "created"
     info = client.get_collection("docs")
     assert info.config.metadata == {
-        "multiqa": {"fingerprint": OURS, "model": MULTI_QA.name, "format": 1}
+        "multiqa": {
+            "fingerprint": OURS,
+            "model": MULTI_QA.name,
+            "format": 1,
+            "identity": report.info.identity,
+        }
     }
     vectors = info.config.params.vectors
     assert isinstance(vectors, models.VectorParams)

@@ -56,8 +56,10 @@ def client(server: Server, name: str) -> Iterator[QdrantClient]:
 
 
 def test_the_fingerprint_is_in_the_metadata(store: Store, client: QdrantClient, name: str) -> None:
-    store.ensure(name, SCHEMA)
-    assert client.get_collection(name).config.metadata == {"multiqa": SCHEMA.metadata}
+    report = store.ensure(name, SCHEMA)
+    assert client.get_collection(name).config.metadata == {
+        "multiqa": SCHEMA.metadata(report.info.identity)
+    }
     assert store.check(name, SCHEMA).info.payload_indexes == {"n": "integer"}
     with pytest.raises(CollectionMismatchError, match="fingerprint"):
         store.ensure(name, CollectionSchema(fingerprint="sha256:theirs"))

@@ -169,7 +169,7 @@ def point(one: Point) -> edge.Point:
 def description(schema: CollectionSchema) -> dict[str, Any]:
     """Say what a collection is, for its `collection.json`."""
     return {
-        **schema.metadata,
+        **schema.metadata(),
         "vectors": {schema.vector_name: {"size": schema.size, "distance": schema.distance}},
         "sparse": [schema.sparse_name] if schema.sparse_name else [],
     }

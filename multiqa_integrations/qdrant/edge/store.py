@@ -108,7 +108,7 @@ class EdgeStore(Store):
         absent = not found.fingerprints
         if absent and adopt:
             with shard.writing:
-                shard.description.update(schema.metadata, format=1)
+                shard.description.update(schema.metadata(found.identity))
                 shard.save_description()
         created_indexes = missing_indexes(schema, found)
         for key in created_indexes:
@@ -351,6 +351,7 @@ class EdgeStore(Store):
             },
             fingerprints=(description["fingerprint"],) if description["fingerprint"] else (),
             model=description["model"],
+            identity=description.get("identity"),
             indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
             metadata=dict(description.get("metadata", {})),
             details={

@@ -74,7 +74,9 @@ def ensure(
     adopted = adopt and not created and not found.fingerprints
     if adopted:
         yield call(
-            "update_collection", collection_name=name, metadata={METADATA_KEY: schema.metadata}
+            "update_collection",
+            collection_name=name,
+            metadata={METADATA_KEY: schema.metadata(found.identity)},
         )
     created_indexes = missing_indexes(schema, found)
     for key in created_indexes:
@@ -316,7 +318,7 @@ def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any
         collection_name=name,
         vectors_config={schema.vector_name: vector} if schema.vector_name else vector,
         sparse_vectors_config={schema.sparse_name: sparse} if schema.sparse_name else None,
-        metadata={METADATA_KEY: schema.metadata},
+        metadata={METADATA_KEY: schema.metadata()},
         **{key: value for key, value in options.items() if key not in _VECTOR_OPTIONS},
     )
 
@@ -373,6 +375,7 @@ def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInf
         else {key: str(one.data_type.value) for key, one in info.payload_schema.items()},
         fingerprints=tuple(fingerprints),
         model=ours.get("model"),
+        identity=ours.get("identity"),
         indexed_vectors=None if local else info.indexed_vectors_count,
         metadata={key: value for key, value in metadata.items() if key != METADATA_KEY},
         details=_details(info),
