@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -16,7 +17,10 @@ from llama_index.core.vector_stores.types import (
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.llama_index.payload import METADATA_KEY, NODE_KEYS
+from multiqa_integrations.qdrant.json_path import paths
+from multiqa_integrations.qdrant.payload import RESERVED_KEY
 from multiqa_integrations.qdrant.points import PointId
+from multiqa_integrations.texts import repair_surrogates
 
 Condition: TypeAlias = dict[str, Any]
 
@@ -26,13 +30,17 @@ _CLAUSES = {
     FilterCondition.NOT: "must_not",  # none of them is true
 }
 _BOUNDS = {
-    FilterOperator.GT: "gt",
-    FilterOperator.GTE: "gte",
-    FilterOperator.LT: "lt",
-    FilterOperator.LTE: "lte",
+    FilterOperator.GT: ("gt", operator.gt),
+    FilterOperator.GTE: ("gte", operator.ge),
+    FilterOperator.LT: ("lt", operator.lt),
+    FilterOperator.LTE: ("lte", operator.le),
 }
-# What Qdrant reads as a path without quotes: names, places of lists, dots between them.
-_PATH = re.compile(r"[\w-]+(\[\d*\])*(\.[\w-]+(\[\d*\])*)*", re.ASCII)
+_ONE_VALUE = (FilterOperator.EQ, FilterOperator.NE, FilterOperator.CONTAINS)
+_MANY_VALUES = (FilterOperator.IN, FilterOperator.NIN, FilterOperator.ANY, FilterOperator.ALL)
+_NEGATIONS = (FilterOperator.NE, FilterOperator.NIN)
+
+# Above, a range does not tell neighbouring whole numbers apart: its bounds are doubles.
+_EXACT_DOUBLES = 1 << 53
 
 
 def to_condition(
@@ -40,8 +48,8 @@ def to_condition(
 ) -> Condition | None:
     """Translate filters; None where there is no condition in them.
 
-    A field that a node lacks is true of NE and NIN and of no other comparison, as LlamaIndex
-    itself defines them. Of a list, one item has to match.
+    They mean what they mean in LlamaIndex's own `SimpleVectorStore`: a field that a node lacks is
+    true of NE, NIN and IS_EMPTY, and of no other operator. Of a list one item has to match.
 
     Args:
         filters: Nested as deep as wanted.
@@ -52,16 +60,18 @@ def to_condition(
     """
     if filters is None:
         return None
-    conditions = [
-        condition
-        for one in filters.filters
-        if (
-            condition := to_condition(one, indexes)
-            if isinstance(one, MetadataFilters)
-            else _condition(one, indexes)
-        )
-    ]
     clause = _CLAUSES[filters.condition or FilterCondition.AND]
+    conditions = []
+    for filter in filters.filters:
+        if isinstance(filter, MetadataFilter):
+            conditions.append(_condition(filter, indexes))
+        elif (nested := to_condition(filter, indexes)) is not None:
+            conditions.append(nested)
+        elif clause != "must":  # "anything", which would make all of it true or false
+            raise ConfigurationError(
+                f"the filters joined by {clause} have an empty MetadataFilters among them. Leave "
+                "it out."
+            )
     return {clause: conditions} if conditions else None
 
 
@@ -70,84 +80,158 @@ def has_id(ids: Iterable[PointId]) -> Condition:
     return {"has_id": list(ids)}
 
 
-def one_of(key: str, values: list[Any]) -> Condition:
+def one_of(path: str, values: Sequence[Any]) -> Condition:
     """Select points by the values of a payload field; none where there is no value."""
-    if any(isinstance(value, float) for value in values):
-        return {"should": [_equal(key, value) for value in values]}
-    return {"key": key, "match": {"any": values}}
+    texts = [repair_surrogates(value) for value in values if isinstance(value, str)]
+    conditions: list[Condition] = [{"key": path, "match": {"any": texts}}] if texts else []
+    for value in values:
+        if not isinstance(value, str):
+            conditions += _equal_number(path, value)
+    return _or(conditions)
 
 
-def is_empty(key: str) -> Condition:
+def is_empty(path: str) -> Condition:
     """Select points that lack a field, or have null or an empty list there."""
-    return {"is_empty": {"key": key}}
+    return {"is_empty": {"key": path}}
 
 
 def _condition(filter: MetadataFilter, indexes: Mapping[str, str] | None) -> Condition:
-    key, value, operator = _payload_key(filter.key), filter.value, filter.operator
+    operator = filter.operator
     if operator is FilterOperator.IS_EMPTY:
-        return is_empty(key)
+        return {"must_not": [_anywhere(filter, indexes, _has_value)]}
     if operator in _BOUNDS:
-        return {"key": key, "range": {_BOUNDS[operator]: _bound(filter)}}
-    if operator in (FilterOperator.EQ, FilterOperator.NE, FilterOperator.CONTAINS):
-        if value is None or isinstance(value, list):
-            raise _wrong(filter, "a string or a number (for an empty field there is IS_EMPTY)")
-        equal = _equal(key, value)
-        return {"must_not": [equal]} if operator is FilterOperator.NE else equal
-    if operator in (FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE):
-        if not isinstance(value, str) or not value:
-            raise _wrong(filter, "a string")
-        if operator is FilterOperator.TEXT_MATCH:
-            return {"key": key, "match": {"substring": value}}
-        if indexes is not None and indexes.get(key) != "text":
-            raise ConfigurationError(
-                f"{operator.value} on {filter.key!r} needs a text index of that field: without one "
-                "engines differ in what they compare. Open the store with "
-                f'payload_indexes={{"{key}": "text"}}.'
-            )
-        return {"key": key, "match": {"text": value}}
-    if not isinstance(value, list):
-        raise _wrong(filter, "a list")
-    if operator in (FilterOperator.IN, FilterOperator.ANY):
-        return one_of(key, value)
-    if operator is FilterOperator.NIN:
-        return {"must_not": [one_of(key, value)]}
-    if operator is FilterOperator.ALL:
-        if not value:
-            raise _wrong(filter, "a list that is not empty")
-        return {"must": [_equal(key, one) for one in value]}
-    raise ConfigurationError(
-        f"the operator {operator!r} is unknown, expected one of "
-        f"{', '.join(one.name for one in FilterOperator)}."
+        return _anywhere(filter, indexes, _range(filter))
+    if operator is FilterOperator.TEXT_MATCH:
+        text = _text(filter)
+        return _anywhere(filter, indexes, lambda path: {"key": path, "match": {"substring": text}})
+    if operator is FilterOperator.TEXT_MATCH_INSENSITIVE:
+        text = _text(filter)
+        _check_text_index(filter, indexes)
+        return _anywhere(filter, indexes, lambda path: {"key": path, "match": {"text": text}})
+    values = _values(filter)
+    if operator is FilterOperator.ALL and values:
+        each = [_anywhere(filter, indexes, _equal_to([value])) for value in values]
+        return {"must": each}
+    equal = _anywhere(filter, indexes, _equal_to(values))
+    return {"must_not": [equal]} if operator in _NEGATIONS else equal
+
+
+def _anywhere(
+    filter: MetadataFilter, indexes: Mapping[str, str] | None, test: Callable[[str], Condition]
+) -> Condition:
+    """Test each place where a point may have the field, whoever wrote it."""
+    key = repair_surrogates(filter.key)
+    own = paths(METADATA_KEY, key)
+    if key in NODE_KEYS:
+        return _or([test(path) for path in (key, *own)])
+    if indexed := [path for path in own if path in (indexes or ())]:
+        # Chosen for this; any other place would be read from each payload, which servers may
+        # refuse to do.
+        return _or([test(path) for path in indexed])
+    # LlamaIndex's QdrantVectorStore has metadata at the top.
+    theirs = {"must": [is_empty(RESERVED_KEY)], "must_not": [is_empty("_node_content")]}
+    there = [{**theirs, "must": [*theirs["must"], test(path)]} for path in paths("", key)]
+    return _or([*(test(path) for path in own), *there])
+
+
+def _or(conditions: list[Condition]) -> Condition:
+    """Join conditions; without any, nothing is selected."""
+    if not conditions:
+        return has_id([])
+    return conditions[0] if len(conditions) == 1 else {"should": conditions}
+
+
+def _equal_to(values: Sequence[Any]) -> Callable[[str], Condition]:
+    return lambda path: one_of(path, values)
+
+
+def _has_value(path: str) -> Condition:
+    return {"must_not": [is_empty(path), {"key": path, "match": {"value": ""}}]}
+
+
+def _equal_number(path: str, value: float) -> list[Condition]:
+    """Compare as Python does: 1, 1.0 and True are equal."""
+    conditions: list[Condition] = []
+    if isinstance(value, int):
+        conditions.append({"key": path, "match": {"value": value}})
+    if abs(value) < _EXACT_DOUBLES or isinstance(value, float):
+        conditions.append({"key": path, "range": {"gte": value, "lte": value}})
+    if value in (0, 1):
+        conditions.append({"key": path, "match": {"value": bool(value)}})
+    return conditions
+
+
+def _range(filter: MetadataFilter) -> Callable[[str], Condition]:
+    name, compare = _BOUNDS[filter.operator]
+    value = filter.value
+    if isinstance(value, str):
+        moment = _moment(filter)
+        return lambda path: {"key": path, "range": {name: moment}}
+    if isinstance(value, list) or value is None:
+        raise _wrong(filter, _A_BOUND)
+    number = _checked_number(filter, value)
+    truths = [truth for truth in (False, True) if compare(truth, number)]
+    return lambda path: _or(
+        [
+            {"key": path, "range": {name: number}},
+            *({"key": path, "match": {"value": truth}} for truth in truths),
+        ]
     )
 
 
-def _payload_key(name: str) -> str:
-    if name in NODE_KEYS:
-        return name
-    if _PATH.fullmatch(name):
-        return f"{METADATA_KEY}.{name}"
-    if '"' in name:
+_A_BOUND = "a number, or a moment in ISO 8601"
+
+
+def _moment(filter: MetadataFilter) -> str:
+    text = str(filter.value)
+    if text[-1:] in ("Z", "z"):  # which Python 3.10 does not read
+        text = f"{text[:-1]}+00:00"
+    try:
+        return datetime.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise _wrong(filter, _A_BOUND) from error
+
+
+def _text(filter: MetadataFilter) -> str:
+    if not isinstance(filter.value, str) or not filter.value:
+        raise _wrong(filter, "a string that is not empty")
+    return repair_surrogates(filter.value)
+
+
+def _check_text_index(filter: MetadataFilter, indexes: Mapping[str, str] | None) -> None:
+    own = paths(METADATA_KEY, repair_surrogates(filter.key))
+    if indexes is not None and not any(indexes.get(path) == "text" for path in own):
         raise ConfigurationError(
-            f"the metadata key {name!r} has a quotation mark: Qdrant has no way to filter by it."
+            f"{filter.operator.value} on {filter.key!r} needs a text index of that field: without "
+            "one engines differ in what they compare. Open the store with "
+            f"payload_indexes={{{own[-1]!r}: 'text'}}."
         )
-    return f'{METADATA_KEY}."{name}"'
 
 
-def _equal(key: str, value: Any) -> Condition:
-    if isinstance(value, float):  # is no exact match in Qdrant, but a range of one
-        return {"key": key, "range": {"gte": value, "lte": value}}
-    return {"key": key, "match": {"value": value}}
+def _values(filter: MetadataFilter) -> list[Any]:
+    """Return what a field is compared with, checked."""
+    if filter.operator in _ONE_VALUE:
+        if filter.value is None or isinstance(filter.value, list):
+            raise _wrong(filter, "a string or a number (for an empty field there is IS_EMPTY)")
+        values: Sequence[str | float] = [filter.value]
+    elif filter.operator not in _MANY_VALUES:
+        raise ConfigurationError(
+            f"the operator {filter.operator!r} is unknown, expected one of "
+            f"{', '.join(known.name for known in FilterOperator)}."
+        )
+    elif isinstance(filter.value, list):
+        values = filter.value
+    else:
+        raise _wrong(filter, "a list")
+    return [value if isinstance(value, str) else _checked_number(filter, value) for value in values]
 
 
-def _bound(filter: MetadataFilter) -> float | str:
-    if isinstance(filter.value, str):
-        try:
-            return datetime.fromisoformat(filter.value).isoformat()
-        except ValueError:
-            pass
-    elif isinstance(filter.value, int | float):
-        return filter.value
-    raise _wrong(filter, "a number, or a moment in ISO 8601")
+def _checked_number(filter: MetadataFilter, value: float) -> float:
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise _wrong(filter, "numbers that 64 bits hold")
+    if not math.isfinite(value):
+        raise _wrong(filter, "finite numbers")
+    return value
 
 
 def _wrong(filter: MetadataFilter, expected: str) -> ConfigurationError:

@@ -16,17 +16,32 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llama_index.core.schema import BaseNode, Document, ImageDocument, MetadataMode, TextNode
+from llama_index.core.schema import (
+    BaseNode,
+    Document,
+    ImageDocument,
+    MetadataMode,
+    NodeRelationship,
+    RelatedNodeInfo,
+    TextNode,
+)
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from multiqa_integrations import types
-from multiqa_integrations.qdrant.payload import PayloadLayout, json_payload
+from multiqa_integrations.qdrant.payload import (
+    RESERVED_KEY,
+    PayloadLayout,
+    PointRecord,
+    json_payload,
+)
 from multiqa_integrations.qdrant.points import Point
 
 _LAYOUT = PayloadLayout()
 METADATA_KEY = _LAYOUT.metadata_key
 
 DOCUMENT_KEY = "doc_id"
+SYNC_DOCUMENT_KEY = f"{RESERVED_KEY}.document"
+"""Where a sync job keeps the id of the document that a point is a chunk of."""
 _DOCUMENT_KEYS = (DOCUMENT_KEY, "document_id", "ref_doc_id")
 NODE_KEYS = ("_node_content", "_node_type", *_DOCUMENT_KEYS)
 """Payload keys beside those of every collection."""
@@ -42,17 +57,37 @@ def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
         TextError: Its text is no text.
         ConfigurationError: Its metadata is nothing that JSON can hold.
     """
-    metadata = node_to_metadata_dict(node)
-    own = {key: metadata.pop(key) for key in NODE_KEYS}
+    node = _with_json_metadata(node)
+    whole = node_to_metadata_dict(node)
+    own = {key: whole[key] for key in NODE_KEYS}
     if node.ref_doc_id is None:
         # LlamaIndex writes the string "None", as if all of them were of one document.
         own = {key: value for key, value in own.items() if key not in _DOCUMENT_KEYS}
     text = node.get_content(metadata_mode=MetadataMode.NONE)
-    document = types.Document(text, node.node_id, metadata)
+    # Its own metadata, of which LlamaIndex's dictionary overwrites what has its names of ids.
+    document = types.Document(text, node.node_id, node.metadata)
     return {
         **json_payload(own, f"node {node.node_id!r}"),
         **_LAYOUT.payload(document, index, fingerprint),
     }
+
+
+def _with_json_metadata(node: BaseNode) -> BaseNode:
+    """Copy a node with metadata that JSON holds, in its relationships too."""
+
+    def related(info: RelatedNodeInfo) -> RelatedNodeInfo:
+        metadata = json_payload(info.metadata, f"the metadata of {info.node_id!r}")
+        return info.model_copy(update={"metadata": metadata})
+
+    return node.model_copy(
+        update={
+            "metadata": json_payload(node.metadata, f"the metadata of node {node.node_id!r}"),
+            "relationships": {
+                kind: [related(one) for one in infos] if isinstance(infos, list) else related(infos)
+                for kind, infos in node.relationships.items()
+            },
+        }
+    )
 
 
 def to_node(point: Point, vector_name: str) -> BaseNode:
@@ -61,6 +96,8 @@ def to_node(point: Point, vector_name: str) -> BaseNode:
     if "_node_content" not in point.payload:  # written by this package's Collection, LangChain…
         document = _LAYOUT.document(point)
         node = TextNode(id_=document.id, text=document.text, metadata=dict(document.metadata))
+        if (source := PointRecord.of(point.payload).document) is not None:
+            node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id=source)
     elif kind := _DOCUMENTS.get(point.payload["_node_type"]):
         node = kind.from_json(point.payload["_node_content"])
     else:

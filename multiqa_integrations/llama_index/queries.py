@@ -15,7 +15,11 @@ from multiqa_integrations.llama_index.filters import (
     one_of,
     to_condition,
 )
-from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, METADATA_KEY
+from multiqa_integrations.llama_index.payload import (
+    DOCUMENT_KEY,
+    METADATA_KEY,
+    SYNC_DOCUMENT_KEY,
+)
 from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import PointQuery, SparseVector, lookup_ids
@@ -86,7 +90,7 @@ def to_point_query(
         limit=query.hybrid_top_k or query.similarity_top_k,
         filter=to_filter(
             # An index gives an empty list of ids where it means all.
-            one_of(DOCUMENT_KEY, query.doc_ids) if query.doc_ids else None,
+            _of_documents(query.doc_ids) if query.doc_ids else None,
             has_id(lookup_ids(query.node_ids)) if query.node_ids else None,
             to_condition(query.filters, collection.report.info.payload_indexes),
             filter,
@@ -113,7 +117,11 @@ def to_filter(*given: Condition | models.Filter | None) -> models.Filter | None:
 def of_document(ref_doc_id: str) -> models.Filter | None:
     """Select the nodes of a document; it itself too, as a pipeline without a parser stores it."""
     itself: Condition = {"must": [has_id(lookup_ids([ref_doc_id])), is_empty(DOCUMENT_KEY)]}
-    return to_filter({"should": [one_of(DOCUMENT_KEY, [ref_doc_id]), itself]})
+    return to_filter({"should": [_of_documents([ref_doc_id]), itself]})
+
+
+def _of_documents(ids: list[str]) -> Condition:
+    return {"should": [one_of(key, ids) for key in (DOCUMENT_KEY, SYNC_DOCUMENT_KEY)]}
 
 
 def everything() -> models.Filter | None:

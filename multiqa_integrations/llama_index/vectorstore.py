@@ -23,7 +23,12 @@ from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
 from multiqa_integrations.llama_index import filters as conditions
 from multiqa_integrations.llama_index import queries
 from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
-from multiqa_integrations.llama_index.payload import DOCUMENT_KEY, to_node, to_payload
+from multiqa_integrations.llama_index.payload import (
+    DOCUMENT_KEY,
+    SYNC_DOCUMENT_KEY,
+    to_node,
+    to_payload,
+)
 from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.context import ContextManaged
 from multiqa_integrations.qdrant.documents import name_vectors, with_document_ids
@@ -158,7 +163,11 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
             "vector_name": self.vector_name,
             "sparse": self.sparse,
             # Documents are deleted by it.
-            "payload_indexes": {DOCUMENT_KEY: "keyword", **self.payload_indexes},
+            "payload_indexes": {
+                DOCUMENT_KEY: "keyword",
+                SYNC_DOCUMENT_KEY: "keyword",
+                **self.payload_indexes,
+            },
             "adopt": self.adopt,
             **self.create_options,
         }

@@ -31,7 +31,6 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
     VectorStoreQueryMode,
 )
-from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 from pydantic import ValidationError
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
@@ -187,7 +186,7 @@ def test_surrogates_are_repaired(vectors: MultiQAVectorStore, encoder: MultiQAEn
         (TextNode(id_="x", text="no embedding"), "node 'x' has no embedding"),
         (
             TextNode(id_="x", text="a", embedding=[1.0] + [0.0] * 383, metadata={"n": 1 << 70}),
-            "metadata of document 'x'",
+            "metadata of node 'x'",
         ),
     ],
 )
@@ -454,82 +453,11 @@ def test_conditions(vectors: MultiQAVectorStore) -> None:
     assert found(FilterCondition.AND, deep) == {"7", "m#1"}
 
 
-VALUES: list[Any] = [1, 2, 1.5, "a", "b", "ab"]
-
-
-@pytest.fixture(scope="module")
-def mixed(sibling: Path) -> MultiQAVectorStore:
-    """Nodes whose field "v" has each of the values, or is absent."""
-    embedding = MultiQAEmbedding(model_name=str(sibling))
-    made = MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding)
-    vector = [1.0] + [0.0] * 383
-    made.add(
-        [
-            TextNode(
-                id_=repr(value), metadata={} if value is None else {"v": value}, embedding=vector
-            )
-            for value in (*VALUES, None)
-        ]
-    )
-    return made
-
-
-@pytest.mark.parametrize(
-    ("operator", "values"),
-    [
-        ("==", VALUES),
-        ("!=", VALUES),
-        ("in", [[1, 2], [1.5], ["a", "b"], []]),
-        ("nin", [[1, 2], [1.5], ["a", "b"], []]),
-        ("text_match", ["a", "b", "c"]),
-        ("is_empty", [None]),
-    ],
-)
-@pytest.mark.parametrize("condition", list(FilterCondition))
-def test_as_llama_index_itself_filters(
-    mixed: MultiQAVectorStore, operator: str, values: list[Any], condition: FilterCondition
-) -> None:
-    """As its own in-memory store does, by its reference of what filters mean."""
-    metadata = {repr(value): {} if value is None else {"v": value} for value in (*VALUES, None)}
-    if operator == "text_match":  # the reference fails on numbers
-        texts = [name for name, one in metadata.items() if isinstance(one.get("v", ""), str)]
-        metadata = {name: metadata[name] for name in texts}
-    for value in values:
-        filters = where("v", operator, value)
-        filters.condition = condition
-        reference = build_metadata_filter_fn(metadata.__getitem__, filters)
-        expected = {name for name in metadata if reference(name)}
-        found = ids(mixed.get_nodes(filters=filters)) & metadata.keys()
-        assert found == expected, (operator, value)
-
-
-@pytest.mark.parametrize(
-    ("key", "operator", "value", "message"),
-    [
-        ("v", "==", None, "for an empty field there is IS_EMPTY"),
-        ("v", "==", [1], "EQ on 'v' has the value"),
-        ("v", "in", "a,b", "expected a list"),
-        ("v", "any", "a", "expected a list"),
-        ("v", "all", [], "not empty"),
-        ("v", ">", "tomorrow", "ISO 8601"),
-        ("v", ">", [1], "ISO 8601"),
-        ("v", "text_match", 1, "expected a string"),
-        ("v", "text_match", "", "expected a string"),
-        ('a"b', "==", 1, "quotation mark"),
-    ],
-)
-def test_bad_filters(
-    mixed: MultiQAVectorStore, key: str, operator: str, value: Any, message: str
-) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        mixed.get_nodes(filters=where(key, operator, value))
-
-
 def test_insensitive_matches_need_an_index(tmp_path: Path, embedding: MultiQAEmbedding) -> None:
     filters = where("title", "text_match_insensitive", "a")
     with (
         MultiQAVectorStore(path=tmp_path, embedding=embedding) as vectors,
-        pytest.raises(ConfigurationError, match=r'payload_indexes=\{"metadata.title": "text"'),
+        pytest.raises(ConfigurationError, match=r"payload_indexes=\{'metadata.title': 'text'"),
     ):
         vectors.get_nodes(filters=filters)
 
