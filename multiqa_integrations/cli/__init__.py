@@ -13,6 +13,7 @@ import typer
 from multiqa_integrations import __version__
 from multiqa_integrations.cli import collection, terminal
 from multiqa_integrations.cli.alias import alias
+from multiqa_integrations.cli.bench import bench
 from multiqa_integrations.cli.copy import copy
 from multiqa_integrations.cli.demo import demo
 from multiqa_integrations.cli.doctor import doctor
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo, search, encode, plan, sync, verify, replay),
-    *(copy, alias, reembed, download, doctor, evaluate),
+    *(copy, alias, reembed, download, doctor, bench, evaluate),
 ):
     app.command()(command)
 app.add_typer(collection.app)

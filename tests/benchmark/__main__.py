@@ -8,25 +8,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from multiqa_integrations._test_model import require_test_model
+from multiqa_integrations.benchmark.machine import describe_machine, render_machine
 from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.bench import new_progress
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
 from multiqa_integrations.model import MULTI_QA
 from tests.benchmark import chart
 from tests.benchmark.implementations import ENVIRONMENTS
-from tests.benchmark.machine import describe_machine
 from tests.benchmark.measures import MEASURES, measure
-from tests.benchmark.report import render_machine, render_table
 from tests.benchmark.settings import Settings
 
 
@@ -130,7 +121,7 @@ def bench(
         chart.check(chart_file)  # now, not when hours of work are to be drawn
     console = terminal.stdout()
     console.print(f"{render_machine(describe_machine())}\nModel: {settings.model}")
-    with _progress(console) as progress:
+    with new_progress(terminal.stderr()) as progress:
         task = progress.add_task("starting", total=None)
 
         def step(description: str, done: int = 0, total: int | None = None) -> None:
@@ -142,10 +133,12 @@ def bench(
             what,
             settings,
             step=step,
-            finished=lambda table: console.print("", render_table(table), soft_wrap=False),
+            finished=lambda table: console.print("", table.render(), soft_wrap=False),
         )
     if json_file is not None:
-        json_file.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+        json_file.write_text(
+            json.dumps(report.to_dict(), indent=2, default=str) + "\n", encoding="utf-8"
+        )
     if chart_file is not None and not chart.draw(report, chart_file):
         console.print(f"Nothing to compare was measured: {chart_file} was not drawn.")
     if report.interrupted:
@@ -161,19 +154,6 @@ def _name_and_path(option: str) -> tuple[str, Path]:
             f"one of {', '.join(ENVIRONMENTS)}."
         )
     return name, Path(path).expanduser()
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
 
 
 def main() -> None:

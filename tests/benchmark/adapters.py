@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmark.results import Column, Row, Table, present, speed_ratios
+from multiqa_integrations.benchmark.table import Column, Row, Table, present
+from multiqa_integrations.benchmark.texts import first_texts, questions
+from tests.benchmark.ratios import speed_ratios
 from tests.benchmark.session import Session
-from tests.benchmark.texts import first_texts, questions
 
 Adapter = tuple[Callable[[list[str]], Sequence[Any]], Callable[[str], Sequence[float]]]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from multiqa_integrations.benchmark.table import Column, Row, Table
 from multiqa_integrations.errors import ConfigurationError
 from tests.benchmark.measures import Report
-from tests.benchmark.results import Column, Row, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

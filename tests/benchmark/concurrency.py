@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from multiqa_integrations.benchmark.table import Column, Row, Table, present
+from multiqa_integrations.benchmark.texts import questions
 from tests.benchmark.implementations import REFERENCE
-from tests.benchmark.results import Column, Row, Table, present
 from tests.benchmark.session import Session
-from tests.benchmark.texts import questions
 
 _NAMES = (
     "multiqa auto",

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multiqa_integrations._optional import is_installed
 
 if TYPE_CHECKING:  # importing these would be counted in a peer's cold start
     from multiqa_integrations.backends import DType
     from multiqa_integrations.encoder import MultiQAEncoder
-    from multiqa_integrations.types import Vectors
-
-Encode: TypeAlias = "Callable[[list[str]], Vectors]"
+    from tests.benchmark.peers import Encode
 
 OURS: dict[str, DType] = {
     "multiqa float32": "float32",
@@ -109,7 +106,7 @@ def peer(name: str) -> Peer | None:
 
 
 def why_absent(name: str) -> str | None:
-    """Tell why a implementation cannot take part in this Python; None if it can."""
+    """Tell why an implementation cannot take part in this Python; None if it can."""
     other = peer(name)
     needed = other.modules if other else ADAPTERS.get(name, ())
     missing = [module for module in needed if not is_installed(module)]
@@ -132,7 +129,7 @@ def versions(name: str) -> dict[str, str]:
 
 
 class Loaded(NamedTuple):
-    """A implementation, ready.
+    """An implementation, ready.
 
     Attributes:
         encode: From texts to vectors.
@@ -146,7 +143,7 @@ class Loaded(NamedTuple):
 
 
 def load(name: str, model: str, limit_tokens: int) -> Loaded:
-    """Load a implementation in this process.
+    """Load an implementation in this process.
 
     Args:
         name: Its name.
@@ -163,7 +160,7 @@ def load(name: str, model: str, limit_tokens: int) -> Loaded:
 
 
 def our_encoder(dtype: DType, model: str, limit_tokens: int, **settings: Any) -> MultiQAEncoder:
-    """Make an encoder that cuts long texts without a word, as the peers do."""
+    """Make an encoder that cuts long texts silently, as the peers do."""
     from multiqa_integrations.encoder import MultiQAEncoder
     from multiqa_integrations.errors import PerformanceWarning
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from multiqa_integrations.benchmark.table import Column, Row, Table, present
+from multiqa_integrations.benchmark.texts import mixed_lengths
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from tests.benchmark.ingest_job import INGESTERS, SERVER
-from tests.benchmark.results import Column, Row, Table, present, speed_ratios
+from tests.benchmark.ratios import speed_ratios
 from tests.benchmark.session import Session
-from tests.benchmark.texts import mixed_lengths
 
 _BASELINE = "LangChain, client local mode"
 _RATIO = Column("× LangChain", 2)

@@ -1,6 +1,6 @@
 """What the worker of `ingest` does: documents into a collection, as each library says to do it.
 
-A implementation loads its model, then takes texts of any length to its collection, cut as it cuts
+An implementation loads its model, then takes texts of any length to its collection, cut as it cuts
 them, and tells how many points the collection has in the end.
 """
 
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from multiqa_integrations.benchmark.jobs import peak_memory
 from tests.benchmark import implementations, peers
-from tests.benchmark.memory import peak_memory
 
 SERVER = "multiqa, server"
 """The implementation that takes part where there is a server."""

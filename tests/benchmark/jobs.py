@@ -5,7 +5,6 @@ Only the standard library and numpy are imported here: what else is loaded, the 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -15,13 +14,29 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from multiqa_integrations.benchmark.jobs import memory, peak_memory, read, roofline
 from tests.benchmark import implementations
 from tests.benchmark.concurrency_job import concurrency
 from tests.benchmark.export_job import export
 from tests.benchmark.ingest_job import ingest
-from tests.benchmark.memory import memory, peak_memory
-from tests.benchmark.roofline_job import roofline
 from tests.benchmark.search_job import search
+
+__all__ = [
+    "adapter",
+    "chunk",
+    "concurrency",
+    "encode",
+    "export",
+    "first_vector",
+    "ingest",
+    "long_text",
+    "look_up",
+    "padding",
+    "query_latency",
+    "roofline",
+    "search",
+    "stream",
+]
 
 Result: TypeAlias = dict[str, Any]
 
@@ -39,7 +54,7 @@ def encode(
     *, implementation: str, model: str, limit_tokens: int, texts: str, folder: str
 ) -> Result:
     """Encode the texts of a JSON file, and leave the vectors in a folder, as CONTESTANT.npy."""
-    inputs = _read(texts)
+    inputs = read(texts)
     loaded = implementations.load(implementation, model, limit_tokens)
     loaded.encode(inputs[:32])  # libraries prepare themselves at their first calls
     begin = time.perf_counter()
@@ -67,7 +82,7 @@ def query_latency(*, implementation: str, model: str, limit_tokens: int, texts: 
     for text in ("warm up", "and once more", "with another length, a little longer"):
         loaded.encode([text])
     latencies = []
-    for text in _read(texts):
+    for text in read(texts):
         begin = time.perf_counter()
         loaded.encode([text])
         latencies.append(time.perf_counter() - begin)
@@ -80,7 +95,7 @@ def adapter(
     """Embed a query, many queries and documents through an adapter of a framework."""
     from tests.benchmark import adapters
 
-    asked, documents = _read(queries), _read(texts)
+    asked, documents = read(queries), read(texts)
     begin = time.perf_counter()
     embed_documents, embed_query = adapters.load(implementation, model, limit_tokens)
     embed_query(asked[0])
@@ -105,7 +120,7 @@ def adapter(
 
 def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Result:
     """Encode all texts of a file as a stream, and watch the memory."""
-    from tests.benchmark.texts import read_texts
+    from multiqa_integrations.benchmark.texts import read_texts
 
     encoder = implementations.our_encoder("auto", model, limit_tokens).load()
     encoder.encode(["warm up"])
@@ -140,7 +155,7 @@ def stream(*, model: str, limit_tokens: int, file: str | None, field: str) -> Re
 
 def long_text(*, model: str, limit_tokens: int, texts: str, size: int) -> Result:
     """Encode one long text, and see how far another thread gets meanwhile."""
-    parts = "\n\n".join(_read(texts))
+    parts = "\n\n".join(read(texts))
     text = (parts + "\n\n") * (size // len(parts.encode()) + 1)
     text = text.encode()[:size].decode(errors="ignore")
     encoder = implementations.our_encoder("auto", model, limit_tokens).load()
@@ -163,12 +178,12 @@ def long_text(*, model: str, limit_tokens: int, texts: str, size: int) -> Result
 
 def padding(*, implementation: str, model: str, limit_tokens: int, texts: str) -> Result:
     """Compare vectors of texts alone with those among neighbours, and among longer ones."""
-    from tests.benchmark.cosine import cosine
+    from multiqa_integrations.benchmark.measures import cosine
 
     encoder = implementations.our_encoder(
         implementations.OURS[implementation], model, limit_tokens
     ).load()
-    inputs = _read(texts)
+    inputs = read(texts)
     lengths = encoder.count_tokens(inputs)
     by_length: dict[int, list[str]] = {}
     for text, length in zip(inputs, lengths.tolist(), strict=True):
@@ -195,7 +210,7 @@ def chunk(*, model: str, limit_tokens: int, texts: str, samples: int) -> Result:
     """Measure chunking by itself, and what it adds to encoding."""
     from multiqa_integrations.chunking import chunk_many
 
-    inputs = _read(texts)
+    inputs = read(texts)
     encoder = implementations.our_encoder("auto", model, limit_tokens).load()
     is_long = encoder.count_tokens(inputs) > 250
     result: Result = {"texts": len(inputs), "long_share": float(is_long.mean())}
@@ -215,11 +230,6 @@ def chunk(*, model: str, limit_tokens: int, texts: str, samples: int) -> Result:
     encoder.encode([piece.text for chunks in chunk_many(some, encoder) for piece in chunks])
     both_s = time.perf_counter() - begin
     return result | {"chunks": len(ready), "encode_s": encode_s, "both_s": both_s}
-
-
-def _read(file: str) -> list[str]:
-    texts: list[str] = json.loads(Path(file).read_text(encoding="utf-8"))
-    return texts
 
 
 def _longest_pause(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -243,24 +253,3 @@ def _longest_pause(call: Callable[[], Any]) -> tuple[float, Any]:
         done.set()
         ticker.join()
     return 1000 * max(gaps), value
-
-
-JOBS: dict[str, Callable[..., Result]] = {
-    job.__name__: job
-    for job in (
-        look_up,
-        adapter,
-        encode,
-        first_vector,
-        query_latency,
-        stream,
-        long_text,
-        padding,
-        chunk,
-        concurrency,
-        export,
-        ingest,
-        roofline,
-        search,
-    )
-}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.benchmark.results import Column, Row, Table, present, speed_ratios
+from multiqa_integrations.benchmark.table import Column, Row, Table, present
+from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths
+from tests.benchmark.ratios import speed_ratios
 from tests.benchmark.session import Session
-from tests.benchmark.texts import first_texts, mixed_lengths
 
 _PEAK = Column("peak MB")
 

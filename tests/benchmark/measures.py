@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from multiqa_integrations.benchmark.machine import describe_machine
+from multiqa_integrations.benchmark.table import Table
 from multiqa_integrations.errors import ConfigurationError
 from tests.benchmark import (
     adapters,
@@ -19,8 +21,6 @@ from tests.benchmark import (
     quality,
     search,
 )
-from tests.benchmark.machine import describe_machine
-from tests.benchmark.results import Table
 from tests.benchmark.session import Session
 from tests.benchmark.settings import Settings
 
@@ -62,15 +62,9 @@ class Report:
     peers: Mapping[str, Mapping[str, str]]
     interrupted: bool
 
-    def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON values, each round's figures included."""
-        values = asdict(self)
-        for name in ("texts", "vectors", "exports"):
-            file = getattr(self.settings, name)
-            values["settings"][name] = None if file is None else str(file)
-        pythons = self.settings.pythons
-        values["settings"]["pythons"] = {name: str(path) for name, path in pythons.items()}
-        return values
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, the figures of each round included."""
+        return asdict(self)
 
 
 def measure(
@@ -100,7 +94,7 @@ def measure(
     """
     if what not in (*MEASURES, "all"):
         raise ConfigurationError(
-            f"{what!r} is no measure, expected one of {', '.join(MEASURES)} or all."
+            f"{what!r} is not a measure, expected one of {', '.join(MEASURES)} or all."
         )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     tables: list[Table] = []

@@ -10,14 +10,13 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from multiqa_integrations.types import Vectors
 
-if TYPE_CHECKING:
-    from tests.benchmark.implementations import Encode
+Encode: TypeAlias = Callable[[list[str]], Vectors]
 
 _BATCH = 32  # sentence-transformers' default, and that of the adapters built on it
 

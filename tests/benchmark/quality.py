@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from multiqa_integrations.benchmark.measures import cosine
+from multiqa_integrations.benchmark.table import Column, Row, Table
+from multiqa_integrations.benchmark.texts import first_texts
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from multiqa_integrations.types import Vectors
-from tests.benchmark.cosine import cosine
 from tests.benchmark.implementations import REFERENCE
-from tests.benchmark.results import Column, Row, Table
 from tests.benchmark.session import Session
-from tests.benchmark.texts import first_texts
 
 _SHORT = 8  # word pieces; with so few, single roundings weigh more
 

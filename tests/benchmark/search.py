@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from multiqa_integrations.benchmark.table import Column, Row, Table, present
+from multiqa_integrations.benchmark.texts import first_texts, questions
 from multiqa_integrations.errors import ConfigurationError
 from tests.benchmark.implementations import our_encoder
-from tests.benchmark.results import Column, Row, Table, present
 from tests.benchmark.session import Session
-from tests.benchmark.texts import first_texts, questions
 
 
 def search(session: Session) -> Iterator[Table]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.benchmark.memory import memory
+from multiqa_integrations.benchmark.jobs import memory
 
 _BATCH = 256
 _LIMIT = 10
@@ -46,8 +46,8 @@ def search(
     import qdrant_edge as edge
     from qdrant_client import models
 
+    from multiqa_integrations.benchmark.texts import read_texts
     from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, PointQuery
-    from tests.benchmark.texts import read_texts
 
     stored = np.load(vectors, mmap_mode="r")
     asked = np.load(queries)

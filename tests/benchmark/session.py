@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from multiqa_integrations.benchmark.session import WorkerError, run_worker
 from multiqa_integrations.checkpoint import Checkpoint, resolve
-from multiqa_integrations.errors import MultiQAError
 from tests.benchmark import exports
 from tests.benchmark.implementations import EXPORTS, peer, versions, why_absent
 from tests.benchmark.settings import Settings
 
 _TOP = Path(__file__).parents[2]
-
-
-class WorkerError(MultiQAError):
-    """A benchmark process failed."""
 
 
 class Session:
@@ -72,7 +66,7 @@ class Session:
         """
         name = arguments.get("implementation", "multiqa")
         task = {
-            "job": job,
+            "job": f"tests.benchmark.jobs:{job}",
             "model": self._models.get(name, str(self.checkpoint.directory)),
             "limit_tokens": self.settings.limit_tokens,
             **arguments,
@@ -80,12 +74,7 @@ class Session:
         other = self._foreign_python(name)
         path = self._package_folder() if other else str(_TOP)
         environment = {**os.environ, "PYTHONPATH": path}
-        command = [other or sys.executable, "-m", "tests.benchmark.worker"]
-        begin = time.perf_counter()
-        output = start(command, json.dumps(task), name, environment)
-        wall_s = time.perf_counter() - begin
-        result: dict[str, Any] = json.loads(output)
-        return result | {"wall_s": wall_s}
+        return run_worker(other or sys.executable, task, environment)
 
     def rounds(self, job: str, **arguments: Any) -> list[dict[str, Any]]:
         """Run a job of this package several rounds; returns their results.
@@ -154,7 +143,7 @@ class Session:
         return results, absent
 
     def why_absent(self, name: str) -> str | None:
-        """Tell why a implementation cannot take part; None if it can.
+        """Tell why an implementation cannot take part; None if it can.
 
         The export that a peer reads is made here, before any clock runs.
         """
@@ -168,10 +157,22 @@ class Session:
                 reason = self._look_up(other.export)
                 if reason:
                     return f"its export {other.export!r} cannot be made: {reason}"
-                self._models[name] = str(exports.prepare(self, other.export))
+                self._models[name] = str(self._export(other.export))
         except WorkerError as error:
             return f"failed: {error}"
         return reason
+
+    def _export(self, name: str) -> Path:
+        folder = self.settings.exports or self.folder / "exports"
+        # The fingerprint is of the weights: another checkpoint gets exports of its own.
+        target = folder / self.checkpoint.fingerprint.removeprefix("sha256:")[:12] / name
+
+        def export(unfinished: Path) -> None:
+            self.step(f"making the {name} export (once)")
+            texts = exports.write_calibration(self.folder / "calibration")
+            self.run("export", implementation=name, folder=str(unfinished), texts=texts)
+
+        return exports.prepare(target, export)
 
     def made_of(self, names: Iterable[str]) -> list[str]:
         """Return the packages and versions of each peer among the names, one sentence each."""
@@ -213,24 +214,3 @@ class Session:
 
 def _spoken(job: str) -> str:
     return job.replace("_", " ")
-
-
-def start(
-    command: list[str], task: str, name: str, environment: Mapping[str, str] | None = None
-) -> str:
-    """Run a command that reads a task; returns what it writes.
-
-    Raises:
-        WorkerError: It failed.
-    """
-    # The command is a Python, this one or one that the user named, with a module or a line of
-    # code of this package.
-    done = subprocess.run(
-        command, input=task, capture_output=True, encoding="utf-8", check=False, env=environment
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
-        raise WorkerError(
-            f"the benchmark process of {name} ended with status {done.returncode}: {last}"
-        )
-    return done.stdout

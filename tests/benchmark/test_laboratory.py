@@ -1,8 +1,7 @@
-"""`multiqa bench`: real small runs in real processes; what is asserted is never a speed."""
+"""`make bench`: real small runs in real processes; what is asserted is never a speed."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 import sys
@@ -10,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.support.loopback_qdrant import LoopbackQdrant
@@ -20,45 +19,18 @@ pytest.importorskip("typer")
 
 import typer
 
-from multiqa_integrations import MULTI_QA
 from multiqa_integrations._optional import is_installed
-from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError, SourceError
+from multiqa_integrations.benchmark.session import WorkerError
+from multiqa_integrations.benchmark.table import Column, Row, Table
+from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError
 from multiqa_integrations.testing import FakeEncoder
 from tests.benchmark import chart, exports, ingest_job, peers, session
 from tests.benchmark.__main__ import bench
-from tests.benchmark.cosine import cosine
 from tests.benchmark.implementations import OURS, PEERS
 from tests.benchmark.measures import MEASURES, Report, measure
-from tests.benchmark.results import (
-    Column,
-    Row,
-    Table,
-    is_wide,
-    present,
-    speed_ratios,
-)
-from tests.benchmark.roofline import Roofline, measure_roofline
-from tests.benchmark.session import Session, WorkerError
+from tests.benchmark.ratios import speed_ratios
+from tests.benchmark.session import Session
 from tests.benchmark.settings import Settings
-from tests.benchmark.texts import first_texts, mixed_lengths, questions, read_texts
-
-TEXTS = [
-    "Around nine million people live in London, which makes it the largest city of the country; "
-    "it has been settled for two thousand years.",
-    "short one",
-    "brief two",
-    "The river rises in the hills to the west and reaches the sea after three hundred and "
-    "forty-six kilometres, most of them through farmland.",
-    "It was raining when they left the station. " * 60,
-]
-
-
-@pytest.fixture(scope="session")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("bench") / "records.jsonl.gz"
-    with gzip.open(file, "wt", encoding="utf-8") as lines:
-        lines.writelines(json.dumps({"body": text}) + "\n" for text in [*TEXTS, " "])
-    return file
 
 
 @pytest.fixture
@@ -216,7 +188,7 @@ def test_ingest_stores_every_chunk(small: Settings, loopback: LoopbackQdrant) ->
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
 @pytest.mark.parametrize("implementation", ["LangChain", "LlamaIndex"])
 def test_ingest_peers_do_as_their_guides_say(
-    implementation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    implementation: str, bench_texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The frameworks are real; a model is not needed to see where their points go."""
     if implementation == "LangChain":
@@ -232,7 +204,7 @@ def test_ingest_peers_do_as_their_guides_say(
         monkeypatch.setattr(peers, "llama_index_embedding", lambda *_: MockEmbedding(384))
     store = ingest_job.INGESTERS[f"{implementation}, client local mode"]("", 512, str(tmp_path))
     # LangChain cuts at 1,000 characters, LlamaIndex at 1,024 tokens of its own.
-    assert store(TEXTS) == {"LangChain": 7, "LlamaIndex": 5}[implementation]
+    assert store(bench_texts) == {"LangChain": 7, "LlamaIndex": 5}[implementation]
 
 
 def test_stream_reads_the_whole_file(small: Settings) -> None:
@@ -254,7 +226,9 @@ def test_chunk(small: Settings) -> None:
 
 
 def test_unknown_measure_and_model_are_refused(small: Settings, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="'speed' is no measure, expected one of encode"):
+    with pytest.raises(
+        ConfigurationError, match="'speed' is not a measure, expected one of encode"
+    ):
         measure("speed", small)
     with pytest.raises(ModelNotFoundError):
         measure("query-latency", Settings(model=str(tmp_path)))
@@ -262,29 +236,28 @@ def test_unknown_measure_and_model_are_refused(small: Settings, tmp_path: Path) 
         bench("query-latency", model="x", test_model=True)
     with pytest.raises(ConfigurationError, match="--python is 'onnx', expected PEERS=PATH"):
         bench("encode", pythons=["onnx"])
-    with pytest.raises(ConfigurationError, match="'x' is no environment of peers, expected one of"):
+    with pytest.raises(ConfigurationError, match="'x' is not an environment of peers"):
         Settings(pythons={"x": Path(sys.executable)})
     with pytest.raises(ConfigurationError, match="neither a Python nor a virtual environment"):
         Settings(pythons={"onnx": tmp_path})
-    for wrong in ({"rounds": 0}, {"limit_tokens": 513}):
-        with pytest.raises(ConfigurationError, match=r"is (0|513), expected"):
-            Settings(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="threads is 0, expected"):
+        Settings(threads=0)
 
 
 def test_failed_process_tells_its_last_line(small: Settings, tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match=r"multiqa ended with status 1: .*FileNotFoundError"):
+    with pytest.raises(WorkerError, match=r"long_text ended with status 1: .*FileNotFoundError"):
         Session(small, tmp_path, quiet).run("long_text", texts="/no/such", size=1)
 
 
 def test_failing_peer_does_not_stop_the_others(
     small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail_for_peers(command: list[str], task: str, name: str, environment: object) -> str:
-        if name in PEERS:
+    def fail_for_peers(python: str, task: dict[str, Any], environment: object) -> dict[str, Any]:
+        if task["implementation"] in PEERS:
             raise WorkerError("out of order")
-        return "{}"
+        return {}
 
-    monkeypatch.setattr(session, "start", fail_for_peers)
+    monkeypatch.setattr(session, "run_worker", fail_for_peers)
     monkeypatch.setattr(session, "why_absent", lambda name: None)
     monkeypatch.setattr(session, "versions", lambda name: {})
     results, absent = Session(small, tmp_path, quiet).in_turn(
@@ -311,7 +284,8 @@ def test_worker_needs_nothing_but_numpy() -> None:
     """In a peer's Python this package's own dependencies may be missing, or other versions."""
     code = (
         "import sys\n"
-        "from tests.benchmark import export_job, jobs, peers, worker\n"
+        "from multiqa_integrations.benchmark import worker\n"
+        "from tests.benchmark import export_job, jobs, peers\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -321,31 +295,25 @@ def test_worker_needs_nothing_but_numpy() -> None:
     assert not loaded & set(other.split())
 
 
-def test_exports_are_made_once(
-    small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[str] = []
+def test_exports_are_made_once(tmp_path: Path) -> None:
+    made: list[Path] = []
 
-    def run(job: str, *, implementation: str, folder: str, texts: str) -> dict[str, object]:
-        made.append(implementation)
-        assert not list(Path(folder).iterdir())
-        assert len(Path(texts).read_text(encoding="utf-8").splitlines()) == 300
-        Path(folder, "part").touch()
+    def export(folder: Path) -> None:
+        made.append(folder)
+        assert not list(folder.iterdir())
+        (folder / "part").touch()
         if len(made) == 1:
             raise WorkerError("stopped")
-        return {}
 
-    (tmp_path / "run").mkdir()
-    kept = tmp_path / "kept"
-    measured = Session(replace(small, exports=kept), tmp_path / "run", quiet)
-    monkeypatch.setattr(measured, "run", run)
+    target = tmp_path / "exports" / "onnx-int8"
     with pytest.raises(WorkerError):
-        exports.prepare(measured, "onnx-int8")
-    folder = exports.prepare(measured, "onnx-int8")
-    assert exports.prepare(measured, "onnx-int8") == folder
-    assert made == ["onnx-int8", "onnx-int8"]
-    assert folder.parent.parent == kept
-    assert [path.name for path in folder.parent.iterdir()] == ["onnx-int8"]
+        exports.prepare(target, export)
+    assert exports.prepare(target, export) == target
+    assert exports.prepare(target, export) == target
+    assert len(made) == 2
+    assert list(target.parent.iterdir()) == [target]
+    texts = Path(exports.write_calibration(tmp_path / "calibration"))
+    assert len(texts.read_text(encoding="utf-8").splitlines()) == 300
 
 
 def test_interrupted_run_shows_what_was_finished(
@@ -354,14 +322,14 @@ def test_interrupted_run_shows_what_was_finished(
     finished: list[str] = []
 
     def stop_in_second_round(
-        command: list[str], task: str, name: str, environment: Mapping[str, str] | None
-    ) -> str:
+        python: str, task: dict[str, Any], environment: Mapping[str, str]
+    ) -> dict[str, Any]:
         if len(finished) == 3:
             raise KeyboardInterrupt
-        finished.append(name)
-        return json.dumps({"latencies": [0.001, 0.002], "peak_mb": 1, "remark": ""})
+        finished.append(task["implementation"])
+        return {"latencies": [0.001, 0.002], "peak_mb": 1, "remark": ""}
 
-    monkeypatch.setattr(session, "start", stop_in_second_round)
+    monkeypatch.setattr(session, "run_worker", stop_in_second_round)
     monkeypatch.setattr(session, "versions", lambda name: {})
     there = ("multiqa auto", "sentence-transformers")
     monkeypatch.setattr(session, "why_absent", lambda name: None if name in there else "absent")
@@ -372,20 +340,6 @@ def test_interrupted_run_shows_what_was_finished(
     shown = capsys.readouterr().out
     assert "1.50 (1.50–1.50)" in shown
     assert "Interrupted" in shown
-
-
-def test_limit(small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = Session(small, tmp_path, quiet)
-    monkeypatch.setattr(
-        measured, "rounds", lambda job: [{"float32": 1e9, "int8": 4e9, "wall_s": 1}]
-    )
-    limit = measure_roofline(measured, MULTI_QA, np.array([80, 100]))
-    # 21.23 million operations a word piece in the linear layers, 9,216·L in attention.
-    linear, attention = 180 * 21_233_664, 9_216 * (80**2 + 100**2)
-    assert limit == Roofline({"float32": 1e9, "int8": 4e9}, linear, attention)
-    assert limit.seconds("float32") == pytest.approx((linear + attention) / 1e9)
-    assert limit.seconds("int8") == pytest.approx((linear / 4 + attention) / 1e9)
-    assert limit.seconds("bfloat16") == limit.seconds("float32")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
@@ -402,34 +356,9 @@ def test_chart(tmp_path: Path, suffix: str) -> None:
         chart.check(tmp_path / "chart.jpg")
 
 
-def test_texts_of_a_file(records: Path, tmp_path: Path) -> None:
-    assert list(read_texts(records, "body")) == TEXTS
-    assert first_texts(records, "body", 2) == [TEXTS[0], TEXTS[3]]
-    with pytest.raises(SourceError, match=r"line 1: KeyError: 'text'.*--text-field"):
-        list(read_texts(records))
-    with pytest.raises(SourceError, match="No such file"):
-        list(read_texts(tmp_path / "none.jsonl"))
-    with pytest.raises(ConfigurationError, match="no text of at least 5000 words"):
-        first_texts(records, "body", 1, min_words=5000)
-
-
-def test_every_python_carries_enough_text() -> None:
-    texts = first_texts(None, "text", 800)
-    assert len(set(texts)) == 800
-    assert all(len(text.split()) >= 20 for text in texts)
-    mixed = mixed_lengths(None, "text", 800)
-    assert 0.05 < np.mean([len(text) > 1200 for text in mixed]) < 0.3
-    assert len(set(questions())) == 200
-
-
-def test_figures() -> None:
+def test_ratios() -> None:
     assert speed_ratios([1, 2], [4, 4]) == [4, 2]
     assert speed_ratios([1, 2], None) == []
-    assert is_wide([1, 1.3])
-    assert not is_wide([1, 1.2])
-    assert present({"a": [1, None], "b": [None]}) == {"a": [1]}
-    a = np.array([[3, 4], [1, 0]], np.float32)
-    assert cosine(a, np.array([[6, 8], [0, 1]], np.float32)).tolist() == [1, 0]
 
 
 def _found(table: Table, _: Session) -> list[Table]:

@@ -35,7 +35,7 @@ def multiqa(
 def test_version_and_help() -> None:
     assert multiqa_integrations.__version__ in multiqa("--version").stdout
     text = multiqa("--help").stdout
-    commands = "demo search collection copy alias reembed encode doctor evaluate"
+    commands = "demo search collection copy alias reembed encode doctor bench evaluate"
     for command in commands.split():
         assert command in text
 

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from multiqa_integrations import __version__
 from multiqa_integrations.backends.cpu import available_cpus, cpu_features
 
-_INSTRUCTION_SETS = (
-    "avx2",
-    "avx512f",
-    "avx512_bf16",
-    "avx512_vnni",
-    "avx_vnni",
-    "amx_bf16",
-    "amx_int8",
-)
+_INSTRUCTION_SETS = "avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_bf16 amx_int8".split()
 _PACKAGES = (
     *("openvino", "tokenizers", "numpy", "torch", "sentence-transformers", "transformers"),
     *("qdrant-edge-py", "qdrant-client"),
 )
 
 
-def describe_machine() -> dict[str, object]:
+def describe_machine() -> dict[str, Any]:
     """Describe processor, system and package versions; a missing package is "not installed"."""
-    present = cpu_features()
     return {
         "processor": _processor(),
         "cpus": available_cpus(),
-        "instruction_sets": {name: name in present for name in _INSTRUCTION_SETS},
+        "instruction_sets": {name: name in cpu_features() for name in _INSTRUCTION_SETS},
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": {"multiqa-integrations": __version__}
         | {package: _version(package) for package in _PACKAGES},
     }
+
+
+def render_machine(machine: Mapping[str, Any]) -> str:
+    """Write that in two lines."""
+    sets: Mapping[str, bool] = machine["instruction_sets"]
+    present = ", ".join(name for name, has in sets.items() if has) or "none known"
+    lacking = ", ".join(name for name, has in sets.items() if not has) or "none"
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"{machine['cpus']} × {machine['processor']}; has {present}; lacks {lacking}; "
+        f"{machine['system']}\nPython {machine['python']}, {versions}"
+    )
 
 
 def _processor() -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
 
-_MIN_WORDS = 20
-
-QUESTIONS = (
+_QUESTIONS = (
     "How many people live in {}?",
     "What is the weather like in {} in spring?",
     "best way from the airport to {}",
@@ -23,7 +19,7 @@ QUESTIONS = (
     "Which river flows through {}?",
     "{} opening hours of museums on Mondays",
 )
-CITIES = (
+_CITIES = (
     *("London", "Paris", "Rome", "Madrid", "Lisbon", "Vienna", "Prague", "Warsaw", "Berlin"),
     *("Oslo", "Helsinki", "Athens", "Dublin", "Budapest", "Cairo", "Nairobi", "Lagos", "Delhi"),
     *("Tokyo", "Seoul", "Hanoi", "Lima", "Bogotá", "Quito", "New York"),
@@ -32,15 +28,15 @@ CITIES = (
 
 def questions() -> list[str]:
     """Make 200 different short queries; the first is "How many people live in London?"."""
-    return [question.format(city) for city in CITIES for question in QUESTIONS]
+    return [question.format(city) for city in _CITIES for question in _QUESTIONS]
 
 
 def read_texts(file: Path | None, field: str = "text") -> Iterator[str]:
     """Read texts one by one, empty ones left out.
 
     Args:
-        file: JSON lines, gzipped if the name ends in ".gz"; None for the paragraphs of the
-            language documentation that comes with Python.
+        file: Whatever `multiqa sync` reads; None for the paragraphs of the language documentation
+            that comes with Python.
         field: The field of a record that holds its text.
 
     Raises:
@@ -50,31 +46,23 @@ def read_texts(file: Path | None, field: str = "text") -> Iterator[str]:
         # Some paragraphs stand on many pages.
         yield from dict.fromkeys(part for page in _python_pages() for part in _paragraphs(page))
         return
-    line = 0
-    try:
-        with (
-            gzip.open(file, "rt", encoding="utf-8")
-            if file.suffix == ".gz"
-            else file.open(encoding="utf-8") as lines
-        ):
-            for line, record in enumerate(lines, 1):  # noqa: B007 - the error below tells the line
-                text = json.loads(record)[field]
-                if not isinstance(text, str):
-                    raise TypeError(f"{field!r} is {type(text).__name__}")
-                if text.strip():
-                    yield text
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise SourceError(
-            f"{file}{f', line {line}' if line else ''}: {type(error).__name__}: {error}. Expected "
-            f"JSON lines with a text in the field {field!r}; --text-field names another.",
-            source=str(file),
-            line=line or None,
-        ) from error
+    from multiqa_integrations.etl import open_source
+
+    for item in open_source(str(file)):
+        record = getattr(item, "value", None)
+        text = record.get(field) if isinstance(record, Mapping) else None
+        if not isinstance(text, str):
+            raise SourceError(
+                f"{file}, line {item.line}: there is no text in the field {field!r}; "
+                "--text-field names another.",
+                source=str(file),
+                line=item.line,
+            )
+        if text.strip():
+            yield text
 
 
-def first_texts(
-    file: Path | None, field: str, count: int, *, min_words: int = _MIN_WORDS
-) -> list[str]:
+def first_texts(file: Path | None, field: str, count: int, *, min_words: int = 20) -> list[str]:
     """Take the first `count` texts of at least `min_words` words.
 
     Raises:
