@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from multiqa_integrations._optional import require
+from multiqa_integrations._optional import missing_dependency
 from multiqa_integrations.errors import MissingDependencyError
 
 
 def main() -> None:
     """Run the command line; exits with its status."""
     try:
-        require("typer", purpose="the command line")
-        require("rich", purpose="the command line")
+        from multiqa_integrations.cli import run
     except MissingDependencyError as error:
         sys.exit(f"error: {error}")
-    from multiqa_integrations.cli import run
-
+    except ModuleNotFoundError as error:
+        missing = missing_dependency(error, purpose="the command line")
+        if missing is None:
+            raise
+        sys.exit(f"error: {missing}")
     run()
 
 

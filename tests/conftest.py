@@ -152,7 +152,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield opened
         for collection in opened.collections():
             if collection.startswith("test-"):
-                opened.drop(collection)
+                opened.drop(collection, force=True)
 
 
 @pytest.fixture

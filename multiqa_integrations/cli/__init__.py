@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from multiqa_integrations import __version__
+from multiqa_integrations._optional import missing_dependency
 from multiqa_integrations.cli import collection, terminal
 from multiqa_integrations.cli.alias import alias
 from multiqa_integrations.cli.bench import bench
@@ -85,12 +86,21 @@ def _status() -> int:
     except _UsageError as error:
         terminal.show_usage_error(error)
         return 2
+    except ModuleNotFoundError as error:
+        missing = missing_dependency(error, purpose=f"multiqa {' '.join(sys.argv[1:2])}")
+        if missing is None:
+            raise
+        terminal.show_error(missing)
+        return 1
     except MultiQAError as error:
         terminal.show_error(error)
         return 2 if isinstance(error, ConfigurationError) else 1
     except BrokenPipeError:
         # The reader has enough, such as `head`; what is left to flush goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # such as a full disk
+        terminal.show_error(error)
         return 1
     except (KeyboardInterrupt, typer.Abort):
         status = _CANCELLED

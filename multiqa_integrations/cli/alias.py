@@ -8,7 +8,6 @@ import typer
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import CollectionName, DryRun, StoreOptions, options
-from multiqa_integrations.errors import StoreError
 
 
 @options
@@ -18,18 +17,18 @@ def alias(
     store: StoreOptions,
     dry_run: DryRun = False,
 ) -> None:
-    """Point an alias at a collection, atomically.
+    """Point an alias at a collection.
 
-    Programs that use the alias as a collection's name find the old or the new one, never none.
+    It happens atomically: programs that use the alias as a collection's name find the old or the
+    new one, never none.
     """
     with store.open() as opened:
+        info = store.find(opened, name)
         if dry_run:
-            info = opened.info(name)
-            if info is None:
-                raise StoreError(f"there is no collection {name!r}.")
             before = opened.aliases().get(alias, "nothing")
+            points = terminal.count(info.points, "point")
             terminal.echo(
-                f"{alias} would stand for {name} ({info.points:,} points) instead of {before}. "
+                f"{alias} would stand for {name} ({points}) instead of {before}. "
                 "Nothing was changed."
             )
             return

@@ -11,14 +11,16 @@ import typer
 from tqdm import tqdm
 
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import CollectionName, DryRun, open_at
-from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.cli.options import CollectionName, DryRun
+from multiqa_integrations.cli.stores import find_collection, open_at
+from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant import Store, open_store
 from multiqa_integrations.qdrant import copy as copy_collection
 
 
 def copy(
     name: CollectionName,
+    *,
     from_url: Annotated[
         str | None,
         typer.Option(
@@ -47,21 +49,19 @@ def copy(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Copy a collection with its vectors; nothing is encoded again.
+    """Copy a collection with its vectors.
 
-    It may be interrupted and started again: points that are there and equal are not written again.
-    At the end the numbers of points and a sample are compared.
+    Nothing is encoded again. It may be interrupted and started again: points that are there and
+    equal are not written again. At the end the numbers of points and a sample are compared.
     """
     for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):
         if (url is None) == (path is None):
             raise ConfigurationError(f"give one of --{side}-url and --{side}-path.")
     target_name = to_name or name
     with _source(from_url, from_path) as source:
-        info = source.info(name)
-        if info is None:
-            raise StoreError(f"there is no collection {name!r} in {source!r}.")
+        info = find_collection(source, name, from_url or str(from_path))
         same = from_path is not None and to_path is not None and _same(from_path, to_path)
-        with source if same else open_at(to_url, to_path) as target:
+        with source if same else open_at(to_url, to_path, creates=True) as target:
             if dry_run:
                 existing = target.info(target_name)
                 found = "is new" if existing is None else f"has {existing.points:,} points"

@@ -14,6 +14,7 @@ from rich.text import Text
 from multiqa_integrations.backends.base import DType
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.hits import print_hits
+from multiqa_integrations.cli.outputs import check_folder
 from multiqa_integrations.demo import COLLECTION, QUESTIONS, choose_model, python_chunks
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.qdrant import Collection
@@ -37,7 +38,12 @@ def demo(
     ] = None,
     dtype: Annotated[DType, typer.Option(help="Precision of the computation.")] = "auto",
 ) -> None:
-    """Index Python's own documentation in an embedded Qdrant and ask it questions."""
+    """Search Python's own documentation.
+
+    It is indexed in an embedded Qdrant and asked some questions, or yours.
+    """
+    if path is not None:
+        check_folder(path, "--path")
     console = terminal.stdout()
     name = model
     if name is None:

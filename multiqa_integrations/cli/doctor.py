@@ -33,7 +33,9 @@ _RELEVANT_FEATURES = "avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_bf16 amx
 
 @options
 def doctor(encoder: EncoderOptions) -> None:
-    """Show versions, the processor, the backend and why, the model's files; encode one text.
+    """Show what is installed, and test it.
+
+    Versions, the processor, the backend and why, the model's files; encodes one text.
 
     Exits with status 1 if something that is needed does not work.
     """

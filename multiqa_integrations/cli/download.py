@@ -9,6 +9,7 @@ import typer
 
 from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.outputs import check_folder
 from multiqa_integrations.download import download as fetch
 from multiqa_integrations.model import MULTI_QA
 
@@ -35,6 +36,9 @@ def download(
     Without --to it goes into the hub cache, where every program on this machine finds it. With
     --to it becomes a directory that works on a machine without network.
     """
+    for option, folder in (("--to", to), ("--cache-folder", cache_folder)):
+        if folder is not None:
+            check_folder(folder, option)
     directory = fetch(model, revision=revision, to=to, cache_folder=cache_folder)
     checkpoint = resolve(directory)
     terminal.echo(f"{model} is complete and verified in")

@@ -24,6 +24,7 @@ from multiqa_integrations.cli.options import (
     choose_model,
     options,
 )
+from multiqa_integrations.cli.outputs import check_file, check_folder
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.evaluation import (
     METRICS,
@@ -121,7 +122,16 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Write the hits here, in the format of TREC.")
     ] = None,
 ) -> None:
-    """Measure how well the right documents are found: nDCG@10, MRR@10, recall@100, MAP."""
+    """Measure retrieval quality.
+
+    How well the right documents are found: nDCG@10, MRR@10, recall@100, MAP.
+    """
+    for option, file in (("--json", json_file), ("--html", html_file)):
+        if file is not None:
+            check_file(file, option)
+    for option, folder in (("--run-dir", run_dir), ("--path", store.path)):
+        if folder is not None:
+            check_folder(folder, option)
     for package in ("ir_measures", "pytrec_eval", *(("scipy.stats",) if against else ())):
         require(package, purpose="multiqa evaluate")
     compared = configurations(
@@ -162,11 +172,9 @@ def evaluate(
     with errors.status("reading the sets"):
         datasets = [read_dataset(folder, split=split) for folder in folders]
     report = Report(datasets, compared, **settings)
-    with store.open() if in_store else nullcontext() as opened:
+    with store.open(creates=True) if in_store else nullcontext() as opened:
         try:
-            # A path that cannot be written is found out now.
             _write(report, json_file, html_file)
-            _make(run_dir)
             for dataset in datasets:
                 with _bar(errors) as progress:
                     found = evaluation.evaluate(
@@ -182,6 +190,7 @@ def evaluate(
                 _show(found, console)
                 _write(report, json_file, html_file)
                 if run_dir is not None:
+                    run_dir.mkdir(parents=True, exist_ok=True)
                     for result in found.results:
                         write_run(dataset, result, run_dir)
         except KeyboardInterrupt:
@@ -191,20 +200,10 @@ def evaluate(
 
 
 def _write(report: Report, json_file: Path | None, html_file: Path | None) -> None:
-    for file, write in ((json_file, report.write_json), (html_file, report.write_page)):
-        if file is not None:
-            try:
-                write(file)
-            except OSError as error:
-                raise ConfigurationError(f"{file} cannot be written ({error.strerror}).") from error
-
-
-def _make(folder: Path | None) -> None:
-    if folder is not None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"{folder} cannot be made ({error.strerror}).") from error
+    if json_file is not None:
+        report.write_json(json_file)
+    if html_file is not None:
+        report.write_page(html_file)
 
 
 @contextmanager

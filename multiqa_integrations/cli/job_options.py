@@ -37,7 +37,6 @@ CollectionOption = Annotated[
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Read only this many records.", show_default="all")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 @dataclass(frozen=True)
@@ -159,9 +158,20 @@ def job_options(
     encoder: EncoderOptions,
     target: TargetOptions,
     reading: SourceOptions | None = None,
+    *,
     limit: int | None = None,
+    existing: str | None = None,
 ) -> Iterator[JobOptions]:
-    """Make the options of a job; opens the store, and closes it at the end."""
+    """Make the options of a job; opens the store, and closes it at the end.
+
+    Args:
+        store: Where the collection is.
+        encoder: What fills it.
+        target: What the collection is.
+        reading: How the source is read; None where it is not.
+        limit: Only the first so many records.
+        existing: A collection that must exist.
+    """
     options: JobOptions = {} if reading is None else reading.job_options()
     options |= {
         "encoder": encoder.encoder(),
@@ -171,7 +181,9 @@ def job_options(
         "payload_indexes": parse_indexes(target.index),
         "limit": limit,
     }
-    with store.open() as opened:
+    with store.open(creates=existing is None) as opened:
+        if existing is not None:
+            store.find(opened, existing)
         yield {**options, "store": opened}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -14,10 +14,11 @@ import typer
 from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.backends.base import BackendName, DType
 from multiqa_integrations.checkpoint import Checkpoint, resolve
+from multiqa_integrations.cli.stores import find_collection, open_at
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA
-from multiqa_integrations.qdrant import Store, open_store
+from multiqa_integrations.qdrant import CollectionInfo, Store
 from multiqa_integrations.types import OnTruncation
 
 
@@ -47,7 +48,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             inspect.Parameter(
                 field.name,
                 parameter.KEYWORD_ONLY,
-                default=field.default,
+                default=parameter.empty if field.default is MISSING else field.default,
                 annotation=annotations[field.name],
             )
             for field in fields(group)
@@ -120,15 +121,20 @@ class StoreOptions:
     ] = None
     path: Annotated[
         Path | None,
-        typer.Option("--path", metavar="DIR", help="A directory of embedded collections."),
+        typer.Option("--path", metavar="DIR", help="A folder of embedded collections."),
     ] = None
 
-    def open(self) -> Store:
-        """Open the store."""
-        return open_at(self.url, self.path)
+    def open(self, *, creates: bool = False) -> Store:
+        """Open the store; a folder must exist unless the command creates it."""
+        return open_at(self.url, self.path, creates=creates)
+
+    def find(self, opened: Store, name: str) -> CollectionInfo:
+        """Describe a collection, or name those that exist."""
+        return find_collection(opened, name, self.url or str(self.path))
 
 
 CollectionName = Annotated[str, typer.Argument(metavar="NAME", help="The collection.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; do nothing.")]
 TestModel = Annotated[
     bool,
@@ -149,16 +155,6 @@ Sparse = Annotated[bool, typer.Option("--sparse", help="With the sparse vector o
 VectorName = Annotated[
     str, typer.Option(help="Name of the vector.", show_default="the unnamed vector")
 ]
-
-
-def open_at(url: str | None, path: Path | None) -> Store:
-    """Open the store at a URL or in a directory."""
-    if (url is None) == (path is None):
-        raise ConfigurationError(
-            "give --url (a Qdrant server) or --path (a directory of embedded collections)"
-            f"{', not both' if url is not None else ''}."
-        )
-    return open_store(url=url, path=path)
 
 
 def choose_model(model: str | None, test_model: bool) -> str:

@@ -8,7 +8,6 @@ import typer
 
 from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.job_options import (
-    AsJson,
     CollectionOption,
     Limit,
     PruneOptions,
@@ -17,7 +16,7 @@ from multiqa_integrations.cli.job_options import (
     TargetOptions,
     job_options,
 )
-from multiqa_integrations.cli.options import EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.progress import JobProgress
 
 if TYPE_CHECKING:
@@ -37,15 +36,17 @@ def plan(
     target: TargetOptions,
     encoder: EncoderOptions,
 ) -> None:
-    """Show what `multiqa sync` with the same arguments would do; nothing is written.
+    """Show what a sync would do.
 
-    Exit status: 0; 4 if --prune would be refused; otherwise as of `multiqa sync`.
+    Takes the arguments of multiqa sync; nothing is written.
+
+    Exit status: 0; 4 if --prune would be refused; otherwise as of multiqa sync.
     """
     from multiqa_integrations.etl import plan as run
 
     with jobs.exit_statuses():
         with (
-            job_options(store, encoder, target, reading, limit) as options,
+            job_options(store, encoder, target, reading, limit=limit) as options,
             JobProgress() as progress,
         ):
             report = run(

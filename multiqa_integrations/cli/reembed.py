@@ -16,7 +16,6 @@ from multiqa_integrations.cli.options import (
     StoreOptions,
     options,
 )
-from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant import reembed as reembed_collection
 
 
@@ -37,17 +36,16 @@ def reembed(
     dry_run: DryRun = False,
     encoder: EncoderOptions,
 ) -> None:
-    """Fill a new collection with another model's vectors of the stored texts.
+    """Encode a collection with another model.
 
-    If NAME is an alias, it stands for the new collection at the end, so that searches never fail.
-    The old collection stays until it is dropped. It may be interrupted and started again.
+    A new collection is filled with the vectors of the stored texts. If NAME is an alias, it stands
+    for the new collection at the end, so that searches never fail. The old collection stays until
+    it is dropped. It may be interrupted and started again.
     """
     # The user was warned of long texts when the documents were added.
     made = encoder.encoder(on_truncation="ignore")
     with store.open() as opened:
-        info = opened.info(name)
-        if info is None:
-            raise StoreError(f"there is no collection {name!r}.")
+        info = store.find(opened, name)
         if dry_run:
             switched = (
                 ", then the alias switched" if name in opened.aliases() else "; no alias to switch"

@@ -9,12 +9,11 @@ import typer
 
 from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.job_options import (
-    AsJson,
     CollectionOption,
     TargetOptions,
     job_options,
 )
-from multiqa_integrations.cli.options import EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.progress import JobProgress
 from multiqa_integrations.errors import SyncIncompleteError
 
@@ -31,15 +30,20 @@ def replay(
     target: TargetOptions,
     encoder: EncoderOptions,
 ) -> None:
-    """Retry rejected records. Those that fail again stay in the file, with the new reason.
+    """Retry rejected records.
 
-    Exit status: 0 if none is left, 3 if some are; otherwise as of `multiqa sync`.
+    Those that fail again stay in the file, with the new reason.
+
+    Exit status: 0 if none is left, 3 if some are; otherwise as of multiqa sync.
     """
     from multiqa_integrations.etl import replay as run
 
     with jobs.exit_statuses(), jobs.Signals() as signals:
         try:
-            with job_options(store, encoder, target) as options, JobProgress() as progress:
+            with (
+                job_options(store, encoder, target, existing=collection) as options,
+                JobProgress() as progress,
+            ):
                 report = run(
                     dead_letter, collection, progress=progress, stop=signals.stop, **options
                 )

@@ -49,11 +49,12 @@ def search(
     vector_name: VectorName = "",
     encoder: EncoderOptions,
 ) -> None:
-    """Query a collection: the documents that answer questions, best first."""
+    """Query a collection, best hits first."""
     made = encoder.encoder()
     condition = None if filter is None else _parse(filter)
     with store.open() as opened:
-        # Checked first: opening creates a collection that does not exist.
+        # Opening creates a collection that does not exist.
+        store.find(opened, name)
         check_collection(opened, name, encoder=made, vector_name=vector_name)
         collection = Collection.open(name, encoder=made, store=opened, vector_name=vector_name)
         answers = collection.search_batch(

@@ -9,7 +9,6 @@ import typer
 
 from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.job_options import (
-    AsJson,
     CollectionOption,
     Limit,
     PruneOptions,
@@ -18,7 +17,8 @@ from multiqa_integrations.cli.job_options import (
     TargetOptions,
     job_options,
 )
-from multiqa_integrations.cli.options import EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.cli.progress import JobProgress
 from multiqa_integrations.errors import PruneRefusedError, SyncIncompleteError
 
@@ -54,7 +54,9 @@ def sync(
     target: TargetOptions,
     encoder: EncoderOptions,
 ) -> None:
-    """Make a collection equal to its source. Run again, it does only what is left to do.
+    """Make a collection equal to its source.
+
+    Run again, it does only what is left to do.
 
     Exit status: 0 complete; 2 wrong usage; 3 incomplete: records were rejected, or the source
     ended early; 4 refused by the guard of --prune, another run, or a collection that does not fit;
@@ -64,9 +66,10 @@ def sync(
 
     letters = dead_letter or Path(f"{collection}.dead-letters.jsonl")
     with jobs.exit_statuses(), jobs.Signals() as signals:
+        check_file(letters, "--dead-letter", creates_folder=True)
         try:
             with (
-                job_options(store, encoder, target, reading, limit) as options,
+                job_options(store, encoder, target, reading, limit=limit) as options,
                 JobProgress() as progress,
             ):
                 report = run(

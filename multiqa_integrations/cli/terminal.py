@@ -101,6 +101,16 @@ def echo_json(value: object) -> None:
     stdout().print(to_json(value))
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> count(1, "point"), count(2_000, "point")
+        ('1 point', '2,000 points')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def confirm(question: str) -> bool:
     """Ask; no answer is no."""
     try:

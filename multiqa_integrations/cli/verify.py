@@ -6,14 +6,13 @@ import typer
 
 from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.job_options import (
-    AsJson,
     CollectionOption,
     SourceArgument,
     SourceOptions,
     TargetOptions,
     job_options,
 )
-from multiqa_integrations.cli.options import EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.progress import JobProgress
 
 _MEANINGS = {
@@ -36,14 +35,19 @@ def verify(
     target: TargetOptions,
     encoder: EncoderOptions,
 ) -> None:
-    """Compare a collection with its source, document by document; nothing is encoded or written.
+    """Compare a collection with its source.
 
-    Exit status: 0 if they are equal, 3 if not; otherwise as of `multiqa sync`.
+    Document by document; nothing is encoded or written.
+
+    Exit status: 0 if they are equal, 3 if not; otherwise as of multiqa sync.
     """
     from multiqa_integrations.etl import verify as run
 
     with jobs.exit_statuses():
-        with job_options(store, encoder, target, reading) as options, JobProgress() as progress:
+        with (
+            job_options(store, encoder, target, reading, existing=collection) as options,
+            JobProgress() as progress,
+        ):
             report = run(source, collection, progress=progress, **options)
         if as_json:
             terminal.echo_json(report.to_dict())

@@ -15,7 +15,7 @@ from multiqa_integrations.etl.folder import Folder
 from multiqa_integrations.etl.objects import Objects, Table
 from multiqa_integrations.etl.records import Format, Source
 
-_SUFFIXES: dict[str, Format] = {
+FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
@@ -25,6 +25,7 @@ _SUFFIXES: dict[str, Format] = {
     ".feather": "arrow",
     ".ipc": "arrow",
 }
+"""The formats of files, by how their names end; `.gz` may follow."""
 
 
 def open_source(source: object, *, format: Format | None = None, glob: str | None = None) -> Source:
@@ -109,9 +110,9 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
 def _format_of(file: Path) -> Format:
     suffix = Path(file.name.removesuffix(".gz")).suffix.lower()
     try:
-        return _SUFFIXES[suffix]
+        return FORMATS[suffix]
     except KeyError:
         raise ConfigurationError(
-            f"{str(file)!r} ends in {suffix!r}, expected one of {', '.join(_SUFFIXES)}. Say what "
+            f"{str(file)!r} ends in {suffix!r}, expected one of {', '.join(FORMATS)}. Say what "
             "it is with format (--format)."
         ) from None

@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import stamina
-
+from multiqa_integrations._optional import require
 from multiqa_integrations.errors import StoreUnavailableError
 from multiqa_integrations.qdrant.failures import RateLimitedError
+
+stamina = require("stamina", purpose="a vector store")
 
 T = TypeVar("T")
 

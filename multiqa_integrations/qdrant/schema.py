@@ -481,6 +481,21 @@ def is_alias_error(alias: str, collection: str) -> StoreError:
     )
 
 
+def check_no_alias(name: str, aliases: Mapping[str, str]) -> None:
+    """Raise if an alias stands for a collection that is to be dropped.
+
+    Raises:
+        StoreError: At least one does.
+    """
+    standing = sorted(alias for alias, collection in aliases.items() if collection == name)
+    if standing:
+        raise StoreError(
+            f"the collection {name!r} was not dropped: searches find it by the alias "
+            f"{', '.join(map(repr, standing))}. Point the alias at another collection first "
+            "(swap(), or multiqa alias), or drop both with force=True (--force)."
+        )
+
+
 def fingerprint_note(name: str) -> str:
     """Return the note on a collection that does not say which model filled it."""
     return (

@@ -66,8 +66,16 @@ class Store(Threaded):
         """Describe a collection; None if there is none."""
 
     @abstractmethod
-    def drop(self, collection: str) -> bool:
-        """Delete a collection with all its points; tells whether there was one."""
+    def drop(self, collection: str, *, force: bool = False) -> bool:
+        """Delete a collection with all its points; returns whether there was one.
+
+        Args:
+            collection: Its own name, not an alias.
+            force: Delete it even if an alias stands for it; the alias goes as well.
+
+        Raises:
+            StoreError: The name is an alias, or an alias stands for the collection.
+        """
 
     @abstractmethod
     def aliases(self) -> dict[str, str]:

@@ -193,11 +193,11 @@ def test_collections_from_creation_to_the_end(sibling: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("collection", "check", "docs", "--path", "{tmp}"), 1, "found none"),
+        (("collection", "check", "docs", "--path", "{tmp}"), 1, "no collection 'docs'"),
         (("collection", "create", "docs"), 2, "give --url (a Qdrant server) or --path"),
         (("collection", "create", "docs", "--path", "{tmp}", "--index", "x"), 2, "FIELD:KIND"),
         (("collection", "create", "docs", "--path", "{tmp}", "--distance", "l2"), 2, "'cosine'"),
-        (("search", "docs", "x", "--path", "{tmp}"), 1, "found none"),
+        (("search", "docs", "x", "--path", "{tmp}"), 1, "no collection 'docs'"),
         (("search", "docs", "x", "--path", "{tmp}", "--filter", "{}x"), 2, "filter of Qdrant"),
         (("search", "docs", "x", "--url", "http://localhost:1"), 1, "Is the server up"),
     ],
@@ -252,6 +252,8 @@ def test_moving_house(sibling: Path, tmp_path: Path) -> None:
     ]
     found = multiqa("search", "docs", "How do I turn it off?", "--path", store, "-m", sibling)
     assert found.stdout.index("stop") < found.stdout.index("oil")
-    assert multiqa("collection", "list", "--path", store).stdout == "docs@1\ndocs@53aa5117\n"
+    assert multiqa("collection", "list", "--path", store).stdout == (
+        "docs@1\ndocs@53aa5117  (alias docs)\n"
+    )
     wrong = multiqa("copy", "docs", "--from-path", local)
     assert (wrong.returncode, "--to-url and --to-path" in wrong.stderr) == (2, True)

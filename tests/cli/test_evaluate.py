@@ -146,8 +146,8 @@ def test_the_extra_is_missing(make_set: MakeSet) -> None:
         (["--limit", "9"], "limit is 9, expected 10 or more"),
         (["--search", "hnsw", "--hnsw-ef", "64"], "200 hits are taken from the graph"),
         (["--against", "dtype=float32"], "two configurations are called"),
-        (["--json", "nowhere/report.json"], "nowhere/report.json cannot be written"),
-        (["--run-dir", "/dev/null/runs"], "/dev/null/runs cannot be made"),
+        (["--json", "nowhere/report.json"], "'nowhere/report.json' cannot be written"),
+        (["--run-dir", "/dev/null/runs"], "'/dev/null/runs' cannot be written"),
         (["--test-model"], "--test-model and --model exclude each other"),
     ],
 )

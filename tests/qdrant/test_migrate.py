@@ -197,7 +197,10 @@ def test_an_alias_moves_from_one_moment_to_the_next(store: Store, name: str) -> 
     assert asyncio.run(store.aaliases())[name] == f"{name}-1"
     with pytest.raises(StoreError, match="is an alias of the collection"):
         store.drop(name)
-    assert store.drop(f"{name}-1")
+    with pytest.raises(StoreError, match=f"by the alias '{name}'"):
+        store.drop(f"{name}-1")
+    assert by_alias.count() == 1
+    assert store.drop(f"{name}-1", force=True)
     assert name not in store.aliases()
 
 

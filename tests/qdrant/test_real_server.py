@@ -44,7 +44,7 @@ def store(request: pytest.FixtureRequest, server: Server, name: str) -> Iterator
         yield opened
         for collection in opened.collections():
             if collection.startswith(name):
-                opened.drop(collection)
+                opened.drop(collection, force=True)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from multiqa_integrations.cli.collection.list import list_
 
 app = typer.Typer(
     name="collection",
-    help="Create, check, describe, list and drop collections.",
+    help="Manage collections.",
     no_args_is_help=True,
 )
 for command in (create, check, info):

@@ -26,10 +26,14 @@ def check(
     vector_name: VectorName = "",
     model: ModelOptions,
 ) -> None:
-    """Check whether a collection fits the model; exits with status 1 if it does not."""
+    """Check whether a collection fits the model.
+
+    Exit status: 0 if it does, 1 if not.
+    """
     indexes = parse_indexes(index)
     checkpoint = model.checkpoint()
     with store.open() as opened:
+        store.find(opened, name)
         report = check_collection(
             opened,
             name,
@@ -40,4 +44,4 @@ def check(
             sparse=sparse,
         )
     known = "filled by this model" if report.fingerprint == "matches" else "of an unnamed model"
-    terminal.echo(f"{name}: fits; {report.info.points:,} points, {known}")
+    terminal.echo(f"{name}: fits; {terminal.count(report.info.points, 'point')}, {known}")

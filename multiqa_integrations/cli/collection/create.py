@@ -37,10 +37,13 @@ def create(
     ] = False,
     model: ModelOptions,
 ) -> None:
-    """Create a collection for the model, or make sure that the existing one fits."""
+    """Create a collection for the model.
+
+    If it exists, make sure that it fits.
+    """
     indexes = parse_indexes(index)
     checkpoint = model.checkpoint()
-    with store.open() as opened:
+    with store.open(creates=True) as opened:
         report = ensure_collection(
             opened,
             name,
@@ -56,7 +59,8 @@ def create(
 
 
 def _outcome(report: CollectionReport) -> str:
-    outcome = "created" if report.created else f"exists with {report.info.points:,} points, fits"
+    points = terminal.count(report.info.points, "point")
+    outcome = "created" if report.created else f"exists with {points}, fits"
     if report.fingerprint == "adopted":
         outcome += "; adopted for this model"
     if report.created_indexes:

@@ -8,22 +8,30 @@ import typer
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import CollectionName, StoreOptions, options
-from multiqa_integrations.errors import StoreError
 
 
 @options
 def drop(
     name: CollectionName,
+    *,
     store: StoreOptions,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Drop it with the aliases that stand for it.")
+    ] = False,
 ) -> None:
-    """Delete a collection with all its points; asks first."""
+    """Delete a collection with all its points.
+
+    Asks first. A collection for which an alias stands is kept unless --force is given.
+    """
     with store.open() as opened:
-        info = opened.info(name)
-        if info is None:
-            raise StoreError(f"there is no collection {name!r}.")
-        if not yes and not terminal.confirm(f"Delete {name} with its {info.points:,} points?"):
+        info, aliases = store.find(opened, name), opened.aliases()
+        standing = [alias for alias, collection in aliases.items() if collection == name]
+        refused = name in aliases or (standing and not force)
+        question = f"Delete {name} with its {terminal.count(info.points, 'point')}?"
+        if not (yes or refused or terminal.confirm(question)):
             terminal.show_error(f"{name} was kept.")
             raise typer.Exit(1)
-        opened.drop(name)
-    terminal.echo(f"{name}: dropped")
+        opened.drop(name, force=force)
+    also = f", with {', '.join(standing)}" if standing else ""
+    terminal.echo(f"{name}: dropped{also}")

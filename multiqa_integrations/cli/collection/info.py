@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import CollectionName, StoreOptions, options
-from multiqa_integrations.errors import StoreError
+from multiqa_integrations.cli.options import AsJson, CollectionName, StoreOptions, options
 from multiqa_integrations.qdrant import CollectionInfo
 
 
 @options
-def info(name: CollectionName, store: StoreOptions) -> None:
+def info(name: CollectionName, store: StoreOptions, as_json: AsJson = False) -> None:
     """Show what a collection is."""
     with store.open() as opened:
-        found = opened.info(name)
-    if found is None:
-        raise StoreError(f"there is no collection {name!r}.")
-    terminal.stdout().pairs(_rows(found))
+        found = store.find(opened, name)
+    if as_json:
+        terminal.echo_json(dataclasses.asdict(found))
+    else:
+        terminal.stdout().pairs(_rows(found))
 
 
 def _rows(info: CollectionInfo) -> list[tuple[str, str]]:

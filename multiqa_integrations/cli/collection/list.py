@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import StoreOptions, options
+from multiqa_integrations.cli.options import AsJson, StoreOptions, options
 
 
 @options
-def list_(store: StoreOptions) -> None:
-    """List the collections."""
+def list_(store: StoreOptions, as_json: AsJson = False) -> None:
+    """List the collections and their aliases."""
     with store.open() as opened:
-        for name in opened.collections():
-            terminal.echo(name)
+        names, aliases = opened.collections(), opened.aliases()
+    if as_json:
+        terminal.echo_json({"collections": names, "aliases": aliases})
+        return
+    for name in names:
+        standing = [alias for alias, target in aliases.items() if target == name]
+        terminal.echo(f"{name}  (alias {', '.join(standing)})" if standing else name)

@@ -33,6 +33,7 @@ from multiqa_integrations.qdrant.schema import (
     VectorInfo,
     alias_conflict_error,
     check_name,
+    check_no_alias,
     collection_not_found_error,
     differences,
     ensured_report,
@@ -138,13 +139,15 @@ class EdgeStore(Store):
         there = shards.exists(self._directory(collection))
         return self._info(collection) if there else None
 
-    def drop(self, collection: str) -> bool:
+    def drop(self, collection: str, *, force: bool = False) -> bool:
         check_name(collection)
         self._check_open()
         if (target := shards.alias_target(self.path, collection)) is not None:
             raise is_alias_error(collection, target)
         if not shards.exists(self.path / collection):
             return False
+        if not force:
+            check_no_alias(collection, self.aliases())
         with self._lock:
             self._shards.pop(self.path / collection, None)
         shards.drop(self.path / collection)

@@ -34,6 +34,7 @@ from multiqa_integrations.qdrant.schema import (
     VectorInfo,
     alias_conflict_error,
     check_name,
+    check_no_alias,
     collection_not_found_error,
     differences,
     ensured_report,
@@ -116,8 +117,8 @@ def collections(self: Connected) -> Steps[list[str]]:
     return sorted(one.name for one in answer.collections)
 
 
-def drop(self: Connected, collection: str) -> Steps[bool]:
-    """Delete a collection; tells whether there was one."""
+def drop(self: Connected, collection: str, *, force: bool = False) -> Steps[bool]:
+    """Delete a collection; returns whether there was one."""
     name = check_name(collection)
     self.known.pop(name, None)
     known = yield from aliases(self)
@@ -125,6 +126,8 @@ def drop(self: Connected, collection: str) -> Steps[bool]:
         raise is_alias_error(name, known[name])
     if not (yield call("collection_exists", collection_name=name)):
         return False
+    if not force:
+        check_no_alias(name, known)
     yield call("delete_collection", collection_name=name)
     return True
 

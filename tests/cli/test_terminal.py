@@ -1,0 +1,99 @@
+"""What reaches a terminal: never control characters, never what was read as markup."""
+
+from __future__ import annotations
+
+import io
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from multiqa_integrations.cli import terminal
+
+EVIL = "a\x1b]52;c;b3du\x07\x1b[2J\x9b31m\u202eexe.gnp\u2066\u200f\ufeff\U000e0041\u2028b\rc\x7f"
+ANY_TEXT = st.text(st.characters(), max_size=40)
+
+
+def is_safe(text: str) -> bool:
+    return all(
+        character in "\n\u200c\u200d"
+        or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        for character in text
+    )
+
+
+@given(ANY_TEXT)
+def test_visible_text_has_no_control_characters(text: str) -> None:
+    shown = terminal.visible(text)
+    assert is_safe(shown)
+    assert terminal.visible(shown) == shown
+
+
+@given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
+def test_ordinary_text_stays_as_it_is(text: str) -> None:
+    assert terminal.visible(text) == text
+
+
+def test_joiners_stay() -> None:
+    for text in ("می\u200cخواهم", "👩\u200d🚀"):  # Persian; an astronaut
+        assert terminal.visible(text) == text
+
+
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT))
+def test_json_is_safe_and_reads_back_the_same(value: dict[str, str]) -> None:
+    line = terminal.to_json(value)
+    assert is_safe(line)
+    assert "\n" not in line
+    assert json.loads(line) == value
+
+
+def print_everything(console: terminal.Terminal) -> None:
+    console.print(EVIL)
+    console.print(EVIL, soft_wrap=False)
+    console.print("[bold]x[/bold] [/nonsense] :smile: /tmp/[x]/y")
+    console.print(Text(EVIL, style="bold"))
+    console.pairs([(EVIL, EVIL)])
+    table = Table(EVIL, title=EVIL)
+    table.add_row(EVIL)
+    console.print(table)
+    with Progress(console=console) as progress:
+        progress.add_task(EVIL, total=None)
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_terminal_lets_nothing_through(colours: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR" if colours else "NO_COLOR", "1")
+    console = terminal.stdout()
+    console.file = output = io.StringIO()
+    print_everything(console)
+    shown = output.getvalue()
+    assert "[bold]x[/bold] [/nonsense] :smile: /tmp/[x]/y" in shown
+    assert "\\x1b]52;c;b3du" in shown
+    for sequence in ("\x1b]", "\x1b[2J", "\x9b", "\u202e", "\u2066", "\u200f", "\x07", "\x7f"):
+        assert sequence not in shown
+    if not colours:
+        assert is_safe(shown)
+
+
+def test_what_is_piped_is_never_broken() -> None:
+    path = "/data/" + "x" * 300
+    console = terminal.stdout()
+    console.file = output = io.StringIO()
+    console.pairs([("Files", path)])
+    table = Table(box=None)
+    table.add_row(path, path)
+    console.print(table)
+    assert output.getvalue().count(path) == 3
+
+
+def test_counts_have_the_right_noun() -> None:
+    assert [terminal.count(number, "point") for number in (0, 1, 2_000)] == [
+        "0 points",
+        "1 point",
+        "2,000 points",
+    ]
