@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant import Store
 from tests.support.checkpoints import Change, copy_of
-from tests.support.engines import ENGINES, Server, open_engine
+from tests.support.engines import ENGINES, Server, new_name, open_engine
 from tests.support.loopback_qdrant import LoopbackQdrant
 from tests.support.retrieval_set import MakeSet, write_set
 
@@ -146,19 +145,19 @@ def loopback() -> Iterator[LoopbackQdrant]:
 
 
 @pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> Iterator[Store]:
     """A store of each engine in turn; `name` is a collection that it does not have."""
     with open_engine(request.param, tmp_path / "store", request) as opened:
         yield opened
         for collection in opened.collections():
-            if collection.startswith("test-"):
+            if collection.startswith(name):
                 opened.drop(collection, force=True)
 
 
 @pytest.fixture
 def name() -> str:
     """A name that no collection has, on a server that others use too."""
-    return f"test-{uuid.uuid4().hex[:12]}"
+    return new_name()
 
 
 @pytest.fixture

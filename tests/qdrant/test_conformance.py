@@ -33,7 +33,7 @@ from multiqa_integrations.qdrant import (
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.types import Vectors
-from tests.support.engines import ENGINES, open_engine
+from tests.support.engines import ENGINES, new_name, open_engine
 
 SCHEMA = CollectionSchema(
     fingerprint="sha256:test",
@@ -71,12 +71,30 @@ def point_of(row: int, vectors: Vectors) -> Point:
     )
 
 
-@pytest.fixture
-def filled(store: Store, name: str) -> Store:
+def fill(store: Store, name: str) -> Store:
     store.ensure(name, SCHEMA)
     vectors = unit(200)
     store.upsert(name, [point_of(row, vectors) for row in range(200)])
     return store
+
+
+@pytest.fixture
+def filled(store: Store, name: str) -> Store:
+    """A store with 200 points in the collection `name`."""
+    return fill(store, name)
+
+
+READ_ONLY = new_name()
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def read_only(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """The same in the collection READ_ONLY, for all tests that write nothing."""
+    with open_engine(request.param, tmp_path_factory.mktemp("store"), request) as store:
+        yield fill(store, READ_ONLY)
+        store.drop(READ_ONLY)
 
 
 def ids(points: list[Any]) -> list[int]:
@@ -90,20 +108,22 @@ def must(key: str, **test: Any) -> models.Filter:
 # --- queries ----------------------------------------------------------------------------------
 
 
-def test_the_nearest_by_the_dot_product(filled: Store, name: str) -> None:
+def test_the_nearest_by_the_dot_product(read_only: Store) -> None:
     query = unit(1, seed=1)[0]
     scores = unit(200) @ query
-    found = filled.query(name, PointQuery(vector=query, limit=10))
+    found = read_only.query(READ_ONLY, PointQuery(vector=query, limit=10))
     assert ids(found) == np.argsort(-scores)[:10].tolist()
     np.testing.assert_allclose([p.score for p in found], np.sort(scores)[::-1][:10], atol=1e-5)
     assert found[0].payload["n"] == ids(found)[0]
     assert found[0].vectors == {}
 
 
-def test_offset_threshold_and_vectors(filled: Store, name: str) -> None:
+def test_offset_threshold_and_vectors(read_only: Store) -> None:
     query = unit(1, seed=1)[0]
     scores = np.sort(unit(200) @ query)[::-1]
-    page = filled.query(name, PointQuery(vector=query, limit=5, offset=5, with_vectors=True))
+    page = read_only.query(
+        READ_ONLY, PointQuery(vector=query, limit=5, offset=5, with_vectors=True)
+    )
     np.testing.assert_allclose([p.score for p in page], scores[5:10], atol=1e-5)
     vector = page[0].vectors[""]
     assert isinstance(vector, np.ndarray)
@@ -112,24 +132,26 @@ def test_offset_threshold_and_vectors(filled: Store, name: str) -> None:
     words_of_it = page[0].vectors["bm25"]
     assert isinstance(words_of_it, SparseVector)
     threshold = float((scores[2] + scores[3]) / 2)
-    best = filled.query(name, PointQuery(vector=query, score_threshold=threshold))
+    best = read_only.query(READ_ONLY, PointQuery(vector=query, score_threshold=threshold))
     assert len(best) == 3
 
 
-def test_batches_answer_as_single_queries(filled: Store, name: str) -> None:
+def test_batches_answer_as_single_queries(read_only: Store) -> None:
     queries = [
         PointQuery(vector=vector, limit=4, filter=must("lang", match=models.MatchValue(value="de")))
         for vector in unit(5, seed=2)
     ]
-    batch = filled.query_batch(name, queries)
-    assert [ids(points) for points in batch] == [ids(filled.query(name, q)) for q in queries]
+    batch = read_only.query_batch(READ_ONLY, queries)
+    assert [ids(points) for points in batch] == [
+        ids(read_only.query(READ_ONLY, q)) for q in queries
+    ]
     assert all(row % 3 == 0 for points in batch for row in ids(points))
-    assert filled.query_batch(name, []) == []
+    assert read_only.query_batch(READ_ONLY, []) == []
 
 
-def test_words_are_weighed_by_idf(filled: Store, name: str) -> None:
+def test_words_are_weighed_by_idf(read_only: Store) -> None:
     query = SparseVector(np.array([3, 5], np.uint32), np.ones(2, np.float32))
-    found = filled.query(name, PointQuery(sparse=query, sparse_name="bm25", limit=200))
+    found = read_only.query(READ_ONLY, PointQuery(sparse=query, sparse_name="bm25", limit=200))
     holders = {word: [row for row in range(200) if word in words(row).indices] for word in (3, 5)}
     idf = {
         word: math.log((200 - len(rows) + 0.5) / (len(rows) + 0.5) + 1)
@@ -146,12 +168,12 @@ def test_words_are_weighed_by_idf(filled: Store, name: str) -> None:
         assert got[row] == pytest.approx(score, abs=1e-5)
 
 
-def test_hybrid_fuses_by_reciprocal_ranks(filled: Store, name: str) -> None:
+def test_hybrid_fuses_by_reciprocal_ranks(read_only: Store) -> None:
     dense, sparse = unit(1, seed=3)[0], words(11)
     both = PointQuery(vector=dense, sparse=sparse, sparse_name="bm25", limit=10, candidates=30)
-    found = filled.query(name, both)
-    by_dense = ids(filled.query(name, PointQuery(vector=dense, limit=30)))
-    by_words = filled.query(name, PointQuery(sparse=sparse, sparse_name="bm25", limit=30))
+    found = read_only.query(READ_ONLY, both)
+    by_dense = ids(read_only.query(READ_ONLY, PointQuery(vector=dense, limit=30)))
+    by_words = read_only.query(READ_ONLY, PointQuery(sparse=sparse, sparse_name="bm25", limit=30))
     scores = [point.score for point in by_words]
     assert len(set(scores)) == len(scores), "ranks are compared: the data must not tie"
     fused: dict[int, float] = {}
@@ -164,13 +186,13 @@ def test_hybrid_fuses_by_reciprocal_ranks(filled: Store, name: str) -> None:
         assert fused[row] == pytest.approx(point.score, abs=1e-5)
 
 
-def test_mmr_at_both_ends_and_between(filled: Store, name: str) -> None:
+def test_mmr_at_both_ends_and_between(read_only: Store) -> None:
     query = unit(1, seed=4)[0]
-    nearest = ids(filled.query(name, PointQuery(vector=query, limit=30)))
+    nearest = ids(read_only.query(READ_ONLY, PointQuery(vector=query, limit=30)))
 
     def mmr(diversity: float) -> list[int]:
         wanted = PointQuery(vector=query, limit=6, candidates=30, diversity=diversity)
-        return ids(filled.query(name, wanted))
+        return ids(read_only.query(READ_ONLY, wanted))
 
     assert mmr(0.0) == nearest[:6]
     vectors = unit(200)
@@ -190,17 +212,17 @@ def test_mmr_at_both_ends_and_between(filled: Store, name: str) -> None:
 # --- points -----------------------------------------------------------------------------------
 
 
-def test_what_is_written_is_read(filled: Store, name: str) -> None:
+def test_what_is_written_is_read(read_only: Store) -> None:
     wanted: list[PointId] = [str(uuid.UUID(int=n)) for n in (5, 200, 1, 5)]
     wanted.append(str(uuid.uuid4()))
-    found = filled.retrieve(name, wanted, with_vectors=True)
+    found = read_only.retrieve(READ_ONLY, wanted, with_vectors=True)
     assert ids(found) == [4, 199, 0]
     assert found[0].payload == point_of(4, unit(200)).payload
     vector = found[0].vectors[""]
     assert isinstance(vector, np.ndarray)
     np.testing.assert_allclose(vector, unit(200)[4], atol=1e-6)
-    assert filled.retrieve(name, []) == []
-    assert filled.retrieve(name, wanted[:1], with_payload=False)[0].payload == {}
+    assert read_only.retrieve(READ_ONLY, []) == []
+    assert read_only.retrieve(READ_ONLY, wanted[:1], with_payload=False)[0].payload == {}
 
 
 def test_the_same_id_overwrites(filled: Store, name: str) -> None:
@@ -217,12 +239,12 @@ def test_numbers_are_ids_too(store: Store, name: str) -> None:
     assert [point.id for point in store.retrieve(name, wanted)] == wanted
 
 
-def test_scrolling_sees_every_point_once(filled: Store, name: str) -> None:
+def test_scrolling_sees_every_point_once(read_only: Store) -> None:
     seen: list[int] = []
     offset: PointId | None = None
     pages = 0
     while True:
-        points, offset = filled.scroll(name, limit=64, offset=offset)
+        points, offset = read_only.scroll(READ_ONLY, limit=64, offset=offset)
         seen += ids(points)
         pages += 1
         if offset is None:
@@ -231,10 +253,10 @@ def test_scrolling_sees_every_point_once(filled: Store, name: str) -> None:
     assert pages == 4
 
 
-def test_counting(filled: Store, name: str) -> None:
-    assert filled.count(name) == 200
+def test_counting(read_only: Store) -> None:
+    assert read_only.count(READ_ONLY) == 200
     german = must("lang", match=models.MatchValue(value="de"))
-    assert filled.count(name, filter=german) == 67
+    assert read_only.count(READ_ONLY, filter=german) == 67
 
 
 def test_deleting_needs_a_selection(filled: Store, name: str) -> None:
@@ -331,12 +353,10 @@ def test_a_collection_is_made_found_checked_and_dropped(store: Store, name: str)
         store.upsert(name, [Point(1, {"": unit(1)[0]})])
 
 
-@pytest.mark.parametrize(
-    "bad", ["", "a/b", "..", ".hidden", "a\\b", "a:b", "a\n", " a", "x" * 256, "a\0b", "a*"]
-)
-def test_names_that_no_engine_should_see(store: Store, bad: str) -> None:
-    with pytest.raises(ConfigurationError, match="collection's name"):
-        store.ensure(bad, SCHEMA)
+def test_names_that_no_engine_should_see(read_only: Store) -> None:
+    for bad in ["", "a/b", "..", ".hidden", "a\\b", "a:b", "a\n", " a", "x" * 256, "a\0b", "a*"]:
+        with pytest.raises(ConfigurationError, match="collection's name"):
+            read_only.ensure(bad, SCHEMA)
 
 
 def test_coroutines_give_the_same(filled: Store, name: str) -> None:
@@ -527,19 +547,19 @@ def test_scrolling_what_matches(
     ],
 )
 def test_filters_that_engines_would_read_differently_are_refused(
-    filled: Store, name: str, condition: Any, message: str
+    read_only: Store, condition: Any, message: str
 ) -> None:
     vector = unit(1)[0]
     with pytest.raises(ConfigurationError, match=message):
-        filled.query(name, PointQuery(vector=vector, filter=condition))
+        read_only.query(READ_ONLY, PointQuery(vector=vector, filter=condition))
     with pytest.raises(ConfigurationError, match=message):
-        filled.query_batch(name, [PointQuery(vector=vector, filter=condition)])
+        read_only.query_batch(READ_ONLY, [PointQuery(vector=vector, filter=condition)])
     with pytest.raises(ConfigurationError, match=message):
-        filled.count(name, filter=condition)
+        read_only.count(READ_ONLY, filter=condition)
     with pytest.raises(ConfigurationError, match=message):
-        filled.scroll(name, filter=condition)
+        read_only.scroll(READ_ONLY, filter=condition)
     with pytest.raises(ConfigurationError, match=message):
-        filled.delete(name, filter=condition)
+        read_only.delete(READ_ONLY, filter=condition)
 
 
 def test_the_embedded_engine_says_what_it_does_not_have(tmp_path: Path) -> None:
@@ -609,6 +629,9 @@ def has_id(condition: Any) -> bool:
     return "has_id" in condition.model_dump_json()
 
 
+ANY = new_name()
+
+
 @pytest.fixture(scope="module", params=[engine for engine in ENGINES if engine != "memory"])
 def two(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -620,6 +643,7 @@ def two(
         open_engine("memory", path, request) as memory,
     ):
         yield tested, memory
+        tested.drop(ANY)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -630,7 +654,7 @@ def two(
 def test_any_payload_and_any_filter(
     two: tuple[Store, Store], payloads: list[dict[str, Any]], conditions: list[Any]
 ) -> None:
-    name = "test-any"
+    name = ANY
     vectors = unit(10)
     for store in two:
         store.ensure(name, CollectionSchema(fingerprint="f"))

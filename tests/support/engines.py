@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,11 @@ class Server:
 
     def open(self, **options: Any) -> Store:
         return open_store(url=self.url, api_key=self.api_key, grpc_port=self.grpc_port, **options)
+
+
+def new_name() -> str:
+    """Return a name that no collection has, on a server that others use too."""
+    return f"test-{uuid.uuid4().hex[:12]}"
 
 
 @contextmanager
