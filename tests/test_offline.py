@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.installed import needs_torch
 from tests.support.listening_proxy import WatchedMachine
 
 ENCODE = (
@@ -57,10 +58,10 @@ def test_openvino(machine: WatchedMachine, sibling: Path, offline: bool) -> None
     assert_quiet(machine, machine.run(*command, offline=offline))
 
 
+@needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("offline", [True, False])
 def test_sentence_transformers(machine: WatchedMachine, sibling: Path, offline: bool) -> None:
-    pytest.importorskip("sentence_transformers")
     command = (sys.executable, "-c", ENCODE, str(sibling), "sentence-transformers")
     assert_quiet(machine, machine.run(*command, offline=offline))
 

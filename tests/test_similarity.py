@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.similarity import similarity
 from multiqa_integrations.types import SimilarityScore, Vectors
+from tests.support.installed import needs_torch
 
 
 def unit_vectors(seed: int, n: int) -> Vectors:
@@ -48,6 +49,7 @@ def test_no_vectors_give_no_scores() -> None:
     assert similarity(np.empty((0, 384)), unit_vectors(0, 3)).shape == (0, 3)
 
 
+@needs_torch
 @pytest.mark.parametrize("score", ["dot", "cosine", "euclidean"])
 def test_agrees_with_sentence_transformers(score: SimilarityScore) -> None:
     from sentence_transformers.util import cos_sim, dot_score, euclidean_sim

@@ -12,6 +12,7 @@ import pytest
 
 from multiqa_integrations import MultiQAEncoder, backends
 from multiqa_integrations.types import Vectors
+from tests.support.installed import needs_torch
 
 QUERIES = [f"question {i}: how {'very ' * (i % 7)}far is it to town {i}?" for i in range(30)]
 
@@ -89,6 +90,7 @@ async def test_coroutines(encoder: MultiQAEncoder, expected: Vectors) -> None:
     np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-6)
 
 
+@needs_torch
 def test_torch_from_many_threads(sibling: Path, expected: Vectors) -> None:
     encoder = MultiQAEncoder(
         sibling, backend="sentence-transformers", device="cpu", dtype="float32"

@@ -17,8 +17,7 @@ from multiqa_integrations.backends.tensors import TOKEN_TYPES, check_tensors, te
 from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
 from multiqa_integrations.model import MULTI_QA
-
-BACKENDS = ["openvino", "sentence-transformers"]
+from tests.support.installed import BACKENDS
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import fork_cases
+from tests.support.installed import needs_torch
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -56,6 +57,8 @@ def test_openvino(sibling: Path, cases: str) -> None:
     run(cases, "openvino", sibling, limit=150)
 
 
+@needs_torch
+@pytest.mark.slow
 @pytest.mark.parametrize("cases", TORCH)
 def test_sentence_transformers(sibling: Path, cases: str) -> None:
     run(cases, "sentence-transformers", sibling, limit=280)

@@ -13,6 +13,7 @@ from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.backends.cpu import has_native_bfloat16, has_native_int8
 from multiqa_integrations.errors import ConfigurationError, PerformanceWarning
 from multiqa_integrations.types import Vectors
+from tests.support.installed import needs_torch
 
 LIMIT = 512
 WORDS = "how many people live in london the city has about nine million of them today".split()
@@ -97,14 +98,17 @@ def worst(ours: Vectors, theirs: NDArray[Any]) -> dict[str, float]:
     }
 
 
+@needs_torch
 def test_openvino_agrees_with_sentence_transformers(ours: Vectors, reference: Vectors) -> None:
     assert worst(ours, reference) == {}
 
 
+@needs_torch
 def test_openvino_agrees_with_the_model_card(sibling: Path, ours: Vectors) -> None:
     assert worst(ours, recipe_of_the_model_card(sibling, list(TEXTS.values()))) == {}
 
 
+@needs_torch
 def test_our_torch_backend_agrees(sibling: Path, ours: Vectors, reference: Vectors) -> None:
     encoder = MultiQAEncoder(
         sibling,
@@ -180,6 +184,7 @@ def test_bfloat16(sibling: Path, encoder: MultiQAEncoder) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
+@needs_torch
 def test_bfloat16_by_torch(sibling: Path, encoder: MultiQAEncoder) -> None:
     bfloat16 = MultiQAEncoder(
         sibling, backend="sentence-transformers", dtype="bfloat16", device="cpu"

