@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from langchain_core.documents import Document
@@ -13,24 +12,24 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from multiqa_integrations import types
+from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
 from multiqa_integrations.langchain.options import MMR, SIMILARITY, check_options
 from multiqa_integrations.langchain.retriever import MultiQARetriever
-from multiqa_integrations.qdrant.collection import Collection
-from multiqa_integrations.qdrant.context import ContextManaged
+from multiqa_integrations.qdrant.collection import Collection, MmrOptions, SearchOptions
+from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both
 from multiqa_integrations.qdrant.server.conditions import MetadataFilter, to_filter
-from multiqa_integrations.qdrant.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qdrant_client import AsyncQdrantClient, QdrantClient
+    from qdrant_client import models
 
 _Scored = list[tuple[Document, float]]
 
 
-class MultiQAVectorStore(VectorStore, ContextManaged):
+class MultiQAVectorStore(VectorStore, Dual):
     """Documents in a Qdrant collection: in a directory, on a server, or behind a client of yours.
 
     The collection is created if there is none, and checked otherwise: one that another model
@@ -53,39 +52,20 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
 
     def __init__(
         self,
-        embedding: MultiQAEmbeddings | None = None,
+        embedding: Embeddings | None = None,
         collection_name: str = "langchain",
-        *,
-        url: str | None = None,
-        path: str | Path | None = None,
-        client: QdrantClient | AsyncQdrantClient | None = None,
-        store: Store | None = None,
-        api_key: str | None = None,
-        vector_name: str = "",
-        sparse: bool | str | None = None,
-        payload_indexes: Mapping[str, Any] | None = None,
-        adopt: bool = False,
-        content_payload_key: str = "page_content",
-        metadata_payload_key: str = "metadata",
-        **create_options: Any,
+        **options: Any,
     ) -> None:
         """Open or create a collection.
 
         Args:
-            embedding: By default `MultiQAEmbeddings()`.
+            embedding: `MultiQAEmbeddings`; by default those without settings.
             collection_name: The collection, or an alias.
-            url: Of a server. Give one of url, path, client and store.
-            path: A directory of embedded collections.
-            client: A client of qdrant-client, asynchronous and local ones too.
-            store: A store of `multiqa_integrations.qdrant.open_store`.
-            api_key: For `url`; by default that of the environment variable QDRANT_API_KEY.
-            vector_name: "" is the unnamed vector.
-            sparse: Whether a new collection can be searched by words too (`hybrid=True`).
-            payload_indexes: Payload fields to index, such as {"metadata.lang": "keyword"}.
-            adopt: Write the fingerprint into a collection that has none.
-            content_payload_key: Where the text is in the payload.
-            metadata_payload_key: Where the metadata is in the payload.
-            create_options: For a new collection; see `ensure_collection`.
+            options: Those of `Collection.open`: one of `url`, `path`, `client` and `store`;
+                `sparse=True`, so that a new collection can be searched by words too
+                (`hybrid=True`); `payload_indexes`, such as {"metadata.lang": "keyword"}; `adopt`,
+                `api_key`, `vector_name`, `content_payload_key`, `metadata_payload_key`; and, for
+                a new collection, those of `ensure_collection`.
 
         Raises:
             CollectionMismatchError: Another model filled it, or it differs otherwise.
@@ -93,22 +73,8 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
             StoreError: It cannot be opened.
         """
         self._embedding = _checked(embedding)
-        self._metadata_key = metadata_payload_key
         self.collection = Collection.open(
-            collection_name,
-            encoder=self._embedding.used_encoder,
-            url=url,
-            path=path,
-            client=client,
-            store=store,
-            api_key=api_key,
-            vector_name=vector_name,
-            sparse=sparse,
-            payload_indexes=payload_indexes,
-            adopt=adopt,
-            content_payload_key=content_payload_key,
-            metadata_payload_key=metadata_payload_key,
-            **create_options,
+            collection_name, encoder=self._embedding.used_encoder, **options
         )
 
     @classmethod
@@ -116,21 +82,10 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
         cls,
         embedding: Embeddings | None = None,
         collection_name: str = "langchain",
-        *,
-        metadata_payload_key: str = "metadata",
         **options: Any,
     ) -> MultiQAVectorStore:
         """Open or create a collection as the constructor does, without blocking the event loop."""
-        opened = cls.__new__(cls)
-        opened._embedding = _checked(embedding)
-        opened._metadata_key = metadata_payload_key
-        opened.collection = await Collection.aopen(
-            collection_name,
-            encoder=opened._embedding.used_encoder,
-            metadata_payload_key=metadata_payload_key,
-            **options,
-        )
-        return opened
+        return await in_thread(cls, embedding, collection_name, **options)
 
     @property
     def embeddings(self) -> MultiQAEmbeddings:
@@ -158,10 +113,8 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
         **options: Any,
     ) -> MultiQAVectorStore:
         """Open or create a collection with the constructor's options, and add texts."""
-        with ExitStack() as on_failure:
-            opened = on_failure.enter_context(cls(_checked(embedding), **options))
+        with _closed_on_failure(cls(embedding, **options)) as opened:
             opened.add_texts(texts, metadatas, ids=ids)
-            on_failure.pop_all()
         return opened
 
     @classmethod
@@ -175,10 +128,8 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
         **options: Any,
     ) -> MultiQAVectorStore:
         """Do as `from_texts`, without blocking the event loop."""
-        async with AsyncExitStack() as on_failure:
-            opened = await on_failure.enter_async_context(await cls.aopen(embedding, **options))
+        with _closed_on_failure(await cls.aopen(embedding, **options)) as opened:
             await opened.aadd_texts(texts, metadatas, ids=ids)
-            on_failure.pop_all()
         return opened
 
     @classmethod
@@ -191,10 +142,8 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
         **options: Any,
     ) -> MultiQAVectorStore:
         """Open or create a collection with the constructor's options, and add documents."""
-        with ExitStack() as on_failure:
-            opened = on_failure.enter_context(cls(_checked(embedding), **options))
+        with _closed_on_failure(cls(embedding, **options)) as opened:
             opened.add_documents(documents, ids=ids)
-            on_failure.pop_all()
         return opened
 
     @classmethod
@@ -207,22 +156,21 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
         **options: Any,
     ) -> MultiQAVectorStore:
         """Do as `from_documents`, without blocking the event loop."""
-        async with AsyncExitStack() as on_failure:
-            opened = await on_failure.enter_async_context(await cls.aopen(embedding, **options))
+        with _closed_on_failure(await cls.aopen(embedding, **options)) as opened:
             await opened.aadd_documents(documents, ids=ids)
-            on_failure.pop_all()
         return opened
 
     # --- writing ------------------------------------------------------------------------------
 
-    def add_texts(
+    def _add_texts(
         self,
+        /,
         texts: Iterable[str],
         metadatas: Sequence[dict[str, Any]] | None = None,
         *,
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
-    ) -> list[str]:
+    ) -> Steps[list[str]]:
         """Embed texts and store them, generators too; returns their ids.
 
         Raises:
@@ -231,98 +179,146 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
             StoreError: The store refused or failed.
         """
         _check_write(kwargs)
-        return self.collection.add(_texts(texts, ids, metadatas), ids=ids, metadatas=metadatas)
+        if (ids is not None or metadatas is not None) and not isinstance(texts, Sequence):
+            texts = list(texts)  # ids and metadata are as many, so the texts are not too many
+        collection = self.collection
+        return (yield from ask(collection, Collection.add, texts, ids=ids, metadatas=metadatas))
 
-    async def aadd_texts(
+    def _add_documents(
         self,
-        texts: Iterable[str],
-        metadatas: Sequence[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
-    ) -> list[str]:
-        """Do as `add_texts`, without blocking the event loop."""
-        _check_write(kwargs)
-        texts = _texts(texts, ids, metadatas)
-        return await self.collection.aadd(texts, ids=ids, metadatas=metadatas)
-
-    def add_documents(
-        self,
+        /,
         documents: Iterable[Document],
         *,
         ids: Sequence[str | None] | None = None,
         **kwargs: Any,
-    ) -> list[str]:
-        """Embed documents and store them, generators too; returns their ids."""
-        _check_write(kwargs)
-        return self.collection.add(_ours(documents, ids))
+    ) -> Steps[list[str]]:
+        """Embed documents and store them, generators too; returns their ids.
 
-    async def aadd_documents(
-        self,
-        documents: Iterable[Document],
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
-    ) -> list[str]:
-        """Do as `add_documents`, without blocking the event loop."""
+        Raises:
+            As `add_texts`.
+        """
         _check_write(kwargs)
-        return await self.collection.aadd(_ours(documents, ids))
+        return (yield from ask(self.collection, Collection.add, _to_collection(documents, ids)))
 
-    def delete(
-        self, ids: Sequence[str] | None = None, *, filter: MetadataFilter = None, **kwargs: Any
-    ) -> bool:
+    def _delete(
+        self, /, ids: Sequence[str] | None = None, *, filter: MetadataFilter = None, **kwargs: Any
+    ) -> Steps[bool]:
         """Delete documents by their ids, or those that a filter selects.
 
         Raises:
             ConfigurationError: Neither is given: that would delete everything.
         """
         check_options(kwargs, (), "delete")
-        self.collection.delete(ids, filter=to_filter(filter, self._metadata_key))
+        selected = self._filter(filter)
+        yield from ask(self.collection, Collection.delete, ids, filter=selected)
         return True
 
-    async def adelete(
-        self, ids: Sequence[str] | None = None, *, filter: MetadataFilter = None, **kwargs: Any
-    ) -> bool:
-        """Do as `delete`, without blocking the event loop."""
-        check_options(kwargs, (), "delete")
-        await self.collection.adelete(ids, filter=to_filter(filter, self._metadata_key))
-        return True
+    add_texts, aadd_texts = both(_add_texts)
+    add_documents, aadd_documents = both(_add_documents)
+    delete, adelete = both(_delete)
 
     # --- reading ------------------------------------------------------------------------------
 
-    def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
+    def _get_by_ids(self, ids: Sequence[str], /) -> Steps[list[Document]]:
         """Read documents by their ids; missing ones are left out."""
-        return [_theirs(document) for document in self.collection.get(ids)]
+        documents = yield from ask(self.collection, Collection.get, ids)
+        return [_to_langchain(document) for document in documents]
 
-    async def aget_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Do as `get_by_ids`, without blocking the event loop."""
-        return [_theirs(document) for document in await self.collection.aget(ids)]
+    def _similarity_search_with_score(
+        self, /, query: str, k: int = 4, **options: Any
+    ) -> Steps[_Scored]:
+        """Find documents with their cosine to the query, as `similarity_search` does."""
+        wanted = self._search_options(k, options)
+        return _scored((yield from ask(self.collection, Collection.search, query, **wanted)))
 
-    def similarity_search(self, query: str, k: int = 4, **options: Any) -> list[Document]:
+    def _similarity_search(
+        self, /, query: str, k: int = 4, **options: Any
+    ) -> Steps[list[Document]]:
         """Find the documents closest to a query, best first.
 
         Args:
             query: A question.
-            k: How many are wanted.
+            k: Most documents.
             options: `filter`, a dict of metadata or `models.Filter`; and those of
                 `qdrant.collection.SearchOptions`: score_threshold, hybrid, exact…
+
+        Raises:
+            ConfigurationError: An option is unknown or wrong.
+            StoreError: The store refused or failed.
         """
-        return [document for document, _ in self.similarity_search_with_score(query, k, **options)]
+        scored = yield from self._similarity_search_with_score(query, k, **options)
+        return [document for document, _ in scored]
 
-    async def asimilarity_search(self, query: str, k: int = 4, **options: Any) -> list[Document]:
-        """Do as `similarity_search`, without blocking the event loop."""
-        found = await self.asimilarity_search_with_score(query, k, **options)
-        return [document for document, _ in found]
+    def _similarity_search_with_score_by_vector(
+        self, /, embedding: Sequence[float], k: int = 4, **options: Any
+    ) -> Steps[_Scored]:
+        """Find documents with their cosine to a vector."""
+        vector, wanted = np.asarray(embedding, np.float32), self._search_options(k, options)
+        hits = yield from ask(self.collection, Collection.search_by_vector, vector, **wanted)
+        return _scored(hits)
 
-    def similarity_search_with_score(self, query: str, k: int = 4, **options: Any) -> _Scored:
-        """Find documents with their cosine to the query."""
-        return _scored(self.collection.search(query, limit=k, **self._options(options)))
+    def _similarity_search_by_vector(
+        self, /, embedding: Sequence[float], k: int = 4, **options: Any
+    ) -> Steps[list[Document]]:
+        """Find the documents closest to a vector."""
+        scored = yield from self._similarity_search_with_score_by_vector(embedding, k, **options)
+        return [document for document, _ in scored]
 
-    async def asimilarity_search_with_score(
-        self, query: str, k: int = 4, **options: Any
-    ) -> _Scored:
-        """Do as `similarity_search_with_score`, without blocking the event loop."""
-        return _scored(await self.collection.asearch(query, limit=k, **self._options(options)))
+    def _max_marginal_relevance_search(
+        self,
+        /,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        **options: Any,
+    ) -> Steps[list[Document]]:
+        """Find documents that are close to a query and differ from each other.
+
+        Args:
+            query: A question.
+            k: Most documents.
+            fetch_k: From how many of the closest they are chosen; at least `k`.
+            lambda_mult: 1 is closeness only, 0 is difference only.
+            options: `filter`.
+
+        Raises:
+            As `similarity_search`.
+        """
+        wanted = self._mmr_options(k, fetch_k, lambda_mult, options)
+        hits = yield from ask(self.collection, Collection.mmr, query, **wanted)
+        return [_to_langchain(hit) for hit in hits]
+
+    def _max_marginal_relevance_search_by_vector(
+        self,
+        /,
+        embedding: Sequence[float],
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        **options: Any,
+    ) -> Steps[list[Document]]:
+        """Find documents as `max_marginal_relevance_search` does, by a vector."""
+        wanted = self._mmr_options(k, fetch_k, lambda_mult, options)
+        vector = np.asarray(embedding, np.float32)
+        hits = yield from ask(self.collection, Collection.mmr_by_vector, vector, **wanted)
+        return [_to_langchain(hit) for hit in hits]
+
+    get_by_ids, aget_by_ids = both(_get_by_ids)
+    similarity_search, asimilarity_search = both(_similarity_search)
+    similarity_search_with_score, asimilarity_search_with_score = both(
+        _similarity_search_with_score
+    )
+    similarity_search_by_vector, asimilarity_search_by_vector = both(_similarity_search_by_vector)
+    similarity_search_with_score_by_vector, asimilarity_search_with_score_by_vector = both(
+        _similarity_search_with_score_by_vector
+    )
+    max_marginal_relevance_search, amax_marginal_relevance_search = both(
+        _max_marginal_relevance_search
+    )
+    max_marginal_relevance_search_by_vector, amax_marginal_relevance_search_by_vector = both(
+        _max_marginal_relevance_search_by_vector
+    )
 
     def similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any
@@ -334,102 +330,19 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
             k: Most documents.
             options: Those of `similarity_search` but `hybrid`; `score_threshold` is the least
                 relevance.
+
+        Raises:
+            As `similarity_search`.
         """
         return self._relevant(self.similarity_search_with_score(query, k, **_of_cosine(options)))
 
     async def asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any
     ) -> _Scored:
-        """Do as `similarity_search_with_relevance_scores`, without blocking the event loop."""
+        """Find documents with their relevance, without blocking the event loop."""
         return self._relevant(
             await self.asimilarity_search_with_score(query, k, **_of_cosine(options))
         )
-
-    def similarity_search_by_vector(
-        self, embedding: Sequence[float], k: int = 4, **options: Any
-    ) -> list[Document]:
-        """Find the documents closest to a vector."""
-        found = self.similarity_search_with_score_by_vector(embedding, k, **options)
-        return [document for document, _ in found]
-
-    async def asimilarity_search_by_vector(
-        self, embedding: Sequence[float], k: int = 4, **options: Any
-    ) -> list[Document]:
-        """Do as `similarity_search_by_vector`, without blocking the event loop."""
-        found = await self.asimilarity_search_with_score_by_vector(embedding, k, **options)
-        return [document for document, _ in found]
-
-    def similarity_search_with_score_by_vector(
-        self, embedding: Sequence[float], k: int = 4, **options: Any
-    ) -> _Scored:
-        """Find documents with their cosine to a vector."""
-        vector, wanted = np.asarray(embedding, np.float32), self._options(options)
-        return _scored(self.collection.search_by_vector(vector, limit=k, **wanted))
-
-    async def asimilarity_search_with_score_by_vector(
-        self, embedding: Sequence[float], k: int = 4, **options: Any
-    ) -> _Scored:
-        """Do as `similarity_search_with_score_by_vector`, without blocking the event loop."""
-        vector, wanted = np.asarray(embedding, np.float32), self._options(options)
-        return _scored(await self.collection.asearch_by_vector(vector, limit=k, **wanted))
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        **options: Any,
-    ) -> list[Document]:
-        """Find documents that are close to a query and differ from each other.
-
-        Args:
-            query: A question.
-            k: How many are wanted.
-            fetch_k: From how many of the closest they are chosen.
-            lambda_mult: 1 is closeness only, 0 is difference only.
-            options: `filter`.
-        """
-        wanted = self._mmr(k, fetch_k, lambda_mult, options)
-        return [_found(hit) for hit in self.collection.mmr(query, **wanted)]
-
-    async def amax_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        **options: Any,
-    ) -> list[Document]:
-        """Do as `max_marginal_relevance_search`, without blocking the event loop."""
-        wanted = self._mmr(k, fetch_k, lambda_mult, options)
-        return [_found(hit) for hit in await self.collection.ammr(query, **wanted)]
-
-    def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: Sequence[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        **options: Any,
-    ) -> list[Document]:
-        """Do as `max_marginal_relevance_search`, for a vector."""
-        wanted = self._mmr(k, fetch_k, lambda_mult, options)
-        vector = np.asarray(embedding, np.float32)
-        return [_found(hit) for hit in self.collection.mmr_by_vector(vector, **wanted)]
-
-    async def amax_marginal_relevance_search_by_vector(
-        self,
-        embedding: Sequence[float],
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        **options: Any,
-    ) -> list[Document]:
-        """Do as `max_marginal_relevance_search_by_vector`, without blocking the event loop."""
-        wanted = self._mmr(k, fetch_k, lambda_mult, options)
-        vector = np.asarray(embedding, np.float32)
-        return [_found(hit) for hit in await self.collection.ammr_by_vector(vector, **wanted)]
 
     def as_retriever(self, **kwargs: Any) -> MultiQARetriever:
         """Make a retriever: `as_retriever(k=3)`, `as_retriever(filter={"tenant": "a"})`.
@@ -451,19 +364,35 @@ class MultiQAVectorStore(VectorStore, ContextManaged):
         relevance = self._select_relevance_score_fn()
         return [(document, relevance(score)) for document, score in scored]
 
-    def _options(
-        self, options: dict[str, Any], allowed: frozenset[str] = SIMILARITY
-    ) -> dict[str, Any]:
-        check_options(options, allowed, "this search")
-        return {**options, "filter": to_filter(options.get("filter"), self._metadata_key)}
+    def _filter(self, filter: MetadataFilter) -> models.Filter | None:
+        return to_filter(filter, self.collection.layout.metadata_key)
 
-    def _mmr(
+    def _search_options(self, k: int, options: dict[str, Any]) -> SearchOptions:
+        check_options(options, SIMILARITY, "this search")
+        wanted: Any = {**options, "limit": k, "filter": self._filter(options.get("filter"))}
+        return cast("SearchOptions", wanted)
+
+    def _mmr_options(
         self, k: int, fetch_k: int, lambda_mult: float, options: dict[str, Any]
-    ) -> dict[str, Any]:
+    ) -> MmrOptions:
+        check_options(options, MMR, "this search")
         if not 0.0 <= lambda_mult <= 1.0:
             raise ConfigurationError(f"lambda_mult is {lambda_mult!r}, expected 0 to 1.")
-        wanted = self._options(options, MMR)
-        return {"limit": k, "candidates": max(fetch_k, k), "diversity": 1.0 - lambda_mult, **wanted}
+        return {
+            "limit": k,
+            "candidates": max(fetch_k, k),
+            "diversity": 1.0 - lambda_mult,
+            "filter": self._filter(options.get("filter")),
+        }
+
+
+@contextmanager
+def _closed_on_failure(opened: MultiQAVectorStore) -> Iterator[MultiQAVectorStore]:
+    try:
+        yield opened
+    except BaseException:
+        opened.close()
+        raise
 
 
 def _checked(embedding: Embeddings | None) -> MultiQAEmbeddings:
@@ -497,38 +426,29 @@ def _of_cosine(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "score_threshold": 2.0 * threshold - 1.0}
 
 
-def _texts(
-    texts: Iterable[str],
-    ids: Sequence[str | None] | None,
-    metadatas: Sequence[dict[str, Any]] | None,
-) -> Iterable[str]:
-    if (ids is not None or metadatas is not None) and not isinstance(texts, Sequence):
-        return list(texts)  # ids and metadata are as many, so the texts are not too many
-    return texts
-
-
-def _ours(
+def _to_collection(
     documents: Iterable[Document], ids: Sequence[str | None] | None
 ) -> Iterable[types.Document]:
     if ids is None:
-        converted = (types.Document(one.page_content, one.id, one.metadata) for one in documents)
+        converted = (
+            types.Document(document.page_content, document.id, document.metadata)
+            for document in documents
+        )
         return list(converted) if isinstance(documents, Sequence) else converted
     documents = list(documents)
     if len(ids) != len(documents):
         raise ConfigurationError(f"{len(ids)} ids for {len(documents)} documents.")
     return [
-        types.Document(one.page_content, given if given is not None else one.id, one.metadata)
-        for one, given in zip(documents, ids, strict=True)
+        types.Document(
+            document.page_content, id if id is not None else document.id, document.metadata
+        )
+        for document, id in zip(documents, ids, strict=True)
     ]
 
 
-def _theirs(document: types.Document) -> Document:
+def _to_langchain(document: types.Document | types.Hit) -> Document:
     return Document(id=document.id, page_content=document.text, metadata=dict(document.metadata))
 
 
-def _found(hit: types.Hit) -> Document:
-    return Document(id=hit.id, page_content=hit.text, metadata=dict(hit.metadata))
-
-
 def _scored(hits: Iterable[types.Hit]) -> _Scored:
-    return [(_found(hit), hit.score) for hit in hits]
+    return [(_to_langchain(hit), hit.score) for hit in hits]

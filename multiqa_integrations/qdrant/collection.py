@@ -125,7 +125,7 @@ class Collection(Dual):
         self.name = report.collection
         self._vector_name = vector_name
         self.sparse_vector = sparse_vector
-        self._layout = layout or PayloadLayout()
+        self.layout = layout or PayloadLayout()
         self._owns_store = owns_store
 
     @classmethod
@@ -260,7 +260,7 @@ class Collection(Dual):
             documents,
             ids,
             metadatas,
-            layout=self._layout,
+            layout=self.layout,
             fingerprint=self.encoder.fingerprint,
             vector_name=self._vector_name,
             sparse_name=self.sparse_vector,
@@ -367,7 +367,7 @@ class Collection(Dual):
     def _get(self, ids: Sequence[str]) -> Steps[list[Document]]:
         """Read documents by their ids, in that order; missing ones are left out."""
         points = yield from ask(self.store, Store.retrieve, self.name, lookup_ids(ids))
-        return [self._layout.document(point) for point in points]
+        return [self.layout.document(point) for point in points]
 
     def _count(self, *, filter: models.Filter | None = None) -> Steps[int]:
         """Count documents, exactly."""
@@ -433,10 +433,10 @@ class Collection(Dual):
             raise_on_mismatch(self.name, differences(schema, self.report.info, indexes=False))
 
     def _hit(self, point: ScoredPoint) -> Hit:
-        document = self._layout.document(point)
+        document = self.layout.document(point)
         vector = point.vectors.get(self._vector_name)
         return Hit(
-            id=self._layout.document_id(point),
+            id=self.layout.document_id(point),
             score=point.score,
             text=document.text,
             metadata=document.metadata,

@@ -328,7 +328,7 @@ def test_other_embeddings_and_other_models_are_kept_out(tmp_path: Path) -> None:
     from langchain_core.embeddings import DeterministicFakeEmbedding
 
     with pytest.raises(ConfigurationError, match="expected MultiQAEmbeddings"):
-        MultiQAVectorStore(DeterministicFakeEmbedding(size=384), path=tmp_path)  # type: ignore[arg-type]
+        MultiQAVectorStore(DeterministicFakeEmbedding(size=384), path=tmp_path)
     MultiQAVectorStore(EMBEDDINGS, path=tmp_path).close()
     with pytest.raises(CollectionMismatchError, match="fingerprint"):
         MultiQAVectorStore(MultiQAEmbeddings(encoder=FakeEncoder(seed=1)), path=tmp_path)
