@@ -13,7 +13,6 @@ _EXTRA_OF = {
     "sentence_transformers": "torch",
     "qdrant_client": "qdrant",
     "qdrant_edge": "qdrant",
-    "stamina": "qdrant",
     "langchain_core": "langchain",
     "langchain_text_splitters": "langchain",
     "llama_index.core": "llama-index",

@@ -13,7 +13,10 @@
     ├─ StoreError                                 a vector store refused or failed
     │   ├─ CollectionNotFoundError
     │   ├─ CollectionMismatchError                .collection .expected .actual
-    │   ├─ StoreUnavailableError
+    │   ├─ StoreUnavailableError                  may pass: run again later
+    │   ├─ StorePermissionError                   a person must give a key or a right
+    │   ├─ StoreLimitError                        a person must raise a limit or free space
+    │   ├─ StoreClosedError
     │   ├─ StoreLockedError
     │   └─ WriteRejectedError                     .ids .reasons
     └─ SyncError                                  an ETL job stopped
@@ -167,6 +170,18 @@ class CollectionMismatchError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The store could not be reached, or did not answer in time."""
+
+
+class StorePermissionError(StoreError):
+    """The API key is missing or wrong, or does not have the right to do this."""
+
+
+class StoreLimitError(StoreError):
+    """The store is at a limit of its own: a quota, strict mode, the size of its disk."""
+
+
+class StoreClosedError(StoreError):
+    """The store was closed before."""
 
 
 class StoreLockedError(StoreError):

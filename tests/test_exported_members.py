@@ -88,7 +88,10 @@ def test_the_error_tree() -> None:
         "StoreError": {
             "CollectionMismatchError": {},
             "CollectionNotFoundError": {},
+            "StoreClosedError": {},
+            "StoreLimitError": {},
             "StoreLockedError": {},
+            "StorePermissionError": {},
             "StoreUnavailableError": {},
             "WriteRejectedError": {},
         },

@@ -99,10 +99,10 @@ PACKAGES = [multiqa_integrations, langchain, llama_index]
 MISSING = [
     # Name, the package that is not installed, the extra that the error names.
     ("langchain.MultiQAEmbeddings", "langchain_core", "langchain"),
-    ("langchain.MultiQAVectorStore", "stamina", "qdrant"),
+    ("langchain.MultiQAVectorStore", "langchain_core", "langchain"),
     ("langchain.WordPieceTextSplitter", "langchain_text_splitters", "langchain"),
     ("llama_index.MultiQAEmbedding", "llama_index.core", "llama-index"),
-    ("llama_index.MultiQAVectorStore", "stamina", "qdrant"),
+    ("llama_index.MultiQAVectorStore", "llama_index.core", "llama-index"),
 ]
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,12 +25,14 @@ from multiqa_integrations.errors import (
     PruneRefusedError,
     SourceError,
     StoreError,
+    StoreLimitError,
+    StorePermissionError,
 )
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import Rejection
 
-COMPLETE, USAGE, INCOMPLETE, REFUSED, UNAVAILABLE = 0, 2, 3, 4, 5
+COMPLETE, USAGE, INCOMPLETE, REFUSED, UNAVAILABLE, FORBIDDEN = 0, 2, 3, 4, 5, 6
 """Exit statuses; that of a job stopped by a signal is 128 and the signal's number."""
 
 
@@ -47,6 +49,8 @@ def exit_statuses() -> Iterator[None]:
 def _status(error: MultiQAError) -> int:
     if isinstance(error, PruneRefusedError | CollectionMismatchError | LeaseError):
         return REFUSED
+    if isinstance(error, StorePermissionError | StoreLimitError):
+        return FORBIDDEN  # later is no better: somebody must give a right, or raise a limit
     if isinstance(error, StoreError | ModelError):
         return UNAVAILABLE
     if isinstance(error, SourceError):
@@ -75,9 +79,16 @@ class Signals:
         }
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        if isinstance(error, MultiQAError | KeyboardInterrupt):
+            self.check()  # whatever the stop has cut short: it was the signal
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.stop.is_set():

@@ -26,6 +26,7 @@ from multiqa_integrations.etl.ledger import PAYLOAD_INDEXES, Ledger, Seen, Store
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import BadRecord, Format, Source, SourceItem
 from multiqa_integrations.qdrant.open import open_store
+from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
     CollectionSchema,
@@ -304,14 +305,15 @@ def opened(
     if store is None:
         store = open_store(**where)  # type: ignore[arg-type]
     try:
-        yield Job(
-            store=store,
-            collection=collection,
-            encoder=encoder,
-            source=opened_source,
-            stop=stop,
-            **settings,
-        )
+        with retrying(JOB_SECONDS, stop=stop):
+            yield Job(
+                store=store,
+                collection=collection,
+                encoder=encoder,
+                source=opened_source,
+                stop=stop,
+                **settings,
+            )
     finally:
         if mine:
             store.close()

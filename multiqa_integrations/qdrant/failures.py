@@ -1,27 +1,34 @@
 """How requests to a store fail, where what is done next depends on it.
 
-All of them are `StoreError`s; callers outside this room need no more than that.
+All of them are `StoreError`s; callers outside this package need no more than that.
 """
 
 from __future__ import annotations
 
-from multiqa_integrations.errors import StoreError, StoreUnavailableError
+from multiqa_integrations.errors import StoreError, StoreLimitError, StoreUnavailableError
 
 
 class AlreadyExistsError(StoreError):
-    """Somebody else has just created the collection."""
+    """Another client has just created the collection."""
 
 
 class BadRequestError(StoreError):
-    """The request itself is wrong, and will be the next time too: a point in it, or its size."""
+    """The store refuses the points of the request: at least one of them is bad."""
+
+
+class TooLargeError(StoreLimitError):
+    """The request is larger than the store ever accepts: a smaller one may pass."""
+
+
+class DiskFullError(StoreLimitError, StoreUnavailableError):
+    """The store's disk is full; it may recover by itself when the store merges segments."""
 
 
 class RateLimitedError(StoreUnavailableError):
-    """The store asks for patience.
+    """The store limits the rate of requests.
 
     Attributes:
-        retry_after: Seconds to wait; None where the request is more than the store takes at any
-            time, so that a smaller one is called for.
+        retry_after: Seconds that the store asks to wait; None where it does not say.
     """
 
     def __init__(self, message: str, *, retry_after: float | None) -> None:

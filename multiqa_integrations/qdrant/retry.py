@@ -1,56 +1,237 @@
-"""Repeat requests that fail for the time being: lost connections, timeouts, 429 and 5xx."""
+"""Repeat requests that fail for the time being: lost connections, timeouts, rate limits, 5xx.
+
+Every request to a server may be repeated: ids make writes idempotent, and the rest only reads. How
+long it is worth it depends on who waits, so it is said around the requests:
+
+    with retrying(JOB_SECONDS, stop=stop):
+        store.upsert("docs", points)
+
+A person's request is repeated for some seconds, those of a job for minutes. Pauses grow, are
+random, and end when the job is stopped. Whoever waits is told what for, by the logger
+`multiqa_integrations.retry`.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import logging
 import random
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotDoneError
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
 
-from multiqa_integrations._optional import require
 from multiqa_integrations.errors import StoreUnavailableError
 from multiqa_integrations.qdrant.failures import RateLimitedError
 
-stamina = require("stamina", purpose="a vector store")
-
 T = TypeVar("T")
 
-DEADLINE_SECONDS = 300.0
+logger = logging.getLogger("multiqa_integrations.retry")
+
+READ_SECONDS = 10.0
+"""How long the requests of a person are repeated."""
+
+JOB_SECONDS = 300.0
+"""How long those of a job are repeated."""
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 20.0
+_LONGEST_WISH = 60.0  # of a server's Retry-After
+_TELL_AFTER = 2.0
+_TELL_EVERY = 10.0
+_LOOK = 0.1  # how often a wait looks whether it is to stop
+_LAST_WORD = 1.0  # how long a request that is under way may take after the stop
+_CLEAN_UP = 0.3  # how long one may take that begins after it, such as giving a lease back
 
 
-def attempts(
-    deadline: float = DEADLINE_SECONDS, stop: threading.Event | None = None, *, splits: bool = False
-) -> Any:  # stamina does not name the type: an iterator, asynchronous too
-    """Give the attempts of a request, with growing, random pauses between them.
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """How requests are repeated.
 
-    Args:
-        deadline: Seconds after which there is no further attempt.
-        stop: Ends it earlier.
-        splits: Whether the caller splits a request that is too large for the store.
+    Attributes:
+        seconds: After so many there is no further attempt.
+        stops: Each ends it, once set.
     """
 
-    def wait(error: Exception) -> bool | float:
-        if stop is not None and stop.is_set():
-            return False
-        if isinstance(error, RateLimitedError):
-            if error.retry_after is None:
-                return not splits
-            # Not all clients at the same moment.
-            return error.retry_after * (1 + random.random() / 4)  # noqa: S311
-        return isinstance(error, StoreUnavailableError)
+    seconds: float = READ_SECONDS
+    stops: tuple[threading.Event, ...] = ()
 
-    return stamina.retry_context(
-        on=wait, attempts=None, timeout=deadline, wait_initial=0.2, wait_max=20.0, wait_jitter=1.0
+    @property
+    def stopped(self) -> bool:
+        """Whether there is to be no further attempt."""
+        return any(stop.is_set() for stop in self.stops)
+
+
+_current: ContextVar[Retrying] = ContextVar("multiqa_retrying", default=Retrying())  # noqa: B039  (it is frozen)
+
+
+@contextmanager
+def retrying(
+    seconds: float | None = None, *, stop: threading.Event | None = None
+) -> Iterator[Retrying]:
+    """Set how the requests of a block are repeated.
+
+    Args:
+        seconds: After so many there is no further attempt; by default as around the block.
+        stop: Ends waiting within two seconds, besides those around the block.
+
+    Example:
+        >>> with retrying(5.0) as policy:
+        ...     policy.seconds
+        5.0
+    """
+    around = _current.get()
+    inside = Retrying(
+        around.seconds if seconds is None else seconds,
+        around.stops if stop is None or stop in around.stops else (*around.stops, stop),
     )
+    token = _current.set(inside)
+    try:
+        yield inside
+    finally:
+        _current.reset(token)
+
+
+class Attempts:
+    """What follows after each failed attempt of one request."""
+
+    def __init__(
+        self, seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin with the first attempt.
+
+        Args:
+            seconds: Of the store, if it has a limit of its own; else as `retrying` says.
+            clock: Tells the time, in seconds.
+        """
+        self._policy = _current.get()
+        self._seconds = self._policy.seconds if seconds is None else seconds
+        self._clock = clock
+        self._begin = self._told = clock()
+        self._pause = _FIRST_PAUSE
+
+    @property
+    def stops(self) -> bool:
+        """Whether the request can be stopped."""
+        return bool(self._policy.stops)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has been."""
+        return self._policy.stopped
+
+    def pause_after(self, error: Exception) -> float:
+        """Return how long to wait before the next attempt, in seconds.
+
+        Raises:
+            Exception: `error`, if there is to be no further attempt.
+        """
+        left = self._begin + self._seconds - self._clock()
+        if not isinstance(error, StoreUnavailableError) or left <= 0 or self.stopped:
+            raise error
+        pause = self._pause * (0.5 + random.random())  # noqa: S311  (not all at the same moment)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        if isinstance(error, RateLimitedError) and error.retry_after is not None:
+            pause = max(pause, min(error.retry_after, _LONGEST_WISH) * (1 + random.random() / 4))  # noqa: S311
+        pause = min(pause, left)
+        self._tell(error, pause, left)
+        return pause
+
+    def _tell(self, error: Exception, pause: float, left: float) -> None:
+        now = self._clock()
+        waited = now - self._begin
+        if waited + pause < _TELL_AFTER or (
+            self._told > self._begin and now - self._told < _TELL_EVERY
+        ):
+            return
+        self._told = max(now, self._begin + 1e-6)
+        until = datetime.now().astimezone() + timedelta(seconds=left)
+        logger.warning("waiting, %.0f s so far, until %s: %s", waited, f"{until:%H:%M:%S}", error)
+
+    def wait(self, pause: float) -> None:
+        """Wait, or until it is stopped."""
+        end = self._clock() + pause
+        while (left := end - self._clock()) > 0 and not self.stopped:
+            time.sleep(min(left, _LOOK) if self.stops else left)
+
+    async def wait_async(self, pause: float) -> None:
+        """Wait, or until it is stopped, without blocking the event loop."""
+        end = self._clock() + pause
+        while (left := end - self._clock()) > 0 and not self.stopped:  # noqa: ASYNC110  (of threads)
+            await asyncio.sleep(min(left, _LOOK) if self.stops else left)
+
+
+def repeat(request: Callable[[], T], seconds: float | None = None) -> T:
+    """Make a request, again and again while it fails for the time being.
+
+    Args:
+        request: Makes it.
+        seconds: Of the store, if it has a limit of its own; else as `retrying` says.
+
+    Raises:
+        StoreError: It failed for good, for too long, or was stopped.
+    """
+    attempts = Attempts(seconds)
+    while True:
+        try:
+            return _stoppable(request, attempts) if attempts.stops else request()
+        except StoreUnavailableError as error:
+            attempts.wait(attempts.pause_after(error))
+
+
+async def repeat_async(request: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
+    """Make a request as `repeat` does, without blocking the event loop."""
+    attempts = Attempts(seconds)
+    while True:
+        try:
+            return await request()
+        except StoreUnavailableError as error:
+            await attempts.wait_async(attempts.pause_after(error))
+
+
+def _stoppable(request: Callable[[], T], attempts: Attempts) -> T:
+    """Make a request that is left behind if it takes longer than a stop allows.
+
+    A thread that waits for a socket cannot be interrupted, so the request has one of its own.
+    """
+    answer: Future[T] = Future()
+    context = contextvars.copy_context()
+
+    def make() -> None:
+        try:
+            answer.set_result(context.run(request))
+        except BaseException as error:  # noqa: BLE001  (raised below, in the caller's thread)
+            answer.set_exception(error)
+
+    left = _CLEAN_UP if attempts.stopped else _LAST_WORD
+    threading.Thread(target=make, name="multiqa-request", daemon=True).start()
+    while True:
+        try:
+            return answer.result(_LOOK)
+        except NotDoneError:
+            if answer.done():  # it is the request's own
+                raise
+            if attempts.stopped:
+                left -= _LOOK
+                if left <= 0:
+                    raise StoreUnavailableError(
+                        "the job was stopped before the server had answered: the request may have "
+                        "been carried out, and is safe to repeat."
+                    ) from None
 
 
 def call_with_retry(request: Callable[[], T], stop: threading.Event | None = None) -> T:
-    """Make a request, again and again while it fails for the time being.
+    """Make the requests of a job, repeated for minutes.
 
     Raises:
-        StoreError: It failed for good, or until the deadline.
+        StoreError: It failed for good, for too long, or was stopped.
     """
-    for attempt in attempts(stop=stop):
-        with attempt:
-            return request()
-    raise AssertionError  # the last attempt returns or raises
+    with retrying(JOB_SECONDS, stop=stop):
+        return request()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,9 +15,9 @@ from multiqa_integrations.errors import (
     StoreError,
     WriteRejectedError,
 )
-from multiqa_integrations.qdrant.failures import BadRequestError, RateLimitedError
+from multiqa_integrations.qdrant.failures import BadRequestError, TooLargeError
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector
-from multiqa_integrations.qdrant.retry import DEADLINE_SECONDS, attempts
+from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.store import OPTIMIZE_AT, Store
 
 MAX_POINTS = 256
@@ -92,7 +93,7 @@ class Uploader:
         max_points: int = MAX_POINTS,
         max_bytes: int = MAX_BYTES,
         threads: int | None = None,
-        deadline: float = DEADLINE_SECONDS,
+        deadline: float = JOB_SECONDS,
         progress: Callable[[int], None] | None = None,
         stop: threading.Event | None = None,
         optimize: bool = True,
@@ -193,7 +194,9 @@ class Uploader:
         while any(ids & others for others in self._under_way.values()):
             self._finish(len(self._under_way) - 1)
         self._finish(self._parallel)  # one more waits, so that no thread does
-        self._under_way[self._pool.submit(self._deliver, batch)] = ids
+        # With the context, which says what else stops it.
+        deliver = contextvars.copy_context().run
+        self._under_way[self._pool.submit(deliver, self._deliver, batch)] = ids
 
     def _finish(self, allowed: int) -> None:
         """Wait until no more than `allowed` requests are under way."""
@@ -211,10 +214,9 @@ class Uploader:
             request = next(steps)
             while True:
                 try:
-                    for attempt in attempts(self._deadline, self._stop, splits=len(request) > 1):
-                        with attempt:
-                            self._store.upsert(self._collection, request)
-                except (BadRequestError, RateLimitedError, WriteRejectedError) as error:
+                    with retrying(self._deadline, stop=self._stop):
+                        self._store.upsert(self._collection, request)
+                except (BadRequestError, TooLargeError, WriteRejectedError) as error:
                     request = steps.throw(error)
                 else:
                     request = next(steps)
@@ -247,12 +249,10 @@ def _deliver(batch: list[Point]) -> Generator[list[Point], None, dict[str, str]]
             refused |= error.reasons
             rest = [point for point in request if str(point.id) not in error.reasons]
             waiting += [rest] if rest else []
-        except (BadRequestError, RateLimitedError) as error:
+        except (BadRequestError, TooLargeError) as error:
             if len(request) > 1:
                 middle = len(request) // 2
                 waiting += [request[middle:], request[:middle]]
-            elif isinstance(error, RateLimitedError):
-                raise
             else:
                 refused[str(request[0].id)] = str(error)
                 if len(refused) == len(batch) >= _ALL_REFUSED:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stamina
 
 from multiqa_integrations.errors import (
     ConfigurationError,
@@ -30,6 +29,7 @@ from multiqa_integrations.qdrant import (
     Store,
     open_store,
 )
+from multiqa_integrations.qdrant.retry import Attempts
 from multiqa_integrations.qdrant.upload import Uploader, _Batches, request_size
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
@@ -135,10 +135,14 @@ def shown(faults: Faults) -> str:
 
 
 @pytest.fixture
-def no_pauses() -> Iterator[None]:
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeat requests at once; how long the pauses are is tested by itself."""
-    with stamina.set_testing(True, attempts=1_000):
-        yield
+    monkeypatch.setattr(Attempts, "wait", lambda attempts, pause: None)
+
+    async def wait_async(attempts: Attempts, pause: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(Attempts, "wait_async", wait_async)
 
 
 @pytest.mark.usefixtures("no_pauses")
@@ -308,8 +312,3 @@ async def test_a_cancelled_add_ends_before_its_documents_do(
     before = read
     assert 0 < await collection.acount() <= read
     assert read == before, "nothing goes on in the background"
-
-
-def test_retries_are_on() -> None:
-    """stamina can be switched off for tests; these need it."""
-    assert stamina.is_active()

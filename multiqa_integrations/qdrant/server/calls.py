@@ -6,30 +6,19 @@ results; `run` and `arun` carry them out. Errors arrive in the generator as this
 
 from __future__ import annotations
 
-import json
 import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import grpc
-import httpx
-from qdrant_client.common.client_exceptions import (
-    QdrantException,
-    ResourceExhaustedResponse,
-)
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-
-from multiqa_integrations.errors import (
-    CollectionNotFoundError,
-    StoreError,
-    StoreUnavailableError,
-)
+from multiqa_integrations.errors import CollectionNotFoundError, MultiQAError
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import (
     AlreadyExistsError,
     BadRequestError,
-    RateLimitedError,
 )
+from multiqa_integrations.qdrant.retry import repeat, repeat_async
+from multiqa_integrations.qdrant.server.failures import CLIENT_ERRORS, error_of
 
 T = TypeVar("T")
 
@@ -63,124 +52,113 @@ def call(method: str, /, **arguments: Any) -> Call:
     return Call(method, arguments)
 
 
-def run(client: Any, steps: Steps[T]) -> T:
-    """Carry out the calls on a synchronous client."""
+Send = Callable[[Call], Any]
+SendAsync = Callable[[Call], Awaitable[Any]]
+
+
+def run(send: Send, steps: Steps[T]) -> T:
+    """Carry out the calls of a generator, each by `send`."""
     try:
         wanted = next(steps)
         while True:
             try:
-                result = getattr(client, wanted.method)(**wanted.arguments)
-            except _FAILURES as error:
-                wanted = steps.throw(_translated(error, wanted))
+                result = send(wanted)
+            except MultiQAError as error:
+                wanted = steps.throw(error)
             else:
                 wanted = steps.send(result)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def arun(client: Any, steps: Steps[T]) -> T:
-    """Carry out the calls on an asynchronous client."""
+async def arun(send: SendAsync, steps: Steps[T]) -> T:
+    """Carry out the calls of a generator, each by awaiting `send`."""
     try:
         wanted = next(steps)
         while True:
             try:
-                result = await getattr(client, wanted.method)(**wanted.arguments)
-            except _FAILURES as error:
-                wanted = steps.throw(_translated(error, wanted))
+                result = await send(wanted)
+            except MultiQAError as error:
+                wanted = steps.throw(error)
             else:
                 wanted = steps.send(result)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
 
-# What the clients raise. Local mode has no errors of its own: it raises Python's.
-_FAILURES = (
-    UnexpectedResponse,
-    ResponseHandlingException,
-    QdrantException,
-    grpc.RpcError,
-    httpx.HTTPError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    AssertionError,
-    sqlite3.Error,
-    OSError,
-)
+def sender(client: Callable[[], Any], address: str, seconds: float | None = None) -> Send:
+    """Return what sends calls to a server, and repeats what fails for the time being.
 
-_UNREADABLE_RETRY_AFTER = 5.0  # seconds
+    Args:
+        client: Returns the client of this process.
+        address: Where the server is, for messages.
+        seconds: For how long calls are repeated; by default as `retrying` says.
+    """
 
-_STATUS_OF_CODE = {
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 408,
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.UNAVAILABLE: 503,
-}
+    def send(wanted: Call) -> Any:
+        def request() -> Any:
+            try:
+                return getattr(client(), wanted.method)(**wanted.arguments)
+            except CLIENT_ERRORS as error:
+                raise _own(error, wanted, address) from error
+
+        return repeat(request, seconds)
+
+    return send
 
 
-def _translated(error: Exception, wanted: Call) -> StoreError:
-    translated = _translate(error, f"Qdrant's {wanted.method}")
-    translated.__cause__ = error
-    return translated
+def async_sender(client: Callable[[], Any], address: str, seconds: float | None) -> SendAsync:
+    """Return what sends calls as `sender` does, for an event loop."""
+
+    async def send(wanted: Call) -> Any:
+        async def request() -> Any:
+            try:
+                return await getattr(client(), wanted.method)(**wanted.arguments)
+            except CLIENT_ERRORS as error:
+                raise _own(error, wanted, address) from error
+
+        return await repeat_async(request, seconds)
+
+    return send
 
 
-def _translate(error: Exception, what: str) -> StoreError:
-    status, reason = _status_and_reason(error)
-    if status == 404 or (status is None and reason.endswith("not found")):
+def _own(error: Exception, wanted: Call, address: str) -> MultiQAError:
+    if isinstance(error, MultiQAError):  # of the connection, which had no client
+        return error
+    return error_of(error, method=wanted.method, address=address)
+
+
+_LOCAL_ERRORS = (*CLIENT_ERRORS, sqlite3.Error)
+
+
+def local_sender(client: Any) -> Send:
+    """Return what makes calls to a client in local mode, which never waits for anything."""
+
+    def send(wanted: Call) -> Any:
+        try:
+            result = getattr(client, wanted.method)(**wanted.arguments)
+            return finish(result) if hasattr(result, "send") else result
+        except _LOCAL_ERRORS as error:
+            raise _local_error(error, wanted) from error
+
+    return send
+
+
+def _local_error(error: Exception, wanted: Call) -> MultiQAError:
+    """Return this package's error for one of local mode, which raises Python's."""
+    reason = str(error).strip().rstrip(".") or type(error).__name__
+    what = f"Qdrant's {wanted.method} in local mode"
+    if reason.endswith("not found"):
         return CollectionNotFoundError(f"{what}: {reason}")
     if "already exists" in reason:
         return AlreadyExistsError(f"{what}: {reason}")
-    if status in (401, 403):
-        return StoreError(
-            f"{what} was refused ({status}: {reason}). Give the API key as api_key= or in "
-            "QDRANT_API_KEY; a read-only key cannot write."
-        )
-    if status == 429:
-        retry_after = _retry_after(error)
-        wait = "a smaller request" if retry_after is None else f"in {retry_after:g} s"
-        return RateLimitedError(
-            f"{what} was put off ({status}: {reason}). Try {wait}.", retry_after=retry_after
-        )
-    if status == 408 or (status or 0) >= 500:
-        return StoreUnavailableError(f"{what} failed ({status}: {reason}). Try again later.")
-    if status is not None:
-        return BadRequestError(f"{what} was refused ({status}: {reason}).")
-    if isinstance(error, ResponseHandlingException | httpx.HTTPError | OSError):
-        return StoreUnavailableError(
-            f"{what} failed: {reason}. Is the server up, the URL right, the time limit long enough?"
-        )
     return BadRequestError(f"{what} failed: {reason}.")
 
 
-def _retry_after(error: Exception) -> float | None:
-    """Tell how long the server asks to wait; None where it does not say."""
-    if isinstance(error, ResourceExhaustedResponse):
-        return float(error.retry_after_s)
-    # The client knows seconds only, and raises its general error for the date that HTTP allows.
-    return _UNREADABLE_RETRY_AFTER if isinstance(error, QdrantException) else None
-
-
-def _status_and_reason(error: Exception) -> tuple[int | None, str]:
-    """Tell the HTTP status, as near as there is one, and the reason in the server's words."""
-    if isinstance(error, UnexpectedResponse):
-        text = error.content.decode("utf-8", "replace")
-        try:
-            answer = json.loads(text)
-            text = answer["status"]["error"]
-        except (ValueError, KeyError, TypeError):
-            pass  # a proxy's page or some other server's words: show them as they are
-        return error.status_code, text[:1000] or error.reason_phrase
-    if isinstance(error, ResourceExhaustedResponse):
-        return 429, f"{error.message}; retry after {error.retry_after_s} s"
-    if isinstance(error, QdrantException):
-        return 429, str(error)
-    if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)):
-        return _STATUS_OF_CODE.get(error.code(), 500), str(error.details())[:1000]
-    if isinstance(error, ResponseHandlingException):
-        error = error.source
-    words = str(error).strip().rstrip(".")
-    return None, words if words else type(error).__name__
+def finish(coroutine: Any) -> Any:
+    """Run a coroutine that never really awaits: those of the asynchronous local mode."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise RuntimeError("the client's local mode has begun to await; this needs an event loop")

@@ -9,7 +9,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -27,7 +27,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.qdrant.dual import Steps, both
 from multiqa_integrations.qdrant.schema import CollectionInfo
 from multiqa_integrations.qdrant.server import requests
-from multiqa_integrations.qdrant.server.calls import arun, run
+from multiqa_integrations.qdrant.server.calls import arun, async_sender, local_sender, run, sender
 from multiqa_integrations.qdrant.store import Store
 
 T = TypeVar("T")
@@ -65,6 +65,7 @@ class ServerStore(Store):
             asyncio.AbstractEventLoop, AsyncQdrantClient
         ] = weakref.WeakKeyDictionary()
         self._thread: ThreadPoolExecutor | None = None
+        self._address = str(getattr(client._client, "rest_uri", ""))
         self.known: dict[str, CollectionInfo] = {}
 
     @classmethod
@@ -183,15 +184,13 @@ class ServerStore(Store):
     def _run(self, steps: Steps[T]) -> T:
         if self.local:
             with self._lock:
-                if isinstance(self._given, AsyncQdrantClient):
-                    return _finish(arun(self._given, steps))
-                return run(self._given, steps)
-        return run(self._client(), steps)
+                return run(local_sender(self._given), steps)
+        return run(sender(self._client, self._address), steps)
 
     async def _arun(self, steps: Steps[T]) -> T:
         if self.local:
             return await self._in_thread(self._run, steps)
-        return await arun(self._async_client(), steps)
+        return await arun(async_sender(self._async_client, self._address, None), steps)
 
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
@@ -217,15 +216,6 @@ class ServerStore(Store):
             if loop not in self._made_async:
                 self._made_async[loop] = _twin(AsyncQdrantClient, self._given)
             return self._made_async[loop]
-
-
-def _finish(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never really awaits: those of the asynchronous local mode."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    raise RuntimeError("the client's local mode has begun to await; this needs an event loop")
 
 
 def _twin(kind: type[T], client: Any) -> T:

@@ -1,0 +1,375 @@
+"""What the answer of a server means: one table for REST and gRPC.
+
+`RULES` is read from top to bottom; the first rule that fits decides. Only an answer in Qdrant's
+own form says anything about points: whatever a proxy, another server or a page of HTML says is a
+failure of the connection.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+
+import grpc
+import httpx
+from google.protobuf.message import DecodeError
+from pydantic import ValidationError
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from multiqa_integrations.errors import (
+    CollectionNotFoundError,
+    ConfigurationError,
+    MultiQAError,
+    StoreClosedError,
+    StoreError,
+    StoreLimitError,
+    StorePermissionError,
+    StoreUnavailableError,
+)
+from multiqa_integrations.qdrant.failures import (
+    AlreadyExistsError,
+    BadRequestError,
+    DiskFullError,
+    RateLimitedError,
+    TooLargeError,
+)
+
+
+class Meaning(Enum):
+    """What is to be done about a failure."""
+
+    UNAVAILABLE = auto()
+    """Ask again."""
+    RATE_LIMITED = auto()
+    """Ask again, after as long as the server says."""
+    NOT_QDRANT = auto()
+    """Ask again: something between here and the server answered in its place."""
+    DISK_FULL = auto()
+    """Ask again, but a person should know."""
+    TOO_LARGE = auto()
+    """Ask for less at a time."""
+    BAD_POINTS = auto()
+    """Find the bad points of the request, if it has points."""
+    REFUSED = auto()
+    """The request is wrong, whatever its points are."""
+    LIMIT = auto()
+    """A person must raise a limit or free something."""
+    FORBIDDEN = auto()
+    """A person must give a key, or a right."""
+    MISSING = auto()
+    """There is no such collection."""
+    EXISTS = auto()
+    """There is already one."""
+    CLOSED = auto()
+    """The program closed the client before."""
+    OTHER_LOOP = auto()
+    """The client belongs to another event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came instead of a result.
+
+    Attributes:
+        status: HTTP status, for gRPC the nearest one; 0 where nothing was answered.
+        words: The reason, in one line.
+        own: Whether it has the form of Qdrant's answers.
+        retry_after: The header, as it was sent.
+    """
+
+    status: int
+    words: str
+    own: bool = False
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Answers of these statuses, and with these words, mean this.
+
+    Attributes:
+        meaning: What they mean.
+        status: The statuses; None fits any.
+        words: A regular expression that is found in the words; None fits any.
+        own: Whether the answer must have Qdrant's form; None fits either.
+        retry_after: Whether there must be a Retry-After; None fits either.
+        cure: What to do, added to the message.
+    """
+
+    meaning: Meaning
+    status: range | None = None
+    words: str | None = None
+    own: bool | None = None
+    retry_after: bool | None = None
+    cure: str = ""
+
+    def fits(self, answer: Answer) -> bool:
+        """Return whether the rule is about this answer."""
+        return (
+            (self.status is None or answer.status in self.status)
+            and (self.own is None or answer.own is self.own)
+            and (self.retry_after is None or (answer.retry_after is not None) is self.retry_after)
+            and (self.words is None or re.search(self.words, answer.words) is not None)
+        )
+
+
+def _status(first: int, last: int | None = None) -> range:
+    return range(first, (last or first) + 1)
+
+
+# What the clients say, httpx and gRPC.
+_CLOSED_WORDS = r"([Cc]lient|[Cc]hannel) (has been |was |is )?closed|closed (client|channel)"
+_LOOP_WORDS = r"different (event )?loop|[Ee]vent loop is closed"
+
+_KEY = "Give the API key as api_key= or in QDRANT_API_KEY."
+_MANAGE = 'The key needs the right to manage the whole server (global, "m").'
+_REACH = "Is the server up, the URL right, the time limit long enough?"
+_GRPC_PORT = "Give the port of gRPC as grpc_port= (--grpc-port), usually 6334."
+_DEEP = "Something is nested too deeply for gRPC: use REST"
+_SPLIT = "Send less at a time."
+_INDEX = "Create the index with payload_indexes= (--index FIELD:KIND)."
+_CA = "Give the certificate of a private CA as verify= (--ca FILE)."
+_REOPEN = "The store or its client was closed before: open it again."
+_OWN_LOOP = (
+    "An asynchronous client belongs to the event loop that first used it: open the store with "
+    "url=, which makes a client for each."
+)
+
+RULES: tuple[Rule, ...] = (
+    # Faults of the program: the client raises them, without any answer.
+    Rule(Meaning.CLOSED, _status(0), words=_CLOSED_WORDS, cure=_REOPEN),
+    Rule(Meaning.OTHER_LOOP, _status(0), words=_LOOP_WORDS, cure=_OWN_LOOP),
+    # Rights.
+    Rule(Meaning.LIMIT, words="Storage locked", own=True,
+         cure="Unlock the server with its locks API."),
+    Rule(Meaning.FORBIDDEN, _status(401), cure=_KEY),
+    Rule(Meaning.FORBIDDEN, _status(403), words="[Gg]lobal (manage )?access|Manage access",
+         cure=_MANAGE),
+    Rule(Meaning.FORBIDDEN, _status(403), words="Write access|Only points access",
+         cure='The key needs the right to write to the collection ("rw").'),
+    Rule(Meaning.FORBIDDEN, _status(403), words="Access to collection",
+         cure='The key needs the right to read the collection ("r").'),
+    Rule(Meaning.FORBIDDEN, _status(403), cure="The key does not have the right to do this."),
+    # Collections.
+    Rule(Meaning.EXISTS, words="already exists", own=True),
+    Rule(Meaning.EXISTS, _status(409), own=True),
+    Rule(Meaning.MISSING, _status(404), own=True),
+    # Sizes. A proxy refuses them too.
+    Rule(Meaning.TOO_LARGE, _status(413), cure=_SPLIT),
+    Rule(Meaning.TOO_LARGE, _status(400, 429), own=True, cure=_SPLIT,
+         words=r"larger than (allowed|max)|exceeded limit \(|message length too large"
+         r"|try to split your request"),
+    Rule(Meaning.TOO_LARGE, _status(400), own=True, cure=_SPLIT,
+         words=r'for "(limit|upsert limit|update limit|search batch size)"'
+         r"|Condition size limit reached"),
+    # Rates. Qdrant always says how long; a proxy often does not.
+    Rule(Meaning.RATE_LIMITED, _status(429)),
+    # Quotas, full disks, strict mode.
+    Rule(Meaning.LIMIT, _status(400), own=True,
+         words=r"Max .* (count|size) limit of .* reached|memory usage is at|Disk usage is at",
+         cure="Raise the limit of the collection's strict mode, or delete something."),
+    Rule(Meaning.REFUSED, _status(400), words="Index required but not found", own=True,
+         cure=_INDEX),
+    Rule(Meaning.REFUSED, _status(400), words="No appropriate index|no index|requires? .*index",
+         own=True, cure=_INDEX),
+    Rule(Meaning.LIMIT, _status(400), words=r"\. Help: ", own=True,
+         cure="It is a limit of the collection's strict mode."),
+    Rule(Meaning.DISK_FULL, _status(500), own=True,
+         words=r"[Nn]o space left|WAL buffer size exceeds|[Dd]isk (is )?full|[Oo]ut of disk",
+         cure="Free space on the server's disk."),
+    # Requests that are wrong whatever their points are.
+    Rule(Meaning.REFUSED, _status(400, 422), own=True, words="[Ss]hard (key|selector)",
+         cure="Collections with custom sharding cannot be written to by this package."),
+    Rule(Meaning.BAD_POINTS, _status(400), own=True),
+    Rule(Meaning.BAD_POINTS, _status(422), own=True),
+    # The rest of the 5xx: it will pass.
+    Rule(Meaning.UNAVAILABLE, _status(500), words=r"\d+ of \d+ read operations failed", own=True,
+         cure="If it does not pass, the collection is broken: look at the server's log; "
+         "it can be dropped."),
+    Rule(Meaning.NOT_QDRANT, _status(501), cure=_GRPC_PORT),
+    Rule(Meaning.NOT_QDRANT, _status(502, 504), own=True, cure=_GRPC_PORT,
+         words=r"http1|Trying to connect an http|wrong version number|WRONG_VERSION"),
+    Rule(Meaning.UNAVAILABLE, _status(500, 599)),
+    Rule(Meaning.UNAVAILABLE, _status(408), own=True),
+    # Whatever else was answered was not answered by Qdrant.
+    Rule(Meaning.REFUSED, _status(400, 499), own=True),
+    Rule(Meaning.NOT_QDRANT, _status(100, 999)),
+    # No answer at all.
+    Rule(Meaning.UNAVAILABLE, words="[Cc]ertificate|CERTIFICATE", cure=_CA),
+    Rule(Meaning.UNAVAILABLE, cure=_REACH),
+)  # fmt: skip
+
+
+def meaning(answer: Answer) -> Rule:
+    """Return the rule that an answer falls under."""
+    return next(rule for rule in RULES if rule.fits(answer))
+
+
+# gRPC's codes, as the HTTP status that means the same.
+STATUS_OF_CODE = {
+    grpc.StatusCode.ABORTED: 503,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.CANCELLED: 503,
+    grpc.StatusCode.DATA_LOSS: 500,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 408,
+    grpc.StatusCode.FAILED_PRECONDITION: 500,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNKNOWN: 500,
+}
+
+CLIENT_ERRORS = (
+    UnexpectedResponse,
+    ResponseHandlingException,
+    QdrantException,
+    grpc.RpcError,
+    grpc.aio.UsageError,
+    httpx.HTTPError,
+    DecodeError,
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What the clients raise."""
+
+
+def error_of(error: Exception, *, method: str, address: str) -> MultiQAError:
+    """Return this package's error for one of the client's.
+
+    Args:
+        error: What the client raised.
+        method: The method of the client.
+        address: Where the server is: scheme, host and port.
+    """
+    what = f"Qdrant's {method} at {address}"
+    answer = answer_of(error)
+    if answer is None:  # the client itself refused the arguments
+        translated: MultiQAError = BadRequestError(f"{what}: {_line(str(error))}.")
+    else:
+        translated = _error(answer, what, address)
+    translated.__cause__ = error
+    return translated
+
+
+def _error(answer: Answer, what: str, address: str) -> MultiQAError:
+    rule = meaning(answer)
+    reason = answer.words.rstrip(".")
+    status = f"{answer.status}: " if answer.status else ""
+    cure = f" {rule.cure}" if rule.cure else ""
+    if rule.meaning is Meaning.CLOSED:
+        return StoreClosedError(f"{what} was not sent: {reason}.{cure}")
+    if rule.meaning is Meaning.OTHER_LOOP:
+        return ConfigurationError(f"{what} was not sent: {reason}.{cure}")
+    if rule.meaning is Meaning.NOT_QDRANT:
+        cure = cure or " Look at what is there: a proxy, or another server."
+        return StoreUnavailableError(
+            f"no Qdrant answers at {address}: {what.split(' at ')[0]} got {status}{reason}.{cure}"
+        )
+    if rule.meaning is Meaning.RATE_LIMITED:
+        return RateLimitedError(
+            f"{what} was put off ({status}{reason}).{cure}",
+            retry_after=seconds_of(answer.retry_after),
+        )
+    if rule.meaning is Meaning.UNAVAILABLE:
+        return StoreUnavailableError(f"{what} failed ({status}{reason}).{cure}")
+    kinds: dict[Meaning, type[StoreError]] = {
+        Meaning.BAD_POINTS: BadRequestError,
+        Meaning.DISK_FULL: DiskFullError,
+        Meaning.EXISTS: AlreadyExistsError,
+        Meaning.FORBIDDEN: StorePermissionError,
+        Meaning.LIMIT: StoreLimitError,
+        Meaning.MISSING: CollectionNotFoundError,
+        Meaning.TOO_LARGE: TooLargeError,
+    }
+    kind = kinds.get(rule.meaning, StoreError)
+    return kind(f"{what} was refused ({status}{reason}).{cure}")
+
+
+def answer_of(error: Exception) -> Answer | None:
+    """Return what a client's error says was answered; None if the client itself refused."""
+    if isinstance(error, UnexpectedResponse):
+        return _rest_answer(error)
+    if isinstance(error, ResourceExhaustedResponse):
+        return Answer(429, _line(error.message), own=True, retry_after=str(error.retry_after_s))
+    if isinstance(error, QdrantException):
+        # The client reads whole numbers only; its message ends with what the header was.
+        return Answer(429, _line(str(error)), retry_after=str(error).rpartition(": ")[2])
+    if isinstance(error, grpc.RpcError) and callable(getattr(error, "code", None)):
+        return _grpc_answer(error.code(), str(error.details() or ""))
+    sent = isinstance(error, ResponseHandlingException)
+    source: Exception = error.source if isinstance(error, ResponseHandlingException) else error
+    words = _line(str(source)) or type(source).__name__
+    if isinstance(source, ValidationError | json.JSONDecodeError | UnicodeDecodeError):
+        return Answer(200, "an answer that cannot be read")
+    if isinstance(source, AssertionError) and "returned None" in words:
+        return Answer(200, "an answer without a result")
+    if isinstance(source, DecodeError):
+        return Answer(400, f"{words}. {_DEEP}", own=True)
+    if sent or isinstance(source, httpx.HTTPError | OSError):
+        return Answer(0, words)
+    if re.search(f"{_CLOSED_WORDS}|{_LOOP_WORDS}", words):
+        return Answer(0, words)
+    return None
+
+
+def _rest_answer(error: UnexpectedResponse) -> Answer:
+    text = error.content.decode("utf-8", "replace")
+    status = error.status_code or 0
+    retry_after = error.headers.get("Retry-After")
+    try:
+        return Answer(status, _line(json.loads(text)["status"]["error"]), True, retry_after)
+    except (ValueError, KeyError, TypeError):
+        pass
+    if status in _status(300, 399) and "Location" in error.headers:
+        return Answer(status, f"a redirect to {_line(error.headers['Location'])}")
+    return Answer(status, _line(text) or error.reason_phrase, False, retry_after)
+
+
+def _grpc_answer(code: grpc.StatusCode, details: str) -> Answer:
+    words = _line(details)
+    proxy = re.search(r"http2 header with status: (\d+)", details)
+    if proxy:  # what a proxy answered, which does not speak gRPC
+        return Answer(int(proxy[1]), words)
+    if "eserializing" in details:  # by the client: nested too deeply
+        return Answer(400, f"{words}. {_DEEP}", own=True)
+    return Answer(STATUS_OF_CODE.get(code, 500), words, own=True)
+
+
+def _line(text: str, length: int = 300) -> str:
+    """Return text as one line: of a page of HTML its title, or its words."""
+    if "<" in text:
+        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        text = title[1] if title else re.sub(r"<[^>]*>", " ", text)
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]} …"
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """Return how long a Retry-After asks to wait, in seconds; None where it makes no sense."""
+    if retry_after is None:
+        return None
+    text = retry_after.strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?", text):
+        return float(text)
+    if re.fullmatch(r"[0-9]+", text):
+        return 1e9
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
