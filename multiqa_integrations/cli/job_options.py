@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
@@ -97,12 +97,12 @@ class SourceOptions:
 
     def job_options(self) -> JobOptions:
         """Return them as options of a job."""
-        from multiqa_integrations.etl import Fields
+        from multiqa_integrations.etl import Fields, JobOptions
 
         metadata = self.metadata
-        return {
-            "source_name": self.source_name,
-            "fields": Fields(
+        return JobOptions(
+            source_name=self.source_name,
+            fields=Fields(
                 id=self.id_field,
                 text=self.text_field,
                 title=self.title_field,
@@ -110,12 +110,12 @@ class SourceOptions:
                 if metadata is None
                 else [name.strip() for name in metadata.split(",") if name.strip()],
             ),
-            "format": self.format,
-            "glob": self.glob,
-            "chunk_size": self.chunk_size,
-            "chunk_overlap": self.chunk_overlap,
-            "shard": _parse_shard(self.shard),
-        }
+            format=self.format,
+            glob=self.glob,
+            chunk_size=self.chunk_size,
+            chunk_overlap=self.chunk_overlap,
+            shard=_parse_shard(self.shard),
+        )
 
 
 @dataclass(frozen=True)
@@ -172,19 +172,22 @@ def job_options(
         limit: Only the first so many records.
         existing: A collection that must exist.
     """
-    options: JobOptions = {} if reading is None else reading.job_options()
-    options |= {
-        "encoder": encoder.encoder(),
-        "max_characters": target.max_characters,
-        "sparse": target.sparse,
-        "vector_name": target.vector_name,
-        "payload_indexes": parse_indexes(target.index),
-        "limit": limit,
-    }
+    from multiqa_integrations.etl import JobOptions
+
+    options = JobOptions() if reading is None else reading.job_options()
     with store.open(creates=existing is None) as opened:
         if existing is not None:
             store.find(opened, existing)
-        yield {**options, "store": opened}
+        yield replace(
+            options,
+            store=opened,
+            encoder=encoder.encoder(),
+            max_characters=target.max_characters,
+            limit=limit,
+            sparse=target.sparse,
+            vector_name=target.vector_name,
+            payload_indexes=parse_indexes(target.index),
+        )
 
 
 def _parse_shard(text: str | None) -> tuple[int, int] | None:

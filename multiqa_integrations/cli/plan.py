@@ -56,7 +56,7 @@ def plan(
                 max_delete_share=pruning.max_delete_share,
                 allow_empty=pruning.allow_empty,
                 progress=progress,
-                **options,
+                options=options,
             )
         if as_json:
             terminal.echo_json(report.to_dict())

@@ -45,7 +45,7 @@ def replay(
                 JobProgress() as progress,
             ):
                 report = run(
-                    dead_letter, collection, progress=progress, stop=signals.stop, **options
+                    dead_letter, collection, progress=progress, stop=signals.stop, options=options
                 )
         except SyncIncompleteError:
             signals.check()

@@ -83,7 +83,7 @@ def sync(
                     dead_letter=letters,
                     progress=progress,
                     stop=signals.stop,
-                    **options,
+                    options=options,
                 )
         except (PruneRefusedError, SyncIncompleteError) as error:
             _show(error.report, letters, as_json)  # type: ignore[arg-type]  # it is a SyncReport

@@ -48,7 +48,7 @@ def verify(
             job_options(store, encoder, target, reading, existing=collection) as options,
             JobProgress() as progress,
         ):
-            report = run(source, collection, progress=progress, **options)
+            report = run(source, collection, progress=progress, options=options)
         if as_json:
             terminal.echo_json(report.to_dict())
         else:

@@ -77,14 +77,14 @@ def entry_of(rejection: Rejection, job: Job) -> dict[str, Any]:
     """Make the line of a rejection."""
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "source": job.source_name,
+        "source": job.options.source_name,
         "line": rejection.line,
         "id": rejection.id,
         "reason": rejection.reason,
-        "known": rejection.known,
-        "fields": job.fields.to_dict(),
-        "chunk_size": job.chunk_size,
-        "chunk_overlap": job.chunk_overlap,
+        "known": rejection.stored_hash,
+        "fields": job.options.fields.to_dict(),
+        "chunk_size": job.options.chunk_size,
+        "chunk_overlap": job.options.chunk_overlap,
         **_content(rejection.record),
     }
 

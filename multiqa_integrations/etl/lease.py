@@ -39,8 +39,9 @@ class Lease:
 
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
         """Take no lease yet."""
-        part = f"/{job.shard[0]}of{job.shard[1]}" if job.shard else ""
-        self._key = f"multiqa.lease.{job.source_name}{part}"
+        self._source, shard = job.options.source_name, job.options.shard
+        part = f"/{shard[0]}of{shard[1]}" if shard else ""
+        self._key = f"multiqa.lease.{self._source}{part}"
         self._job, self._clock = job, clock
         self._run = uuid.uuid4().hex
         self._renewed = 0.0
@@ -55,7 +56,7 @@ class Lease:
         found = self._read()
         if found is not None and _is_alive(found):
             raise LeaseError(
-                f"another run is working on the source {self._job.source_name!r} of "
+                f"another run is working on the source {self._source!r} of "
                 f"{self._job.collection!r}: process {found.get('pid')} on {found.get('host')}, "
                 f"since {found.get('since')}. Wait for its end; if it was killed on another "
                 f"machine, its lease counts for {EXPIRES_SECONDS} s."
@@ -68,7 +69,7 @@ class Lease:
             self.kept = found is not None
             if found is not None and found.get("run") != self._run:
                 raise LeaseError(
-                    f"another run of the source {self._job.source_name!r} began in the same "
+                    f"another run of the source {self._source!r} began in the same "
                     "moment. Let one of them go first."
                 )
         except BaseException:
@@ -87,7 +88,7 @@ class Lease:
         found = self._read()
         if found is None or found.get("run") != self._run:
             raise LeaseError(
-                f"another run has taken the source {self._job.source_name!r} of "
+                f"another run has taken the source {self._source!r} of "
                 f"{self._job.collection!r} over, so this one was stopped: nothing is lost, but let "
                 "one of them run again when the other has ended."
             )

@@ -1,17 +1,14 @@
-"""What the collection has of a source, and what the source has had so far.
+"""What the collection has of a source.
 
-The collection is the truth: what is stored is read back from it, window by window. What has been
-seen of the source is kept in a temporary file, so that memory stays flat.
+The collection is the truth: what is stored is read back from it, window by window.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from multiqa_integrations.qdrant.filters import Matches
@@ -126,54 +123,3 @@ def stored_chunk(point: Point) -> StoredChunk:
         record.metadata_hash or "",
         record.fingerprint or "",
     )
-
-
-class Seen:
-    """Ids that the source has had so far, with their lines, in a temporary file."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        # An empty name is a file of SQLite's own, which is gone when it is closed.
-        self._ids = sqlite3.connect("", isolation_level=None)
-        self._ids.execute("PRAGMA journal_mode = OFF")
-        self._ids.execute("BEGIN")
-        self._ids.execute("CREATE TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID")
-        self._ids.execute("CREATE TABLE gone (point TEXT, document TEXT)")
-
-    def add(self, id: str, line: int) -> int | None:
-        """Note an id; returns the line where it was before, if it was."""
-        added = self._ids.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (id, line))
-        if added.rowcount:
-            return None
-        return int(self._ids.execute("SELECT line FROM seen WHERE id = ?", (id,)).fetchone()[0])
-
-    def __contains__(self, id: str) -> bool:
-        return self._ids.execute("SELECT 1 FROM seen WHERE id = ?", (id,)).fetchone() is not None
-
-    def note_gone(self, chunks: Iterable[StoredChunk]) -> None:
-        """Note points whose documents the source no longer has."""
-        # Ids of points are UUIDs here; whatever wrote a number is not this job.
-        found = [(str(one.point), one.document) for one in chunks]
-        self._ids.executemany("INSERT INTO gone VALUES (?, ?)", found)
-
-    @property
-    def gone(self) -> int:
-        """How many documents the source no longer has."""
-        return int(self._ids.execute("SELECT COUNT(DISTINCT document) FROM gone").fetchone()[0])
-
-    def gone_points(self) -> Iterator[list[PointId]]:
-        """Give their points, document by document, some at a time."""
-        rows = self._ids.execute("SELECT point FROM gone ORDER BY document")
-        while page := rows.fetchmany(1_000):
-            yield [point for (point,) in page]
-
-    def __enter__(self) -> Seen:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ids.close()

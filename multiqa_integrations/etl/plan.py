@@ -1,22 +1,25 @@
-"""Say what a sync would do, and how long it would take; nothing is written."""
+"""Report what a sync would do, and how long it would take; nothing is written."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
 
-from multiqa_integrations.etl import pruning
+from multiqa_integrations.errors import SourceError
 from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
 from multiqa_integrations.etl.chunks import chunk_documents
-from multiqa_integrations.etl.job import Job, JobOptions, opened
-from multiqa_integrations.etl.ledger import Ledger, Seen
+from multiqa_integrations.etl.decide import decide
+from multiqa_integrations.etl.job import Job, JobOptions, open_job
+from multiqa_integrations.etl.ledger import Ledger
+from multiqa_integrations.etl.pruning import PruneGuard, find_deleted
+from multiqa_integrations.etl.read import read
+from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import PlanReport, Progress
+from multiqa_integrations.etl.seen import Seen
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
+_STEP = 128  # records whose texts are split together
 _SAMPLE = 64  # chunks that are encoded to learn how fast that goes
 
 
@@ -28,9 +31,10 @@ def plan(
     max_delete_share: float = 0.2,
     allow_empty: bool = False,
     progress: Callable[[Progress], None] | None = None,
-    **options: Unpack[JobOptions],
+    options: JobOptions | None = None,
+    **settings: Any,
 ) -> PlanReport:
-    """Say what `sync` with the same arguments would do; nothing is written.
+    """Report what `sync` with the same arguments would do; nothing is written.
 
     Args:
         source: See `open_source`.
@@ -39,12 +43,13 @@ def plan(
         max_delete_share: See `sync`.
         allow_empty: See `sync`.
         progress: Called now and then.
-        options: See `JobOptions`.
+        options: What jobs take alike.
+        settings: The same as keywords: those of `JobOptions`.
 
     Raises:
         CollectionMismatchError: The collection does not fit.
         ConfigurationError: An argument is wrong.
-        SourceError: The source cannot be read to its end.
+        SourceError: Not all of the source can be read.
         StoreError: The store failed.
 
     Example:
@@ -54,71 +59,64 @@ def plan(
         >>> plan(rows, "manual", client=QdrantClient(":memory:"), encoder=FakeEncoder()).added
         1
     """
+    options = (options or JobOptions()).updated(settings)
+    guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
+    if prune:
+        guard.check(options)
     began = time.monotonic()
-    told = progress or (lambda _: None)
-    with opened(source, collection, options, threading.Event()) as job, Seen() as seen:
-        pruning.check(job, prune, max_delete_share)
-        report = PlanReport(collection=collection, source=job.source_name)
-        there = None if job.info() is None else collection
-        ledger = Ledger(job.store, there, job.source_name, job.stop)
+    notify = progress or (lambda _: None)
+    with open_job(source, collection, options) as job, Seen() as seen:
+        report = PlanReport(collection=collection, source=options.source_name)
+        stored = None if job.info() is None else collection
+        ledger = Ledger(job.store, stored, options.source_name, job.stop)
+        changes = decide(job, ledger, report.counting(read(job, seen)))
         sample: list[str] = []
-        unknown = kept = 0
-        for window in job.windows(ledger, seen):
-            decisions = [one for one in window if isinstance(one, Change)]
-            for one in window:
-                report.records += 1
-                if isinstance(one, Rejection):
-                    report.reject(one)
-                    unknown += one.id is None
-                    kept += one.known is not None
-                else:
-                    kept += one.kind is not ChangeKind.NEW
-            _count(job, decisions, report, sample)
-            told(Progress("reading", report.records, 0, report.rejected, job.source.fraction()))
-        pruning.note_gone(ledger, seen)
-        report.deleted = seen.gone
+        while step := list(islice(changes, _STEP)):
+            for item in step:
+                guard.note(item)
+                if isinstance(item, Rejection):
+                    report.reject(item)
+                elif isinstance(item, Unread):
+                    raise SourceError(f"{item.reason}.", source=job.source.name, line=item.line)
+            texts = _count([item for item in step if isinstance(item, Change)], job, report)
+            sample += islice(texts[:: max(1, len(texts) // _SAMPLE)], _SAMPLE - len(sample))
+            notify(Progress("reading", report.records, 0, report.rejected, job.source.fraction()))
+        report.deleted = find_deleted(ledger, seen)
         if prune:
-            refused = pruning.objection(
-                gone=report.deleted,
-                kept=kept,
-                records=report.records,
-                unknown=unknown,
-                max_delete_share=max_delete_share,
-                allow_empty=allow_empty,
-            )
-            report.pruning = "done" if refused is None else pruning.outcome(unknown)
-            report.note = refused or ""
+            refusal = guard.refusal(report.deleted)
+            report.pruning = "done" if refusal is None else guard.status
+            report.note = refusal or ""
         if sample:
-            report.tokens_per_second = _speed(job, sample)
+            report.tokens_per_second = _tokens_per_second(job, sample)
         report.seconds = time.monotonic() - began
         return report
 
 
-def _count(job: Job, decisions: list[Change], report: PlanReport, sample: list[str]) -> None:
-    to_encode = [one for one in decisions if one.kind in (ChangeKind.NEW, ChangeKind.CHANGED)]
-    documents = [one.document for one in to_encode]
-    found = chunk_documents(
-        documents, job.encoder, chunk_size=job.chunk_size, chunk_overlap=job.chunk_overlap
+def _count(changes: Sequence[Change], job: Job, report: PlanReport) -> list[str]:
+    """Count what has to be done; returns the texts of the chunks that have to be encoded."""
+    to_encode = [
+        change for change in changes if change.kind in (ChangeKind.NEW, ChangeKind.CHANGED)
+    ]
+    report.documents.update(change.kind for change in changes)
+    split = chunk_documents(
+        [change.document for change in to_encode],
+        job.encoder,
+        chunk_size=job.options.chunk_size,
+        chunk_overlap=job.options.chunk_overlap,
     )
-    refused: set[int] = set()
     texts: list[str] = []
-    for decision, chunks in zip(to_encode, found, strict=True):
+    for change, chunks in zip(to_encode, split, strict=True):
         if isinstance(chunks, str):
-            document = decision.document
-            refused.add(id(decision))
-            report.reject(Rejection(document.line, document.id, chunks, None, decision.known))
+            report.documents[change.kind] -= 1
+            report.reject(change.rejected(chunks))
         else:
             texts += [chunk.text for chunk in chunks]
-    for decision in decisions:
-        if id(decision) not in refused:
-            kind = decision.kind.value
-            setattr(report, kind, getattr(report, kind) + 1)
     report.chunks += len(texts)
     report.tokens += int(job.encoder.count_tokens(texts).sum())
-    sample += texts[:: max(1, len(texts) // _SAMPLE)][: _SAMPLE - len(sample)]
+    return texts
 
 
-def _speed(job: Job, sample: list[str]) -> float:
+def _tokens_per_second(job: Job, sample: list[str]) -> float:
     """Measure how many word pieces are encoded in a second."""
     job.encoder.encode_document(sample[:2])  # loads the model
     began = time.monotonic()

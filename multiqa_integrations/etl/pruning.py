@@ -2,79 +2,108 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.etl.job import Job
-from multiqa_integrations.etl.ledger import Ledger, Seen, stored_chunk
+from multiqa_integrations.etl.changes import Change, Rejection
+from multiqa_integrations.etl.job import Job, JobOptions
+from multiqa_integrations.etl.ledger import Ledger, stored_chunk
+from multiqa_integrations.etl.records import Unread
+from multiqa_integrations.etl.reports import Pruning
+from multiqa_integrations.etl.seen import Seen
+from multiqa_integrations.etl.write import delete_points
 
 
-def check(job: Job, prune: bool, max_delete_share: float) -> None:
-    """Check before the work begins whether pruning can be asked for.
+class PruneGuard:
+    """Looks at every record of a source, then decides whether what it lacks may be deleted."""
 
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    if not 0 <= max_delete_share <= 1:
-        raise ConfigurationError(f"max_delete_share is {max_delete_share}, expected 0 to 1.")
-    if not prune:
-        return
-    for name, value in (("shard", job.shard), ("limit", job.limit)):
-        if value is not None:
-            raise ConfigurationError(
-                f"prune does not go with {name}: what is left out would look as if it had left "
-                "the source. Prune in a run of its own, over the whole source."
+    def __init__(self, *, max_delete_share: float = 0.2, allow_empty: bool = False) -> None:
+        """Begin.
+
+        Args:
+            max_delete_share: The largest share of the source's documents that may be deleted.
+            allow_empty: Whether the source may be empty.
+
+        Raises:
+            ConfigurationError: The share is not one.
+        """
+        if not 0 <= max_delete_share <= 1:
+            raise ConfigurationError(f"max_delete_share is {max_delete_share}, expected 0 to 1.")
+        self._max_delete_share, self._allow_empty = max_delete_share, allow_empty
+        self._records = 0
+        self._kept = 0  # documents of the collection that the source still has
+        self._unknown = 0  # records, or parts of the source, whose documents are not known
+
+    @staticmethod
+    def check(options: JobOptions) -> None:
+        """Raise unless the job reads the whole source.
+
+        Raises:
+            ConfigurationError: It does not.
+        """
+        for name, value in (("shard", options.shard), ("limit", options.limit)):
+            if value is not None:
+                raise ConfigurationError(
+                    f"prune does not go with {name}: what is left out would look as if it had left "
+                    "the source. Prune in a run of its own, over the whole source."
+                )
+
+    def note(self, item: Change | Rejection | Unread) -> None:
+        """Take a record into account."""
+        if isinstance(item, Unread):
+            self._unknown += 1
+            return
+        self._records += 1
+        if isinstance(item, Rejection):
+            self._unknown += item.id is None
+            # A document counts once, however often its id comes.
+            self._kept += item.stored_hash is not None and not item.duplicate
+        else:
+            self._kept += item.stored_hash is not None
+
+    @property
+    def status(self) -> Pruning:
+        """What a refusal is: "left out" where something of the source could not be read."""
+        return "left out" if self._unknown else "refused"
+
+    def refusal(self, deleted: int) -> str | None:
+        """Return why nothing may be deleted; None if it may.
+
+        Args:
+            deleted: Documents of the collection that the source did not have.
+        """
+        if not deleted:
+            return None
+        if not self._records and not self._unknown and not self._allow_empty:
+            return (
+                f"the source is empty, and {deleted:,} documents would be deleted. If it should be "
+                "empty, pass allow_empty (--allow-empty)"
             )
+        if self._unknown:
+            return (
+                f"{self._unknown:,} records could not be read, so that it is not known which of "
+                f"the {deleted:,} documents have left the source. Repair them first"
+            )
+        share = deleted / (deleted + self._kept)
+        if share > self._max_delete_share and not (self._allow_empty and not self._records):
+            return (
+                f"{deleted:,} of {deleted + self._kept:,} documents would be deleted, {share:.1%}, "
+                f"and the limit is {self._max_delete_share:.1%}. If that is right, raise "
+                "max_delete_share (--max-delete-share)"
+            )
+        return None
 
 
-def note_gone(ledger: Ledger, seen: Seen) -> None:
-    """Note every point of a document that the source has not had."""
+def find_deleted(ledger: Ledger, seen: Seen) -> int:
+    """Note every point of a document that the source did not have; returns how many documents."""
     for page in ledger.everything():
         chunks = [stored_chunk(point) for point in page]
-        seen.note_gone(chunk for chunk in chunks if chunk.document not in seen)
+        seen.note_deleted(chunk for chunk in chunks if chunk.document not in seen)
+    return seen.deleted
 
 
-def outcome(unknown: int) -> Literal["refused", "left out"]:
-    """Tell whether an objection is a refusal, or has its cause in records that were rejected."""
-    return "left out" if unknown else "refused"
-
-
-def objection(
-    *,
-    gone: int,
-    kept: int,
-    records: int,
-    unknown: int,
-    max_delete_share: float,
-    allow_empty: bool,
-) -> str | None:
-    """Say why nothing may be deleted; None if it may.
-
-    Args:
-        gone: Documents of the collection that the source has not had.
-        kept: Documents of the collection that it has had.
-        records: Records of the source.
-        unknown: Records that could not be read, so that their documents are not known.
-        max_delete_share: The largest share of the collection's documents that may be deleted.
-        allow_empty: Whether the source may be empty.
-    """
-    if not gone:
-        return None
-    if not records and not allow_empty:
-        return (
-            f"the source is empty, and {gone:,} documents would be deleted. If it should be empty, "
-            "pass allow_empty (--allow-empty)"
-        )
-    if unknown:
-        return (
-            f"{unknown:,} records could not be read, so that it is not known which of the {gone:,} "
-            "documents have left the source. Repair them first"
-        )
-    share = gone / (gone + kept)
-    if share > max_delete_share and not (allow_empty and not records):
-        return (
-            f"{gone:,} of {gone + kept:,} documents would be deleted, {share:.1%}, and the limit "
-            f"is {max_delete_share:.1%}. If that is right, raise max_delete_share "
-            "(--max-delete-share)"
-        )
-    return None
+def delete(job: Job, seen: Seen) -> Iterator[None]:
+    """Delete the points that `find_deleted` noted; yields after each page of them."""
+    for points in seen.deleted_points():
+        delete_points(job, points)
+        yield

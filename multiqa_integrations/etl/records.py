@@ -49,6 +49,19 @@ class BadRecord:
     id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A part of a source that could not be looked at: which records it has is unknown.
+
+    Attributes:
+        line: Where it is in the source, as of a `Record`; None where that says nothing.
+        reason: What could not be read, and why.
+    """
+
+    line: int | None
+    reason: str
+
+
 SourceItem: TypeAlias = Record | BadRecord
 
 

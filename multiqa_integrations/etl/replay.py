@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.etl.changes import Rejection
@@ -19,15 +20,14 @@ from multiqa_integrations.etl.deadletter import (
     write_entries,
 )
 from multiqa_integrations.etl.documents import Fields
-from multiqa_integrations.etl.job import Job, JobOptions, opened
-from multiqa_integrations.etl.ledger import Ledger, Seen
+from multiqa_integrations.etl.job import Job, JobOptions, open_job
+from multiqa_integrations.etl.lease import Lease
+from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.reports import Progress, ReplayReport
+from multiqa_integrations.etl.seen import Seen
 from multiqa_integrations.etl.sync import Run
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-# They are in the file; or would leave out entries, which then would be gone.
+# Recorded in the file. Those of parts would skip entries, which replay would then drop.
 _OF_THE_FILE = ("source_name", "fields", "chunk_size", "chunk_overlap", "format", "glob")
 _OF_PARTS = ("shard", "limit")
 
@@ -38,7 +38,8 @@ def replay(
     *,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
-    **options: Unpack[JobOptions],
+    options: JobOptions | None = None,
+    **settings: Any,
 ) -> ReplayReport:
     """Try the records of a dead-letter file again, with the settings of their sync.
 
@@ -51,8 +52,9 @@ def replay(
         collection: The collection.
         progress: Called now and then.
         stop: See `sync`.
-        options: See `JobOptions`: where the collection is, the encoder, `max_characters`. What a
-            source is called and how it is cut, is in the file.
+        options: What jobs take alike: where the collection is, the encoder, `max_characters`. What
+            a source is called and how it is split, is in the file.
+        settings: The same as keywords: those of `JobOptions`.
 
     Raises:
         SourceError: There is no such file, or it is none of dead letters.
@@ -61,34 +63,34 @@ def replay(
         LeaseError: A sync of that source is at work.
         StoreError: The store failed for good; the file is as it was.
     """
-    for name in _OF_THE_FILE:
-        if options.get(name) is not None:
-            raise ConfigurationError(f"replay does not go with {name}: it is in the file.")
-    for name in _OF_PARTS:
-        if options.get(name) is not None:
-            raise ConfigurationError(f"replay does not go with {name}: it takes up all entries.")
+    options = (options or JobOptions()).updated(settings)
+    defaults = JobOptions()
+    for name in (*_OF_THE_FILE, *_OF_PARTS):
+        if getattr(options, name) != getattr(defaults, name):
+            why = "it is in the file" if name in _OF_THE_FILE else "it takes up all entries"
+            raise ConfigurationError(f"replay does not go with {name}: {why}.")
     file = Path(dead_letter)
     entries = read_entries(file)
     report = ReplayReport(entries=len(entries))
     latest = list({entry.key: entry for entry in entries}.values())
     report.outdated += len(entries) - len(latest)
     left: dict[int, Entry] = {}
-    stop = stop or threading.Event()
-    for settings in dict.fromkeys(entry.settings for entry in latest):
-        some = [entry for entry in latest if entry.settings == settings]
-        source_name, fields, chunk_size, chunk_overlap = settings
-        job_options: JobOptions = {
-            **options,
-            "source_name": source_name,
-            "fields": Fields(**json.loads(fields)),
-            "chunk_size": chunk_size,
-            "chunk_overlap": chunk_overlap,
-        }
-        with opened(Entries(some, str(file)), collection, job_options, stop) as job:
-            current = _current(job, some)
-            report.outdated += len(some) - len(current)
-            _try_again(job, current, left, progress)
-            report.stored += len(current) - sum(entry.line in left for entry in current)
+    for settings_of_sync in dict.fromkeys(entry.settings for entry in latest):
+        group = [entry for entry in latest if entry.settings == settings_of_sync]
+        source_name, names, chunk_size, chunk_overlap = settings_of_sync
+        job_options = replace(
+            options,
+            source_name=source_name,
+            fields=Fields(**json.loads(names)),
+            chunk_size=chunk_size,
+            chunk_overlap=chunk_overlap,
+        )
+        with open_job(Entries(group, str(file)), collection, job_options, stop) as job:
+            current = _current(job, group)
+            report.outdated += len(group) - len(current)
+            failed = _try_again(job, current, progress)
+            report.stored += len(current) - len(failed)
+            left |= failed
     for line in sorted(left):
         value = left[line].value
         report.leave(Rejection(line, value["id"], value["reason"]))
@@ -97,28 +99,32 @@ def replay(
 
 
 def _try_again(
-    job: Job,
-    entries: list[Entry],
-    left: dict[int, Entry],
-    progress: Callable[[Progress], None] | None,
-) -> None:
+    job: Job, entries: list[Entry], progress: Callable[[Progress], None] | None
+) -> dict[int, Entry]:
+    """Store entries; returns those that still fail, with the new reasons, by their lines."""
     by_line = {entry.line: entry for entry in entries}
-
-    def rejected(rejection: Rejection) -> None:
-        entry = by_line[rejection.line]
-        tried = entry_of(rejection, job)
-        news = {name: tried[name] for name in ("time", "reason", "known")}
-        left[entry.line] = Entry(entry.line, {**entry.value, **news})
-
+    failed: dict[int, Entry] = {}
     with Seen() as seen:
         again = replace(job, source=Entries(entries, job.source.name))
-        Run(again, seen, len(entries), rejected, progress).to_the_end()
+        run = Run(again, seen, progress, max_errors=len(entries))
+        sparse_vector = job.ensure()
+        with Lease(job) as lease:
+            with closing(run.store(lease, sparse_vector)) as outcomes:
+                for outcome in outcomes:
+                    if isinstance(outcome, Rejection):
+                        entry = by_line[outcome.line]
+                        tried = entry_of(outcome, job)
+                        news = {name: tried[name] for name in ("time", "reason", "known")}
+                        failed[entry.line] = Entry(entry.line, {**entry.value, **news})
+            run.optimize()
+        run.raise_if_incomplete()
+    return failed
 
 
 def _current(job: Job, entries: list[Entry]) -> list[Entry]:
     """Leave out the entries whose documents the collection has in another version by now."""
     there = None if job.info() is None else job.collection
-    ledger = Ledger(job.store, there, job.source_name, job.stop)
+    ledger = Ledger(job.store, there, job.options.source_name, job.stop)
     stored = ledger.look_up([entry.value["id"] for entry in entries if entry.value["id"]])
     current = []
     for entry in entries:

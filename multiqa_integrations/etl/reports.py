@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar
 
-from multiqa_integrations.etl.changes import Rejection
+from multiqa_integrations.etl.changes import ChangeKind, Encoded, Outcome, Rejection, Written
+from multiqa_integrations.etl.records import Unread
 
-_SHOWN = 1_000  # rejections that a report holds
+T = TypeVar("T")
+
+_SHOWN = 1_000  # rejections, and parts that could not be read, that a report holds
 
 Pruning = Literal["not asked for", "done", "refused", "left out"]
+Difference = Literal["missing", "stale", "extra", "foreign", "norms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,49 @@ class Progress:
 
 
 @dataclass(slots=True, kw_only=True)
-class Report:
-    """What all reports have.
+class _Report:
+    """What all reports do."""
+
+    rejections: list[Rejection] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as values of JSON."""
+        values: dict[str, Any] = {}
+        for name in (item.name for item in fields(self)):
+            value = getattr(self, name)
+            if name == "documents":
+                values |= {kind.value: value[kind] for kind in ChangeKind}
+            elif name == "differences":
+                values |= value
+            elif name == "rejections":
+                values[name] = [
+                    {"line": rejection.line, "id": rejection.id, "reason": rejection.reason}
+                    for rejection in value
+                ]
+            else:
+                values[name] = value
+        return values
+
+    def as_json(self) -> str:
+        """Return the report as a JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def _show(self, rejection: Rejection) -> None:
+        if len(self.rejections) < _SHOWN:  # without its record, which may be large
+            self.rejections.append(
+                Rejection(
+                    rejection.line,
+                    rejection.id,
+                    rejection.reason,
+                    stored_hash=rejection.stored_hash,
+                    duplicate=rejection.duplicate,
+                )
+            )
+
+
+@dataclass(slots=True, kw_only=True)
+class Report(_Report):
+    """What the reports of `sync`, `plan` and `verify` have.
 
     Attributes:
         collection: The collection.
@@ -50,66 +96,106 @@ class Report:
     source: str
     records: int = 0
     rejected: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
     seconds: float = 0.0
+
+    def counting(self, items: Iterable[T]) -> Iterator[T]:
+        """Count records as they are read."""
+        for item in items:
+            self.records += not isinstance(item, Unread)
+            yield item
 
     def reject(self, rejection: Rejection) -> None:
         """Count a rejection."""
         self.rejected += 1
-        _keep(self.rejections, rejection)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as values of JSON."""
-        return _to_dict(self)
-
-    def as_json(self) -> str:
-        """Return the report as a JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        self._show(rejection)
 
 
 @dataclass(slots=True, kw_only=True)
-class SyncReport(Report):
-    """What a sync did.
+class _ChangeReport(Report):
+    """What the reports of `sync` and `plan` have.
 
     Attributes:
-        added: Documents that the collection did not have.
-        changed: Documents that were encoded again, for their text has changed, or how it is cut.
-        metadata: Documents whose metadata alone has changed.
-        unchanged: Documents that were as they should be.
+        documents: How many there are of each kind.
         deleted: Documents that the source no longer has.
-        encoded: Chunks that were encoded.
-        stale: Points that were deleted since their documents have changed.
-        ended: Whether the source was read to its end.
         pruning: What became of `prune`.
         note: Why, where something was not done.
     """
 
-    added: int = 0
-    changed: int = 0
-    metadata: int = 0
-    unchanged: int = 0
+    documents: Counter[ChangeKind] = field(default_factory=Counter)
     deleted: int = 0
-    encoded: int = 0
-    stale: int = 0
-    ended: bool = False
     pruning: Pruning = "not asked for"
     note: str = ""
+
+    @property
+    def added(self) -> int:
+        """Documents that the collection did not have."""
+        return self.documents[ChangeKind.NEW]
+
+    @property
+    def changed(self) -> int:
+        """Documents whose text, or how it is split, has changed: they are encoded again."""
+        return self.documents[ChangeKind.CHANGED]
+
+    @property
+    def metadata(self) -> int:
+        """Documents of which only the metadata has changed."""
+        return self.documents[ChangeKind.METADATA]
+
+    @property
+    def unchanged(self) -> int:
+        """Documents that are as they should be."""
+        return self.documents[ChangeKind.UNCHANGED]
+
+
+@dataclass(slots=True, kw_only=True)
+class SyncReport(_ChangeReport):
+    """What a sync did.
+
+    Attributes:
+        documents: Documents of the source that are stored, by what had to be done.
+        deleted: Documents that were deleted, since the source no longer has them.
+        encoded: Chunks that were encoded.
+        stale: Points that were deleted because their documents changed.
+        unread: What of the source could not be read, the first of it.
+        ended: Whether the source was read to its end, all of it.
+        pruning: What became of `prune`.
+        note: Why, where something was not done.
+    """
+
+    encoded: int = 0
+    stale: int = 0
+    unread: list[str] = field(default_factory=list)
+    ended: bool = False
 
     @property
     def complete(self) -> bool:
         """Whether the collection has every record of the source, and what was asked for is done."""
         return self.ended and not self.rejected and self.pruning in ("not asked for", "done")
 
+    @property
+    def done(self) -> int:
+        """Records that are stored or rejected."""
+        return self.documents.total() + self.rejected
+
+    def count(self, outcome: Outcome) -> None:
+        """Count what became of a record."""
+        if isinstance(outcome, Written):
+            self.documents[outcome.change.kind] += 1
+            self.stale += outcome.deleted
+        elif isinstance(outcome, Encoded):
+            self.encoded += outcome.chunks
+        elif isinstance(outcome, Rejection):
+            self.reject(outcome)
+        elif len(self.unread) < _SHOWN:
+            self.unread.append(outcome.reason)
+
 
 @dataclass(slots=True, kw_only=True)
-class PlanReport(Report):
+class PlanReport(_ChangeReport):
     """What a sync would do.
 
     Attributes:
-        added: Documents that would be added.
-        changed: Documents that would be encoded again.
-        metadata: Documents of which only the metadata would be written.
-        unchanged: Documents that are as they should be.
+        documents: Documents of the source, by what would have to be done.
         deleted: Documents that the source no longer has; only `prune` would delete them.
         chunks: Chunks that would be encoded.
         tokens: Their word pieces.
@@ -118,16 +204,9 @@ class PlanReport(Report):
         note: Why.
     """
 
-    added: int = 0
-    changed: int = 0
-    metadata: int = 0
-    unchanged: int = 0
-    deleted: int = 0
     chunks: int = 0
     tokens: int = 0
     tokens_per_second: float | None = None
-    pruning: Pruning = "not asked for"
-    note: str = ""
 
     @property
     def estimated_seconds(self) -> float | None:
@@ -136,7 +215,7 @@ class PlanReport(Report):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as values of JSON."""
-        return {**_to_dict(self), "estimated_seconds": self.estimated_seconds}
+        return {**_Report.to_dict(self), "estimated_seconds": self.estimated_seconds}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,34 +224,50 @@ class VerifyReport(Report):
 
     Attributes:
         equal: Documents that are as they should be.
-        missing: Documents that the collection does not have.
-        stale: Documents of which it has another version, or not all chunks, or too many.
-        extra: Documents that the source does not have.
-        foreign: Points that other weights have encoded.
-        norms: Points whose vectors are not of length 1.
+        differences: How many there are of each kind: `missing` documents, that the collection does
+            not have; `stale` ones, of which it has another version, not all chunks, or too many;
+            `extra` ones, that the source does not have; `foreign` points, that other weights have
+            encoded; `norms`, points whose vectors are not of length 1.
         examples: Some ids for each of these.
     """
 
     equal: int = 0
-    missing: int = 0
-    stale: int = 0
-    extra: int = 0
-    foreign: int = 0
-    norms: int = 0
-    examples: dict[str, list[str]] = field(default_factory=dict)
+    differences: dict[Difference, int] = field(
+        default_factory=lambda: {"missing": 0, "stale": 0, "extra": 0, "foreign": 0, "norms": 0}
+    )
+    examples: dict[Difference, list[str]] = field(default_factory=dict)
 
-    def find(self, what: str, id: str) -> None:
+    def find(self, difference: Difference, id: str) -> None:
         """Count a difference."""
-        setattr(self, what, getattr(self, what) + 1)
-        examples = self.examples.setdefault(what, [])
+        self.differences[difference] += 1
+        examples = self.examples.setdefault(difference, [])
         if len(examples) < 10:
             examples.append(id)
 
     @property
-    def differences(self) -> Mapping[str, int]:
-        """How many there are of each kind."""
-        kinds = ("missing", "stale", "extra", "foreign", "norms")
-        return {kind: getattr(self, kind) for kind in kinds}
+    def missing(self) -> int:
+        """Documents that the collection does not have."""
+        return self.differences["missing"]
+
+    @property
+    def stale(self) -> int:
+        """Documents of which it has another version, not all chunks, or too many."""
+        return self.differences["stale"]
+
+    @property
+    def extra(self) -> int:
+        """Documents that the source does not have."""
+        return self.differences["extra"]
+
+    @property
+    def foreign(self) -> int:
+        """Points that other weights have encoded."""
+        return self.differences["foreign"]
+
+    @property
+    def norms(self) -> int:
+        """Points whose vectors are not of length 1."""
+        return self.differences["norms"]
 
     @property
     def fits(self) -> bool:
@@ -181,7 +276,7 @@ class VerifyReport(Report):
 
 
 @dataclass(slots=True, kw_only=True)
-class ReplayReport:
+class ReplayReport(_Report):
     """What became of the records of a dead-letter file.
 
     Attributes:
@@ -196,7 +291,6 @@ class ReplayReport:
     stored: int = 0
     outdated: int = 0
     left: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -206,28 +300,4 @@ class ReplayReport:
     def leave(self, rejection: Rejection) -> None:
         """Count a record that stays in the file."""
         self.left += 1
-        _keep(self.rejections, rejection)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as values of JSON."""
-        return _to_dict(self)
-
-    def as_json(self) -> str:
-        """Return the report as a JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
-
-
-def _keep(rejections: list[Rejection], rejection: Rejection) -> None:
-    if len(rejections) < _SHOWN:
-        rejections.append(
-            Rejection(rejection.line, rejection.id, rejection.reason, None, rejection.known)
-        )
-
-
-def _to_dict(report: Report | ReplayReport) -> dict[str, Any]:
-    values = asdict(report)
-    values["rejections"] = [
-        {"line": one["line"], "id": one["id"], "reason": one["reason"]}
-        for one in values["rejections"]
-    ]
-    return values
+        self._show(rejection)

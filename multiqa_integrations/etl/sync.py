@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from multiqa_integrations.errors import (
     ConfigurationError,
     PruneRefusedError,
-    SourceError,
     SyncIncompleteError,
 )
-from multiqa_integrations.etl import pruning
-from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
+from multiqa_integrations.etl.changes import Encoded, Outcome, Rejection, Written
 from multiqa_integrations.etl.deadletter import DeadLetters
-from multiqa_integrations.etl.job import Job, JobOptions, opened
+from multiqa_integrations.etl.decide import decide
+from multiqa_integrations.etl.job import Job, JobOptions, open_job
 from multiqa_integrations.etl.lease import Lease
-from multiqa_integrations.etl.ledger import Ledger, Seen
+from multiqa_integrations.etl.ledger import Ledger
+from multiqa_integrations.etl.pruning import PruneGuard, delete, find_deleted
+from multiqa_integrations.etl.read import read
 from multiqa_integrations.etl.reports import Progress, SyncReport
-from multiqa_integrations.etl.writer import Writer, Written, delete
+from multiqa_integrations.etl.seen import Seen
+from multiqa_integrations.etl.write import write
 from multiqa_integrations.qdrant.store import OPTIMIZE_AT
-from multiqa_integrations.qdrant.upload import Uploader
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 OnError: TypeAlias = Literal["continue", "stop"]
+
+# What was written into an embedded collection since it was optimised takes memory, 3 KB a point.
+# The engine's files are copied each time: the share keeps that in proportion.
+_OPTIMIZE_AFTER = 15_000
+_OPTIMIZE_SHARE = 1 / 16
+
+# Records between two looks at whether to optimise, and two reports of progress.
+_OPTIMIZE_EVERY = 1_000
+_PROGRESS_EVERY = 128
 
 
 def sync(
@@ -43,7 +52,8 @@ def sync(
     dead_letter: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
-    **options: Unpack[JobOptions],
+    options: JobOptions | None = None,
+    **settings: Any,
 ) -> SyncReport:
     """Make a collection equal to its source; run again, it does only what is left to do.
 
@@ -56,7 +66,7 @@ def sync(
         source: See `open_source`.
         collection: Its name; it is created if there is none.
         prune: Delete the documents of this source that it no longer has. That is done at the end,
-            only if the source was read to its end, was not empty, and not too many would go.
+            only if all of the source was read, it was not empty, and not too many would go.
         max_delete_share: The largest share of the source's documents that `prune` deletes.
         allow_empty: Let `prune` delete everything if the source is empty.
         on_error: "continue" after a record that cannot be stored, or "stop" at the first.
@@ -65,15 +75,16 @@ def sync(
         progress: Called now and then.
         stop: Set it, from another thread or a signal handler, and the run ends after the batch
             in hand.
-        options: See `JobOptions`.
+        options: What jobs take alike.
+        settings: The same as keywords: those of `JobOptions`.
 
     Returns:
         What was done. `report.complete` is False if records were rejected.
 
     Raises:
-        SyncIncompleteError: It was stopped, there were too many errors, or the source could not be
-            read to its end; `.report` tells what was done. Run it again.
-        PruneRefusedError: `prune` would have been unsafe; `.report` tells what was done before.
+        SyncIncompleteError: It was stopped, there were too many errors, or not all of the source
+            could be read; `.report` has what was done. Run it again.
+        PruneRefusedError: `prune` would have been unsafe; `.report` has what was done before.
         LeaseError: Another run works on the same source.
         CollectionMismatchError: Another model filled the collection, or it differs otherwise.
         ConfigurationError: An argument is wrong.
@@ -94,204 +105,132 @@ def sync(
         raise ConfigurationError(f"on_error is {on_error!r}, expected 'continue' or 'stop'.")
     if max_errors < 0:
         raise ConfigurationError(f"max_errors is {max_errors}, expected 0 or more.")
-    stop = stop or threading.Event()
-    with opened(source, collection, options, stop) as job:
-        pruning.check(job, prune, max_delete_share)
-        most = 0 if on_error == "stop" else max_errors
-        letters = None if dead_letter is None else Path(dead_letter)
-        with DeadLetters(letters, job) as dead, Seen() as seen:
-            run = Run(job, seen, most, dead.write, progress)
+    options = (options or JobOptions()).updated(settings)
+    guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
+    if prune:
+        guard.check(options)
+    began = time.monotonic()
+    with open_job(source, collection, options, stop) as job, Seen() as seen:
+        run = Run(job, seen, progress, max_errors=0 if on_error == "stop" else max_errors)
+        report = run.report
+        sparse_vector = job.ensure()
+        with Lease(job) as lease:
+            with (
+                DeadLetters(None if dead_letter is None else Path(dead_letter), job) as letters,
+                closing(run.store(lease, sparse_vector)) as outcomes,
+            ):
+                for outcome in outcomes:
+                    if isinstance(outcome, Rejection):
+                        letters.write(outcome)
+                    if not isinstance(outcome, Encoded):
+                        guard.note(outcome.change if isinstance(outcome, Written) else outcome)
             if prune:
-                return run.and_prune(max_delete_share, allow_empty)
-            return run.to_the_end()
+                run.prune(lease, guard)
+            run.optimize()
+        report.seconds = time.monotonic() - began
+        run.raise_if_incomplete()
+        if report.pruning == "refused":
+            raise PruneRefusedError(f"nothing was deleted: {report.note}.", report=report)
+        return report
 
 
 class Run:
-    """One run of a job."""
+    """One run of a job, which holds the lease of its source.
+
+    Attributes:
+        report: What was done so far.
+    """
 
     def __init__(
         self,
         job: Job,
         seen: Seen,
-        most_rejected: int,
-        rejected: Callable[[Rejection], None],
         progress: Callable[[Progress], None] | None,
+        *,
+        max_errors: int,
     ) -> None:
-        """Begin; `rejected` is told of each record that cannot be stored."""
-        self.report = SyncReport(collection=job.collection, source=job.source_name)
-        self._job, self._seen = job, seen
-        self._most_rejected = most_rejected
-        self._tell_rejected = rejected
+        """Begin; with more than `max_errors` rejected records, the run ends."""
+        self.report = SyncReport(collection=job.collection, source=job.options.source_name)
+        self._job, self._seen, self._max_errors = job, seen, max_errors
+        self._ledger = Ledger(job.store, job.collection, job.options.source_name, job.stop)
         self._progress = progress or (lambda _: None)
-        self._began = time.monotonic()
-        self._done = 0
-        self._unknown = 0
-        self._kept = 0
 
-    def to_the_end(self) -> SyncReport:
-        """Store what the source has.
-
-        Raises:
-            SyncIncompleteError: The run ended before the source did.
-        """
-        return self._run(None)
-
-    def and_prune(self, max_delete_share: float, allow_empty: bool) -> SyncReport:
-        """Store what the source has, and delete what it does not have.
-
-        Raises:
-            SyncIncompleteError: The run ended before the source did.
-            PruneRefusedError: Too much would be deleted.
-        """
-        return self._run((max_delete_share, allow_empty))
-
-    def _run(self, prune: tuple[float, bool] | None) -> SyncReport:
+    def store(self, lease: Lease, sparse_vector: str | None) -> Generator[Outcome, None, None]:
+        """Store what the source has; yields what became of each record."""
         job, report = self._job, self.report
-        sparse = job.ensure()
-        ledger = Ledger(job.store, job.collection, job.source_name, job.stop)
-        refused: str | None = None
-        with Lease(job) as lease:
-            reason = self._store(ledger, sparse, lease)
-            report.ended = reason is None
-            if prune is not None:
-                refused = self._prune(ledger, lease, *prune) if report.ended else None
-                if not report.ended:
-                    report.pruning = "left out"
-            if not job.stop.is_set():
-                self._tell("optimizing")
-                job.store.optimize(job.collection, minimum=OPTIMIZE_AT)
-        report.seconds = time.monotonic() - self._began
-        if reason is not None:
-            report.note = reason
-            raise SyncIncompleteError(
-                f"{job.collection!r} has not all of {job.source.name}: {reason}. What was done "
-                "stays; run it again to go on.",
-                report=report,
-            )
-        if refused is not None:
-            report.note = refused
-            if report.pruning == "refused":
-                raise PruneRefusedError(f"nothing was deleted: {refused}.", report=report)
-        return report
-
-    def _store(self, ledger: Ledger, sparse: str | None, lease: Lease) -> str | None:
-        """Store what the source has; returns why it was not all of it."""
-        job = self._job
-        with Uploader(job.store, job.collection, optimize=False) as uploader:
-            writer = Writer(
-                job,
-                uploader,
-                sparse,
-                written=self._written,
-                refused=self._refused,
-                renew=lease.renew,
-            )
-            reason: str | None = None
-            try:
-                for window in job.windows(ledger, self._seen):
-                    for one in window:
-                        self.report.records += 1
-                        if isinstance(one, Rejection):
-                            self._reject(one)
-                    lease.renew()
-                    decisions = [one for one in window if isinstance(one, Change)]
-                    self._kept += sum(1 for one in window if _is_known(one))
-                    for start in range(0, len(decisions), _STEP):
-                        writer.write(decisions[start : start + _STEP])
-                        lease.renew()
-                        self._tell("reading")
-                        if reason := self._why_stop():
-                            break
-                    if reason or (reason := self._why_stop()):
-                        break
+        documents = report.counting(read(job, self._seen))
+        changes = decide(job, self._ledger, documents)
+        allowed = takewhile(lambda _: self._why_stop() is None, changes)
+        with closing(write(job, allowed, sparse_vector=sparse_vector)) as outcomes:
+            for outcome in outcomes:
+                report.count(outcome)
+                lease.renew()
+                yield outcome
+                if isinstance(outcome, Encoded) or report.done % _PROGRESS_EVERY == 0:
+                    self._tell("reading")
+                if not isinstance(outcome, Encoded) and report.done % _OPTIMIZE_EVERY == 0:
                     job.store.optimize(
                         job.collection,
                         minimum=_OPTIMIZE_AFTER,
                         share=_OPTIMIZE_SHARE,
                         merge=False,
                     )
-                    lease.renew()
-            except SourceError as error:
-                reason = str(error).rstrip(".")
-            writer.finish()
-            self._tell("reading")
-        return reason or self._why_stop()
+        self._tell("reading")
+        report.note = self._why_stop() or "; ".join(report.unread[:10])
+        report.ended = not report.note
+
+    def prune(self, lease: Lease, guard: PruneGuard) -> None:
+        """Delete what the source does not have, if it may be deleted."""
+        job, report = self._job, self.report
+        report.pruning = "left out"
+        if not report.ended:
+            return
+        self._tell("pruning")
+        deleted = find_deleted(self._ledger, self._seen)
+        if (refusal := guard.refusal(deleted)) is not None:
+            report.pruning, report.note = guard.status, refusal
+            return
+        for _ in delete(job, self._seen):
+            lease.renew()
+            if job.stop.is_set():
+                report.note = "it was stopped while it deleted"
+                return
+        report.deleted, report.pruning = deleted, "done"
+
+    def optimize(self) -> None:
+        """Give an embedded collection its search graph, if enough is new."""
+        if not self._job.stop.is_set():
+            self._tell("optimizing")
+            self._job.store.optimize(self._job.collection, minimum=OPTIMIZE_AT)
+
+    def raise_if_incomplete(self) -> None:
+        """Raise unless all of the source was read.
+
+        Raises:
+            SyncIncompleteError: It was not.
+        """
+        if not self.report.ended:
+            raise SyncIncompleteError(
+                f"{self._job.collection!r} does not have all of {self._job.source.name}: "
+                f"{self.report.note}. What was done stays; run it again to go on.",
+                report=self.report,
+            )
 
     def _why_stop(self) -> str | None:
+        rejected, allowed = self.report.rejected, self._max_errors
         if self._job.stop.is_set():
             return "it was stopped"
-        if self.report.rejected > self._most_rejected:
+        if rejected > allowed:
             last = self.report.rejections[-1]
-            allowed = f"{self._most_rejected:,} are allowed" if self._most_rejected else "none is"
             return (
-                f"{self.report.rejected:,} records were rejected, of which {allowed}; the last is "
-                f"line {last.line:,}: {last.reason}"
+                f"{rejected:,} records were rejected, of which {allowed:,} are allowed; the last "
+                f"is line {last.line:,}: {last.reason}"
             )
         return None
 
-    def _prune(
-        self, ledger: Ledger, lease: Lease, max_delete_share: float, allow_empty: bool
-    ) -> str | None:
-        """Delete what the source has not had; returns why not."""
-        report = self.report
-        self._tell("pruning")
-        pruning.note_gone(ledger, self._seen)
-        gone = self._seen.gone
-        refused = pruning.objection(
-            gone=gone,
-            kept=self._kept,
-            records=report.records,
-            unknown=self._unknown,
-            max_delete_share=max_delete_share,
-            allow_empty=allow_empty,
-        )
-        if refused is not None:
-            report.pruning = pruning.outcome(self._unknown)
-            return refused
-        for points in self._seen.gone_points():
-            if self._job.stop.is_set():
-                report.pruning = "left out"
-                return "it was stopped while it deleted"
-            lease.renew()
-            delete(self._job, points)
-        report.deleted = gone
-        report.pruning = "done"
-        return None
-
-    def _written(self, written: Written) -> None:
-        report = self.report
-        kind = written.decision.kind.value
-        setattr(report, kind, getattr(report, kind) + 1)
-        report.encoded += written.encoded
-        report.stale += written.deleted
-        self._done += 1
-
-    def _refused(self, decision: Change, reason: str) -> None:
-        document = decision.document
-        self._reject(Rejection(document.line, document.id, reason, document.record, decision.known))
-
-    def _reject(self, rejection: Rejection) -> None:
-        self._unknown += rejection.id is None
-        self.report.reject(rejection)
-        self._tell_rejected(rejection)
-        self._done += 1
-
     def _tell(self, phase: Literal["reading", "pruning", "optimizing"]) -> None:
-        read, done = self.report.records, self._done
+        report = self.report
         fraction = self._job.source.fraction()
-        if fraction is not None and read:
-            fraction *= done / read  # some have been read that are not done
-        self._progress(Progress(phase, done, self.report.encoded, self.report.rejected, fraction))
-
-
-# What was written into an embedded collection since it was optimised takes memory, 3 KB a point.
-# The engine's files are copied each time: the share keeps that in proportion.
-_OPTIMIZE_AFTER = 15_000
-_OPTIMIZE_SHARE = 1 / 16
-
-# Decisions that are written between looks at the clock and at `stop`.
-_STEP = 128
-
-
-def _is_known(one: Change | Rejection) -> bool:
-    return one.known is not None if isinstance(one, Rejection) else one.kind is not ChangeKind.NEW
+        if fraction is not None and report.records:
+            fraction *= report.done / report.records  # some have been read that are not done
+        self._progress(Progress(phase, report.done, report.encoded, report.rejected, fraction))

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.changes import ChangeKind, Rejection
-from multiqa_integrations.etl.job import JobOptions, opened
-from multiqa_integrations.etl.ledger import Ledger, Seen, stored_chunk
+from multiqa_integrations.etl.decide import decide
+from multiqa_integrations.etl.job import Job, JobOptions, open_job
+from multiqa_integrations.etl.ledger import Ledger, stored_chunk
+from multiqa_integrations.etl.read import read
+from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import Progress, VerifyReport
-from multiqa_integrations.qdrant.points import SparseVector
+from multiqa_integrations.etl.seen import Seen
+from multiqa_integrations.qdrant.points import Point, SparseVector
 from multiqa_integrations.qdrant.schema import collection_not_found_error
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 _NORM_TOLERANCE = 1e-3
+_PROGRESS_EVERY = 1_000
 
 
 def verify(
@@ -28,7 +29,8 @@ def verify(
     collection: str,
     *,
     progress: Callable[[Progress], None] | None = None,
-    **options: Unpack[JobOptions],
+    options: JobOptions | None = None,
+    **settings: Any,
 ) -> VerifyReport:
     """Compare a collection with its source; nothing is encoded or written.
 
@@ -38,12 +40,13 @@ def verify(
         source: See `open_source`.
         collection: Its name.
         progress: Called now and then.
-        options: See `JobOptions`; not `limit`.
+        options: What jobs take alike, but for `limit`.
+        settings: The same as keywords: those of `JobOptions`.
 
     Raises:
         CollectionMismatchError: The collection does not fit at all.
         StoreError: There is none, or the store failed.
-        SourceError: The source cannot be read to its end.
+        SourceError: Not all of the source can be read.
         ConfigurationError: An argument is wrong.
 
     Example:
@@ -56,47 +59,55 @@ def verify(
         >>> verify([*rows, {"id": 2, "text": "Oil it."}], "manual", **where).missing
         1
     """
-    if options.get("limit") is not None:
+    options = (options or JobOptions()).updated(settings)
+    if options.limit is not None:
         raise ConfigurationError(
             "verify does not go with limit: what is left out would look as if it were extra."
         )
     began = time.monotonic()
-    told = progress or (lambda _: None)
-    with opened(source, collection, options, threading.Event()) as job, Seen() as seen:
+    notify = progress or (lambda _: None)
+    with open_job(source, collection, options) as job, Seen() as seen:
         if job.info() is None:
             raise collection_not_found_error(collection)
-        report = VerifyReport(collection=collection, source=job.source_name)
-        ledger = Ledger(job.store, collection, job.source_name, job.stop)
-        for window in job.windows(ledger, seen):
-            for one in window:
-                report.records += 1
-                if isinstance(one, Rejection):
-                    report.reject(one)
-                elif one.kind is ChangeKind.NEW:
-                    report.find("missing", one.document.id)
-                elif one.kind is ChangeKind.UNCHANGED and not one.stale:
-                    report.equal += 1
-                else:
-                    report.find("stale", one.document.id)
-            told(Progress("reading", report.records, 0, report.rejected, job.source.fraction()))
+        report = VerifyReport(collection=collection, source=options.source_name)
+        ledger = Ledger(job.store, collection, options.source_name, job.stop)
+        for change in decide(job, ledger, report.counting(read(job, seen))):
+            if isinstance(change, Unread):
+                raise SourceError(f"{change.reason}.", source=job.source.name, line=change.line)
+            if isinstance(change, Rejection):
+                report.reject(change)
+            elif change.kind is ChangeKind.NEW:
+                report.find("missing", change.document.id)
+            elif change.kind is ChangeKind.UNCHANGED and not change.stale:
+                report.equal += 1
+            else:
+                report.find("stale", change.document.id)
+            if report.records % _PROGRESS_EVERY == 0:
+                fraction = job.source.fraction()
+                notify(Progress("reading", report.records, 0, report.rejected, fraction))
         extra: set[str] = set()
         for page in ledger.everything(with_vectors=True):
             for point in page:
-                chunk = stored_chunk(point)
-                if not job.is_mine(chunk.document):
-                    continue
-                if chunk.document not in seen and chunk.document not in extra:
-                    extra.add(chunk.document)
-                    report.find("extra", chunk.document)
-                if chunk.fingerprint != job.fingerprint:
-                    report.find("foreign", str(point.id))
-                vector = point.vectors.get(job.vector_name)
-                if (
-                    vector is None
-                    or isinstance(vector, SparseVector)
-                    or not abs(float(np.linalg.norm(vector)) - 1) < _NORM_TOLERANCE
-                ):
-                    report.find("norms", str(point.id))
-            told(Progress("comparing", report.records, 0, report.rejected, None))
+                _check(job, point, seen, extra, report)
+            notify(Progress("comparing", report.records, 0, report.rejected, None))
         report.seconds = time.monotonic() - began
         return report
+
+
+def _check(job: Job, point: Point, seen: Seen, extra: set[str], report: VerifyReport) -> None:
+    """Check a stored point: is its document in the source, and is its vector as it should be?"""
+    chunk = stored_chunk(point)
+    if not job.has(chunk.document):
+        return
+    if chunk.document not in seen and chunk.document not in extra:
+        extra.add(chunk.document)
+        report.find("extra", chunk.document)
+    if chunk.fingerprint != job.fingerprint:
+        report.find("foreign", str(point.id))
+    vector = point.vectors.get(job.options.vector_name)
+    if (
+        vector is None
+        or isinstance(vector, SparseVector)
+        or not abs(float(np.linalg.norm(vector)) - 1) < _NORM_TOLERANCE
+    ):
+        report.find("norms", str(point.id))

@@ -16,7 +16,7 @@ import pytest
 
 from multiqa_integrations.errors import LeaseError
 from multiqa_integrations.etl import sync
-from multiqa_integrations.etl.job import Job
+from multiqa_integrations.etl.job import Job, JobOptions
 from multiqa_integrations.etl.lease import EXPIRES_SECONDS, RENEWED_SECONDS, Lease
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.qdrant import EdgeStore, Store
@@ -58,7 +58,7 @@ def job(store: Store, **options: Any) -> Job:
         collection="docs",
         encoder=FakeEncoder(),
         source=open_source(ROWS),
-        **options,
+        options=JobOptions(**options),
     )
 
 

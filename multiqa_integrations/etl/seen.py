@@ -1,0 +1,61 @@
+"""What the source has had so far, in a temporary file, so that memory stays flat."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+from multiqa_integrations.etl.ledger import StoredChunk
+from multiqa_integrations.qdrant.points import PointId
+
+
+class Seen:
+    """Ids that the source has had so far, with their lines, in a temporary file."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        # An empty name is a file of SQLite's own, which is deleted when it is closed.
+        self._ids = sqlite3.connect("", isolation_level=None)
+        self._ids.execute("PRAGMA journal_mode = OFF")
+        self._ids.execute("BEGIN")
+        self._ids.execute("CREATE TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID")
+        self._ids.execute("CREATE TABLE deleted (point TEXT, document TEXT)")
+
+    def add(self, id: str, line: int) -> int | None:
+        """Note an id; returns the line where it was before, if it was."""
+        added = self._ids.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (id, line))
+        if added.rowcount:
+            return None
+        return int(self._ids.execute("SELECT line FROM seen WHERE id = ?", (id,)).fetchone()[0])
+
+    def __contains__(self, id: str) -> bool:
+        return self._ids.execute("SELECT 1 FROM seen WHERE id = ?", (id,)).fetchone() is not None
+
+    def note_deleted(self, chunks: Iterable[StoredChunk]) -> None:
+        """Note points whose documents the source no longer has."""
+        # Ids of points are UUIDs here; whatever wrote a number is not this job.
+        found = [(str(one.point), one.document) for one in chunks]
+        self._ids.executemany("INSERT INTO deleted VALUES (?, ?)", found)
+
+    @property
+    def deleted(self) -> int:
+        """How many documents the source no longer has."""
+        return int(self._ids.execute("SELECT COUNT(DISTINCT document) FROM deleted").fetchone()[0])
+
+    def deleted_points(self) -> Iterator[list[PointId]]:
+        """Give their points, document by document, some at a time."""
+        rows = self._ids.execute("SELECT point FROM deleted ORDER BY document")
+        while page := rows.fetchmany(1_000):
+            yield [point for (point,) in page]
+
+    def __enter__(self) -> Seen:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ids.close()

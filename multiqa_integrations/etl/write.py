@@ -1,0 +1,246 @@
+"""Write what was decided, the last of three steps: encode, upsert, then delete what is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from multiqa_integrations.etl.changes import (
+    Change,
+    ChangeKind,
+    Encoded,
+    Outcome,
+    Rejection,
+    Written,
+)
+from multiqa_integrations.etl.chunks import TitledChunk, chunk_documents
+from multiqa_integrations.etl.job import Job
+from multiqa_integrations.etl.ledger import chunk_id
+from multiqa_integrations.etl.records import Unread
+from multiqa_integrations.qdrant.documents import name_vectors
+from multiqa_integrations.qdrant.payload import PayloadLayout, PointRecord, update_record
+from multiqa_integrations.qdrant.points import Point, PointId
+from multiqa_integrations.qdrant.retry import call_with_retry
+from multiqa_integrations.qdrant.upload import Uploader
+
+# Changes that are taken up at a time.
+_STEP = 128
+
+# Chunks that are encoded together. More would be a little faster; this is also what a job
+# finishes after it was asked to stop.
+_BATCH = 512
+
+# Documents whose points may be under way before their end is waited for.
+_MOST_SENT = 1_000
+
+_PAGE = 256
+_PAGE_TO_DELETE = 1_000
+_LAYOUT = PayloadLayout()
+
+
+def write(
+    job: Job, changes: Iterable[Change | Rejection | Unread], *, sparse_vector: str | None
+) -> Generator[Outcome, None, None]:
+    """Write documents, and yield what became of each; rejections and unread parts pass through.
+
+    While one batch is encoded, the one before it is sent. A document's stale points are deleted
+    once all of its new ones were acknowledged, so it is never absent. `Encoded` is yielded after
+    each batch of chunks, since a long document takes minutes.
+
+    Close the generator if it is not read to its end: points may be under way.
+
+    Args:
+        job: The job.
+        changes: Those of `decide`; they are read some hundreds at a time.
+        sparse_vector: The name of the sparse vector that chunks get, or None: see `Job.ensure`.
+
+    Raises:
+        StoreError: The store failed for good.
+    """
+    changes = iter(changes)
+    with Uploader(job.store, job.collection, optimize=False) as uploader:
+        writer = _Writer(job, uploader, sparse_vector)
+        while step := list(islice(changes, _STEP)):
+            yield from writer.write(step)
+        yield from writer.finish()
+
+
+def delete_points(job: Job, points: Sequence[PointId]) -> None:
+    """Delete points, some at a time."""
+    for start in range(0, len(points), _PAGE_TO_DELETE):
+        page = points[start : start + _PAGE_TO_DELETE]
+        call_with_retry(partial(job.store.delete, job.collection, ids=page), job.stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A document whose points are under way."""
+
+    change: Change
+    points: frozenset[PointId]
+
+
+class _Writer:
+    """Documents that wait to be encoded, and those whose points are under way."""
+
+    def __init__(self, job: Job, uploader: Uploader, sparse_vector: str | None) -> None:
+        self._job, self._uploader, self._sparse = job, uploader, sparse_vector
+        self._waiting: list[tuple[Change, list[TitledChunk]]] = []
+        self._waiting_chunks = 0
+        self._sent: list[_Sent] = []
+
+    def write(self, step: Sequence[Change | Rejection | Unread]) -> Generator[Outcome, None, None]:
+        """Take changes; few of their chunks wait to be encoded afterwards."""
+        to_encode: list[Change] = []
+        to_rewrite: list[Change] = []
+        for change in step:
+            if not isinstance(change, Change):
+                yield change
+            elif change.kind is ChangeKind.METADATA:
+                to_rewrite.append(change)
+            elif change.kind is not ChangeKind.UNCHANGED:
+                to_encode.append(change)
+            elif change.stale:  # left by a run that was killed
+                self._sent.append(_Sent(change, frozenset()))
+            else:
+                yield Written(change)
+        to_encode += self._rewrite(to_rewrite)
+        for change, chunks in zip(to_encode, self._chunk(to_encode), strict=True):
+            if isinstance(chunks, str):
+                yield change.rejected(chunks)
+                continue
+            self._waiting.append((change, chunks))
+            self._waiting_chunks += len(chunks)
+            if self._waiting_chunks >= _BATCH:
+                yield from self._encode()
+        if not self._waiting or len(self._sent) > _MOST_SENT:
+            yield from self._settle()
+
+    def finish(self) -> Generator[Outcome, None, None]:
+        """Write what waits, and wait for its end."""
+        if self._waiting and not self._job.stop.is_set():
+            yield from self._encode()
+        yield from self._settle()
+
+    def _chunk(self, changes: Sequence[Change]) -> list[list[TitledChunk] | str]:
+        return chunk_documents(
+            [change.document for change in changes],
+            self._job.encoder,
+            chunk_size=self._job.options.chunk_size,
+            chunk_overlap=self._job.options.chunk_overlap,
+        )
+
+    def _encode(self) -> Generator[Outcome, None, None]:
+        """Encode what waits, and send it."""
+        batch, self._waiting, self._waiting_chunks = self._waiting, [], 0
+        texts = [chunk.text for _, chunks in batch for chunk in chunks]
+        vectors = np.empty((len(texts), self._job.encoder.dimension), np.float32)
+        for start in range(0, len(texts), _BATCH):
+            if self._job.stop.is_set():
+                return  # nothing of this batch has been written
+            part = texts[start : start + _BATCH]
+            vectors[start : start + len(part)] = self._job.encoder.encode_document(part)
+            yield Encoded(len(part))
+        yield from self._settle()
+        row = 0
+        for change, chunks in batch:
+            points = self._points(change, chunks, vectors[row : row + len(chunks)])
+            row += len(chunks)
+            self._send(change, points)
+        self._uploader.send()
+
+    def _send(self, change: Change, points: Sequence[Point]) -> None:
+        self._uploader.add(points)
+        self._sent.append(_Sent(change, frozenset(point.id for point in points)))
+
+    def _settle(self) -> Generator[Outcome, None, None]:
+        """Wait for what was sent, then delete what it makes stale."""
+        if not self._sent:
+            return
+        reasons = self._uploader.flush()
+        sent, self._sent = self._sent, []
+        outcomes: list[Outcome] = []
+        stale: list[PointId] = []
+        for document in sent:
+            refused = [reasons[str(id)] for id in document.points if str(id) in reasons]
+            if refused:
+                reason = f"the store refused it: {refused[0]}"
+                outcomes.append(document.change.rejected(reason))
+                continue
+            old = [point for point in document.change.stale if point not in document.points]
+            stale += old
+            outcomes.append(Written(document.change, len(old)))
+        delete_points(self._job, stale)
+        yield from outcomes
+
+    def _rewrite(self, changes: Sequence[Change]) -> list[Change]:
+        """Send points with new metadata; returns the changes whose points are gone meanwhile.
+
+        The points are written whole, with the vectors that they have: one kind of request, that
+        is bounded and repeated like any other.
+        """
+        gone = []
+        for start in range(0, len(changes), _PAGE):
+            page = changes[start : start + _PAGE]
+            points = self._retrieve([chunk.point for change in page for chunk in change.stored])
+            for change in page:
+                if all(chunk.point in points for chunk in change.stored):
+                    stored = [points[chunk.point] for chunk in change.stored]
+                    self._send(change, [_with_metadata(point, change) for point in stored])
+                else:
+                    gone.append(replace(change, kind=ChangeKind.CHANGED, stored=[]))
+        return gone
+
+    def _retrieve(self, ids: Sequence[PointId]) -> dict[PointId, Point]:
+        points: dict[PointId, Point] = {}
+        store, collection = self._job.store, self._job.collection
+        for start in range(0, len(ids), _PAGE):
+            page = ids[start : start + _PAGE]
+            request = partial(store.retrieve, collection, page, with_vectors=True)
+            points.update((point.id, point) for point in call_with_retry(request, self._job.stop))
+        return points
+
+    def _points(
+        self, change: Change, chunks: Sequence[TitledChunk], vectors: np.ndarray[Any, Any]
+    ) -> list[Point]:
+        job, document = self._job, change.document
+        named = name_vectors(
+            vectors,
+            [chunk.text for chunk in chunks],
+            vector_name=job.options.vector_name,
+            sparse_name=self._sparse,
+        )
+        points = []
+        for number, chunk in enumerate(chunks):
+            place = {
+                "document_id": document.id,
+                "chunk": number,
+                "start_index": chunk.start,
+                "end_index": chunk.end,
+            }
+            record = PointRecord(
+                fingerprint=job.fingerprint,
+                source=job.options.source_name,
+                document=document.id,
+                chunk=number,
+                chunks=len(chunks),
+                hash=change.hash,
+                metadata_hash=change.metadata_hash,
+            )
+            payload = _LAYOUT.assemble(chunk.text, {**document.metadata, **place}, record)
+            id = chunk_id(job.options.source_name, document.id, number)
+            points.append(Point(id, named[number], payload))
+        return points
+
+
+def _with_metadata(point: Point, change: Change) -> Point:
+    old: Mapping[str, Any] = point.payload[_LAYOUT.metadata_key]
+    place = {name: old[name] for name in ("document_id", "chunk", "start_index", "end_index")}
+    metadata = {**change.document.metadata, **place}
+    payload = update_record(point.payload, metadata_hash=change.metadata_hash)
+    return Point(point.id, point.vectors, {**payload, _LAYOUT.metadata_key: metadata})
