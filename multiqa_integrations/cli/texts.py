@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.open_source import FORMATS, open_source
-from multiqa_integrations.etl.records import BadRecord, Source
+from multiqa_integrations.etl.records import Record, Source
 
 _LINES = ("", ".txt", ".text")
 
@@ -44,7 +44,7 @@ def read_texts(source: str, text_field: str | None) -> Iterator[tuple[Mapping[st
 def _fields(source: Source, field: str) -> Iterator[tuple[Mapping[str, Any], str]]:
     for item in source:
         place = f"line {item.line:,} of {source.name}"
-        if isinstance(item, BadRecord):
+        if not isinstance(item, Record):
             raise SourceError(f"{place}: {item.reason}.", source=source.name, line=item.line)
         record = cast(Mapping[str, Any], item.value)  # documents come from folders alone
         text = record.get(field)

@@ -14,7 +14,7 @@ from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.job import JobOptions
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.plan import plan
-from multiqa_integrations.etl.records import BadRecord, Record, Source
+from multiqa_integrations.etl.records import BadRecord, Record, Source, Unread
 from multiqa_integrations.etl.replay import replay
 from multiqa_integrations.etl.reports import (
     PlanReport,
@@ -37,6 +37,7 @@ __all__ = [
     "ReplayReport",
     "Source",
     "SyncReport",
+    "Unread",
     "VerifyReport",
     "aio",
     "open_source",

@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,9 @@ from typing import IO, Any
 
 from multiqa_integrations.errors import SourceError
 from multiqa_integrations.etl.records import BadRecord, Format, Record, SourceItem, rows
+
+# Which readers do not ask for: a stream that is cut between two batches looks complete to them.
+_ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 # Python's csv refuses longer fields than 131,072 characters, for the whole process.
 _CSV_FIELD_CHARACTERS = (1 << 31) - 1
@@ -45,17 +50,29 @@ class _File:
                 yield self._file
                 return
             with self._file.open("rb") as self._raw:
+                before = os.fstat(self._raw.fileno())
                 if self._file.suffix == ".gz":
                     with gzip.open(self._raw) as unpacked:
                         yield unpacked  # type: ignore[misc]  # reads like any binary file
                 else:
                     yield self._raw
+                _check_unchanged(before, os.fstat(self._raw.fileno()))
         except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError is pyarrow's
             raise SourceError(
                 f"{self.name} cannot be read on after line {self._line:,} ({error}).",
                 source=self.name,
                 line=self._line or None,
             ) from error
+
+
+def _check_unchanged(before: os.stat_result, after: os.stat_result) -> None:
+    """Raise if a file was written while it was read: what was read may be any part of it."""
+    if not stat.S_ISREG(before.st_mode):
+        return
+    if before.st_size != after.st_size:
+        raise OSError(f"it had {before.st_size:,} bytes at first, now {after.st_size:,}")
+    if before.st_mtime_ns != after.st_mtime_ns:
+        raise OSError("it was written while it was read")
 
 
 class JsonLines(_File):
@@ -203,6 +220,9 @@ class ArrowFile(_File):
         except pyarrow.ArrowInvalid:
             stream.seek(0)
             yield from pyarrow.ipc.open_stream(stream)
+            stream.seek(-len(_ARROW_END), os.SEEK_CUR)
+            if stream.read() != _ARROW_END:
+                raise OSError("it has no end-of-stream mark, so it was cut short") from None
             return
         for index in range(table.num_record_batches):
             yield table.get_batch(index)

@@ -2,117 +2,143 @@
 
 from __future__ import annotations
 
-import codecs
-import re
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
+import os
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 
 from multiqa_integrations._optional import require
-from multiqa_integrations.errors import ConfigurationError, SourceError
-from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.etl.html import parse_html
+from multiqa_integrations.etl.records import (
+    MAX_RECORD_BYTES,
+    BadRecord,
+    Record,
+    SourceItem,
+    Unread,
+)
 from multiqa_integrations.texts import repair_surrogates
 
-_LINES = ("br", "li", "tr", "dt", "dd")
-_BLOCKS = [
-    *_LINES,
-    *("p", "div", "section", "article", "header", "footer", "main", "aside", "table", "ul", "ol"),
-    *("dl", "pre", "blockquote", "figure", "h1", "h2", "h3", "h4", "h5", "h6"),
-]
 SUFFIXES = (".txt", ".md", ".html", ".htm", ".rst")
+_HTML = (".html", ".htm")
 
 
 class Folder:
     """The documents in a folder and those below it, in the order of their paths.
 
     A record has the fields `id` (the path from the folder, with slashes), `text`, `path`, and for
-    HTML `title`. Hidden files and folders are left out.
+    HTML `title`. Hidden files and folders are left out. What cannot be looked at (a folder without
+    permission, a link to a folder, a link whose target is away) is `Unread`; a file that cannot be
+    read is a `BadRecord`.
     """
 
     def __init__(self, folder: Path, glob: str | None = None) -> None:
         """Find the files.
 
         Raises:
-            ConfigurationError: The pattern is none, or selects files of other kinds.
+            ConfigurationError: The pattern is not one, or selects files of other kinds.
         """
         self.name = str(folder)
         self._folder = folder
-        try:
-            found = folder.glob(glob or "**/*")
-            paths = [path.relative_to(folder) for path in found if path.is_file()]
-        except (ValueError, NotImplementedError) as error:
-            raise ConfigurationError(f"glob is {glob!r}: {error}.") from error
-        visible = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
-        self._paths = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
-        if glob is not None and len(self._paths) < len(visible):
-            other = min(set(visible) - set(self._paths))
-            raise ConfigurationError(
-                f"{glob!r} selects {other} too, expected {', '.join(SUFFIXES)} only."
-            )
-        if any(path.suffix.lower() in (".html", ".htm") for path in self._paths):
+        self._unread: list[str] = []
+        files = sorted(self._walk(Path(), None if glob is None else PurePath(glob).parts))
+        if glob is None:
+            self._paths = [path for path in files if path.suffix.lower() in SUFFIXES]
+        else:
+            self._paths = self._select(files, glob)
+        if any(path.suffix.lower() in _HTML for path in self._paths):
             require("bs4", purpose="reading HTML")
         self.total: int | None = len(self._paths)
         self._read = 0
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
+        for reason in self._unread:
+            yield Unread(None, reason)
         for number, path in enumerate(self._paths, start=1):
             self._read = number
-            try:
-                content = (self._folder / path).read_bytes()
-            except OSError as error:
-                raise SourceError(
-                    f"{path} in {self.name} cannot be read ({error}).",
-                    source=self.name,
-                    line=number,
-                ) from error
-            yield _record(number, path, content)
+            yield self._item(number, path)
 
     def fraction(self) -> float | None:
-        """Tell how much of it has been read."""
+        """Return how much of it has been read."""
         return self._read / self.total if self.total else None
 
+    def _walk(self, folder: Path, pattern: Sequence[str] | None) -> Iterator[Path]:
+        """Yield the files below a folder of this one; note what cannot be looked at."""
+        try:
+            with os.scandir(self._folder / folder) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            self._note(folder, f"cannot be listed ({error.strerror})")
+            return
+        for entry in visible:
+            path = folder / entry.name
+            try:
+                is_folder = entry.is_dir()
+                if is_folder and not _may_hold(path.parts, pattern):
+                    continue
+                if is_folder and entry.is_symlink():
+                    self._note(path, "is a link to a folder, which is not followed")
+                elif is_folder:
+                    yield from self._walk(path, pattern)
+                elif entry.is_file():
+                    yield path
+                elif entry.is_symlink() and not (self._folder / path).exists():
+                    self._note(path, "is a link whose target is away")
+            except OSError as error:
+                self._note(path, f"cannot be looked at ({error.strerror})")
 
-def _record(number: int, path: Path, content: bytes) -> SourceItem:
-    name = repair_surrogates(path.as_posix())  # of names that are not UTF-8
-    if path.suffix.lower() in (".html", ".htm"):
-        return _html(number, name, content)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return BadRecord(number, f"line {line} of {name} is not UTF-8", id=name)
-    return Record(number, {"id": name, "text": text, "path": name})
+    def _select(self, files: Sequence[Path], glob: str) -> list[Path]:
+        try:
+            selected = {path.relative_to(self._folder) for path in self._folder.glob(glob)}
+        except (OSError, ValueError, NotImplementedError) as error:
+            raise ConfigurationError(f"glob is {glob!r}: {error}.") from error
+        paths = [path for path in files if path in selected]
+        for path in paths:
+            if path.suffix.lower() not in SUFFIXES:
+                raise ConfigurationError(
+                    f"{glob!r} selects {path} too, expected {', '.join(SUFFIXES)} only."
+                )
+        return paths
+
+    def _note(self, path: Path, reason: str) -> None:
+        name = self.name if path == Path() else f"{_name(path)} in {self.name}"
+        self._unread.append(f"{name} {reason}")
+
+    def _item(self, number: int, path: Path) -> SourceItem:
+        name = _name(path)
+        try:
+            with (self._folder / path).open("rb") as file:
+                before = os.fstat(file.fileno())
+                content = file.read(MAX_RECORD_BYTES + 1)
+                after = os.fstat(file.fileno())
+        except OSError as error:
+            return BadRecord(number, f"{name} cannot be read ({error.strerror})", id=name)
+        if len(content) > MAX_RECORD_BYTES:
+            reason = f"{name} is larger than {MAX_RECORD_BYTES:,} bytes"
+            return BadRecord(number, reason, id=name)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            return BadRecord(number, f"{name} was written while it was read", id=name)
+        if path.suffix.lower() in _HTML:
+            return parse_html(number, name, content)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            return BadRecord(number, f"line {line} of {name} is not UTF-8", id=name)
+        return Record(number, {"id": name, "text": text, "path": name})
 
 
-def _html(number: int, name: str, content: bytes) -> SourceItem:
-    from bs4 import BeautifulSoup
-    from bs4.dammit import EncodingDetector
-    from bs4.element import PreformattedString
+def _name(path: Path) -> str:
+    return repair_surrogates(path.as_posix())  # of names that are not UTF-8
 
-    # Beautiful Soup would guess, and differently by what else is installed.
-    content, marked = EncodingDetector.strip_byte_order_mark(content)
-    declared = marked or EncodingDetector.find_declared_encoding(content, is_html=True) or "utf-8"
-    try:
-        codec = codecs.lookup(declared).name
-        # What browsers read where a page says Latin 1 (the Encoding Standard of the WHATWG).
-        markup = content.decode("cp1252" if codec in ("ascii", "iso8859-1") else codec)
-    except (LookupError, UnicodeDecodeError):
-        return BadRecord(number, f"{name} is not in {declared}, as it says or by default", id=name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "looks like a URL", "looks like XML": it is a page here
-        page = BeautifulSoup(markup, "html.parser")
-    title = " ".join(page.title.get_text().split()) if page.title else ""
-    for unseen in page(["script", "style", "template", "noscript", "title"]):
-        unseen.decompose()
-    for words in page.find_all(string=True):
-        if isinstance(words, PreformattedString):  # comments, the document type, …
-            words.extract()
-        elif words.find_parent("pre") is None:
-            words.replace_with(re.sub(r"\s+", " ", words))
-    for block in page.find_all(_BLOCKS):
-        block.append("\n" if block.name in _LINES else "\n\n")
-    text = re.sub(r" *\n *", "\n", page.get_text())
-    text = re.sub(r"\n{3,}", "\n\n", text).strip()
-    fields = {"id": name, "text": text, "path": name}
-    return Record(number, {**fields, "title": title} if title else fields)
+
+def _may_hold(folder: Sequence[str], pattern: Sequence[str] | None) -> bool:
+    """Return whether a pattern may select files below a folder."""
+    if pattern is None or (not folder and pattern):
+        return True
+    if len(pattern) < 2:  # the last part selects files
+        return pattern == ("**",)
+    if pattern[0] == "**":
+        return True
+    return fnmatchcase(folder[0], pattern[0]) and _may_hold(folder[1:], pattern[1:])

@@ -9,7 +9,7 @@ from multiqa_integrations.errors import SourceError
 from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.documents import RecordError, SourceDocument, to_document
 from multiqa_integrations.etl.job import Job
-from multiqa_integrations.etl.records import BadRecord, SourceItem, Unread
+from multiqa_integrations.etl.records import BadRecord, Record, Unread
 from multiqa_integrations.etl.seen import Seen
 
 
@@ -33,7 +33,7 @@ def read(job: Job, seen: Seen) -> Iterator[SourceDocument | Rejection | Unread]:
         yield Unread(error.line, str(error).rstrip("."))
 
 
-def _document(job: Job, seen: Seen, item: SourceItem) -> SourceDocument | Rejection | None:
+def _document(job: Job, seen: Seen, item: Record | BadRecord) -> SourceDocument | Rejection | None:
     """Make a document of a record; None if it belongs to another shard."""
     try:
         if isinstance(item, BadRecord):

@@ -15,6 +15,9 @@ from multiqa_integrations.types import Document
 
 Format: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "folder"]
 
+MAX_RECORD_BYTES = 64 * 1024 * 1024
+"""Longest line, or file of a folder, that is read: a text of 5 million characters fits in."""
+
 ARROW_ROWS = 1_000
 """Rows of a table that are made into records at a time."""
 
@@ -62,7 +65,7 @@ class Unread:
     reason: str
 
 
-SourceItem: TypeAlias = Record | BadRecord
+SourceItem: TypeAlias = Record | BadRecord | Unread
 
 
 @runtime_checkable

@@ -31,10 +31,10 @@ def values(source: object, **options: Any) -> list[Any]:
     return [item.value for item in items if isinstance(item, Record)]
 
 
-def read(source: object, **options: Any) -> list[tuple[int, str]]:
+def read(source: object, **options: Any) -> list[tuple[int | None, str]]:
     """The line of each record, and its id, or why it cannot be read."""
     return [
-        (one.line, one.reason if isinstance(one, BadRecord) else one.value["id"])  # type: ignore[index]
+        (one.line, one.value["id"] if isinstance(one, Record) else one.reason)  # type: ignore[index]
         for one in open_source(source, **options)
     ]
 
