@@ -21,6 +21,8 @@ _EXTRA_OF = {
     "ir_measures": "evaluate",
     "pytrec_eval": "evaluate",
     "scipy.stats": "evaluate",
+    "jinja2": "evaluate",
+    "matplotlib": "evaluate",
     "typer": "cli",
     "rich": "cli",
 }

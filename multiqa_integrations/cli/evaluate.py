@@ -34,9 +34,8 @@ from multiqa_integrations.evaluation import (
     read_dataset,
     write_run,
 )
-from multiqa_integrations.evaluation.charts import signed
 from multiqa_integrations.evaluation.evaluator import hits_wanted
-from multiqa_integrations.evaluation.page import interval
+from multiqa_integrations.evaluation.numerals import interval, signed
 
 
 @options
@@ -194,6 +193,7 @@ def evaluate(
                     for result in found.results:
                         write_run(dataset, result, run_dir)
         except KeyboardInterrupt:
+            _write(report, json_file, html_file)  # it may have come while these were written
             missing = ", ".join(report.missing)
             errors.print(f"not finished: {missing}; what was found before is kept", markup=False)
             raise
@@ -242,7 +242,7 @@ def _show(found: Evaluation, console: Console) -> None:
         if number:
             one = found.comparison(result.name)
             p_value = "–" if one.p_value is None else f"{one.p_value:.4f}"
-            cells += [signed(one.mean, 4), interval(one), p_value]
+            cells += [signed(one.mean, 4), interval(one.low, one.high), p_value]
             cells += [f"{one.better:,}", f"{one.worse:,}"]
         table.add_row(escape(result.name), *cells)
     console.print(table)

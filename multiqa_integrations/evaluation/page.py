@@ -2,234 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from multiqa_integrations.evaluation import charts
+from multiqa_integrations._optional import require
+from multiqa_integrations.evaluation import plots
 from multiqa_integrations.evaluation.dataset import Dataset
 from multiqa_integrations.evaluation.encoding import Lengths
 from multiqa_integrations.evaluation.evaluator import Evaluation, Result
 from multiqa_integrations.evaluation.metrics import METRICS
+from multiqa_integrations.evaluation.numerals import interval, signed
 from multiqa_integrations.evaluation.significance import Comparison
 
 _EXAMPLES = 5  # queries shown of those with the largest gains and losses
-_COLOURS = 6  # configurations that are told apart in a chart
 _FIRST = 10  # hits of a query whose similarities are shown
 
-Cell = tuple[str, str]
-"""Text and class of a cell of a table."""
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A plot and its caption."""
+
+    caption: str
+    svg: str
 
 
-def whole(report: Mapping[str, Any], sections: Sequence[str]) -> str:
-    """Make the page.
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the page shows of one retrieval set.
 
-    Args:
-        report: `Report.as_json()`.
-        sections: What `section` made of each set.
+    Attributes:
+        documents: How many there are.
+        queries: How many were judged.
+        limit: Hits of each query.
+        results: Name and mean of each measure, by configuration.
+        remarks: What is to be known, in sentences.
+        figures: The plots.
+        comparisons: By measure, of each configuration with the first.
+        examples: Difference, id and text of the queries that differ most, for each of these.
     """
-    sets, missing = report["sets"], report["missing"]
-    names = [one["name"] for one in report["configurations"]]
-    body = [
-        "<h1>Retrieval quality</h1>",
-        f'<p class="soft">{_amount(len(sets), "set")}, '
-        f"{_amount(len(names), 'configuration')}, {escape(report['date'])}</p>",
+
+    name: str
+    documents: int
+    queries: int
+    limit: int
+    results: list[tuple[str, list[float]]]
+    remarks: list[str]
+    figures: list[Figure]
+    comparisons: list[list[Comparison]]
+    examples: list[list[tuple[float, str, str]]]
+
+
+def section(evaluation: Evaluation) -> Section:
+    """Draw and gather what is shown of one retrieval set; its vectors and hits may then go."""
+    dataset, results = evaluation.dataset, evaluation.results
+    compared = [
+        [evaluation.comparison(result.name, metric) for metric in METRICS] for result in results[1:]
     ]
-    if missing:
-        body.append(f'<p class="note">Not finished: {escape(", ".join(missing))}.</p>')
-    if len(sets) > 1:
-        body.append(_overview(sets))
-    rows = [
-        (
-            f"{one['name']}: {comparison['other']}",
-            comparison["difference"],
-            *comparison["confidence_interval_95"],
+    figures = [
+        Figure(
+            f"{first.metric} of each query: {first.other} against {first.base}",
+            plots.differences(first.differences),
         )
-        for one in sets
-        for comparison in one["comparisons"]
-        if comparison["metric"] == METRICS[0] and comparison["confidence_interval_95"]
+        for first, *_ in compared
+        if first.differences.any()
     ]
-    if rows:
-        title = f"Difference in {METRICS[0]} to {names[0]}, with 95 % confidence intervals"
-        body.append(f'<div class="wide">{charts.intervals(rows, title=title)}</div>')
-    body += sections
-    body.append(_settings(report))
-    style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Retrieval quality</title><style>{style}</style></head>\n"
-        f"<body>{''.join(body)}</body></html>\n"
+    figures += [_scores(results), *_similarities(dataset, results), *_lengths(dataset, results)]
+    return Section(
+        dataset.name,
+        len(dataset.document_ids),
+        len(dataset.queries),
+        evaluation.limit,
+        [(result.name, [result.mean(metric) for metric in METRICS]) for result in results],
+        evaluation.remarks,
+        figures,
+        compared,
+        [_examples(dataset, first) for first, *_ in compared],
     )
 
 
-def section(evaluation: Evaluation) -> str:
-    """Make the section of one retrieval set."""
-    dataset = evaluation.dataset
-    body = [
-        f"<h2>{escape(dataset.name)}</h2>",
-        f'<p class="soft">{_amount(len(dataset.document_ids), "document")}, '
-        f"{_amount(len(dataset.queries), 'query')}, up to {_amount(evaluation.limit, 'hit')} "
-        "each</p>",
-        _table(["configuration", *METRICS], [_means(one) for one in evaluation.results]),
+def render(report: Mapping[str, Any], sections: Sequence[Section]) -> str:
+    """Make the page.
+
+    Args:
+        report: `Report.to_dict()`.
+        sections: Those of the finished sets.
+
+    Raises:
+        MissingDependencyError: The extra `evaluate` is not installed.
+    """
+    jinja2 = require("jinja2", purpose="writing a page")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"signed": signed, "plural": _plural}
+    rows = [
+        (f"{one['name']}: {comparison['other']}", comparison["difference"], *ends)
+        for one in report["sets"]
+        for comparison in one["comparisons"]
+        if comparison["metric"] == METRICS[0] and (ends := comparison["confidence_interval_95"])
     ]
-    body += [f'<p class="note">{escape(remark)}</p>' for remark in evaluation.remarks]
-    figures = [
-        charts.differences(
-            one.differences, title=f"{one.metric} of each query: {one.other} against {one.base}"
-        )
-        for one in evaluation.comparisons
-        if one.metric == METRICS[0] and one.differences.any()
-    ]
-    figures += [_scores(evaluation.results), *_similarities(dataset, evaluation.results)]
-    figures += _lengths(dataset, evaluation.results)
-    body.append(f'<div class="cards">{"".join(figures)}</div>')
-    for other in evaluation.results[1:]:
-        compared = [evaluation.comparison(other.name, metric) for metric in METRICS]
-        body += [_compared(compared), _examples(dataset, compared[0])]
-    return f"<section>{''.join(body)}</section>"
+    page: str = environment.get_template("page.html").render(
+        report=report,
+        sections=sections,
+        metrics=METRICS,
+        intervals=plots.intervals(rows) if rows else None,
+        interval=interval,
+    )
+    return page
 
 
-def _overview(sets: Sequence[Mapping[str, Any]]) -> str:
-    rows = []
-    for one in sets:
-        for number, result in enumerate(one["results"]):
-            name = "" if number else one["name"]
-            texts = [f"{result[metric]:.4f}" for metric in METRICS]
-            cells = [(result["configuration"], ""), *((text, "n") for text in texts)]
-            rows.append([(name, ""), *cells, (_share(result, one), "n")])
-    return _table(["set", "configuration", *METRICS, "documents cut"], rows)
-
-
-def _share(result: Mapping[str, Any], one: Mapping[str, Any]) -> str:
-    cut = result["cut_documents"]
-    return "–" if cut is None else f"{cut / one['documents']:.1%}"
-
-
-def _means(result: Result) -> list[Cell]:
-    return [(result.name, ""), *((f"{result.mean(metric):.4f}", "n") for metric in METRICS)]
-
-
-def _compared(comparisons: Sequence[Comparison]) -> str:
-    rows = []
-    for one in comparisons:
-        sure = one.low is not None and one.high is not None and not one.low <= 0 <= one.high
-        kind = ("gain" if one.mean > 0 else "loss") if sure else ""
-        rows.append(
-            [
-                (one.metric, ""),
-                (charts.signed(one.mean, 4), f"n {kind}"),
-                (interval(one), "n"),
-                ("–" if one.p_value is None else f"{one.p_value:.4f}", "n"),
-                (f"{one.better:,}", "n"),
-                (f"{one.worse:,}", "n"),
-            ]
-        )
-    first = comparisons[0]
-    head = ["", "difference", "95 % interval", "p", "queries better", "worse"]
-    return f"<h3>{escape(first.other)} against {escape(first.base)}</h3>{_table(head, rows)}"
-
-
-def interval(one: Comparison) -> str:
-    """Write a confidence interval."""
-    if one.low is None or one.high is None:
-        return "–"
-    return f"{charts.signed(one.low, 4)} to {charts.signed(one.high, 4)}"
-
-
-def _examples(dataset: Dataset, one: Comparison) -> str:
-    """List the queries with the largest losses and gains."""
+def _examples(dataset: Dataset, comparison: Comparison) -> list[tuple[float, str, str]]:
+    """Return the queries with the largest losses and gains."""
     queries = list(dataset.queries.items())
-    order = np.argsort(one.differences, kind="stable")
-    lost = [row for row in order[:_EXAMPLES] if one.differences[row] < 0]
-    gained = [row for row in order[::-1][:_EXAMPLES] if one.differences[row] > 0]
-    rows = []
-    for row in [*lost, *gained]:
-        difference = float(one.differences[row])
-        query, text = queries[row]
-        kind = "loss" if difference < 0 else "gain"
-        rows.append([(charts.signed(difference, 3), f"n {kind}"), (query, ""), (text, "")])
-    if not rows:
-        return ""
-    head = _table([one.metric, "id", "query"], rows)
-    return f"<details><summary>Queries with the largest differences</summary>{head}</details>"
+    values = comparison.differences
+    order = np.argsort(values, kind="stable")
+    lost = [row for row in order[:_EXAMPLES] if values[row] < 0]
+    gained = [row for row in order[::-1][:_EXAMPLES] if values[row] > 0]
+    return [(float(values[row]), *queries[row]) for row in [*lost, *gained]]
 
 
-def _scores(results: Sequence[Result]) -> str:
+def _scores(results: Sequence[Result]) -> Figure:
     """Draw how many queries have which nDCG@10."""
     edges = [0, 1e-9, 0.2, 0.4, 0.6, 0.8, 1 - 1e-9, 1.1]
     labels = ["0", "to .2", "to .4", "to .6", "to .8", "below 1", "1"]
-    metric = METRICS[0]
-    series = [(one.name, _shares(one.scores[metric], edges)) for one in results[:_COLOURS]]
-    title = f"Share of the queries by {metric}"
-    if len(results) > _COLOURS:
-        title += f", the first {_COLOURS} configurations"
-    return charts.histogram(series, labels, title=title, x=metric)
+    metric, most = METRICS[0], len(plots.SERIES)
+    series = [(result.name, _shares(result.scores[metric], edges)) for result in results[:most]]
+    caption = f"Share of the queries by {metric}"
+    if len(results) > most:
+        caption += f", the first {most} configurations"
+    return Figure(caption, plots.shares(series, labels, xlabel=metric))
 
 
-def _similarities(dataset: Dataset, results: Sequence[Result]) -> list[str]:
+def _similarities(dataset: Dataset, results: Sequence[Result]) -> list[Figure]:
     """Draw how similar the first hits are: relevant ones, and all others."""
     figures = []
-    row_of = {one: row for row, one in enumerate(dataset.document_ids)}
+    row_of = {document: row for row, document in enumerate(dataset.document_ids)}
     relevant = [
-        [row_of[one] for one, grade in grades.items() if grade > 0 and one in row_of]
+        [row_of[document] for document, grade in grades.items() if grade > 0 and document in row_of]
         for grades in dataset.qrels.values()
     ]
     edges = np.append(np.linspace(-0.1, 1.0, 12), 1.1)
     edges[0] = -1.0
-    labels = [f"{edge:.1f}".lstrip("0") or "0" for edge in np.linspace(0, 1, 11)]
-    labels = ["<0", *(label if label != ".0" else "0" for label in labels)]
+    labels = ["<0", "0", *(f".{tenths}" for tenths in range(1, 10)), "1.0"]
     drawn: list[Lengths | None] = []
-    for one in results:
-        # Scores of words and of ranks are no similarities; the same vectors have the same.
-        if one.configuration.mode != "dense" or any(one.lengths is other for other in drawn):
+    for result in results:
+        # Scores of words and of ranks are not similarities; the same vectors have the same.
+        mode, lengths = result.configuration.mode, result.lengths
+        if mode != "dense" or any(lengths is other for other in drawn):
             continue
-        drawn.append(one.lengths)
-        rows, scores = one.hits.rows[:, :_FIRST], one.hits.scores[:, :_FIRST]
+        drawn.append(lengths)
+        rows, scores = result.hits.rows[:, :_FIRST], result.hits.scores[:, :_FIRST]
         right = np.array([np.isin(a, b) for a, b in zip(rows, relevant, strict=True)])
         groups = (("relevant", right), ("not judged relevant", ~right & (rows >= 0)))
         series = [(name, _shares(scores[chosen], edges)) for name, chosen in groups]
-        title = f"The first {_FIRST} hits by similarity, as shares of each kind ({one.name})"
-        figures.append(charts.histogram(series, labels, title=title, x="from this similarity"))
+        caption = f"The first {_FIRST} hits by similarity, as shares of each kind ({result.name})"
+        svg = plots.shares(series, labels, xlabel="from this similarity")
+        figures.append(Figure(caption, svg))
     return figures
 
 
-def _lengths(dataset: Dataset, results: Sequence[Result]) -> list[str]:
+def _lengths(dataset: Dataset, results: Sequence[Result]) -> list[Figure]:
     """Draw how long the documents are and how many are cut, once for each limit."""
     by_limit: dict[int, Lengths] = {}
-    for one in results:
-        if one.lengths is not None:
-            by_limit.setdefault(one.lengths.limit, one.lengths)
+    for result in results:
+        if result.lengths is not None:
+            by_limit.setdefault(result.lengths.limit, result.lengths)
     figures = []
     for limit, lengths in sorted(by_limit.items()):
         tokens = lengths.documents
         inner = sorted({16, 32, 64, 128, 256, 512, 1024, limit})
         edges = [0, *(edge + 0.5 for edge in inner), float("inf")]
         labels = [*(f"≤{edge}" for edge in inner), f">{inner[-1]}"]
-        total = len(tokens)
-        whole, cut = (
-            [float(count) / total for count in np.histogram(tokens[chosen], edges)[0]]
-            for chosen in (tokens <= limit, tokens > limit)
-        )
-        title = (
-            f"Documents by length: {lengths.cut_documents:,} of {total:,} "
-            f"({lengths.cut_documents / total:.1%}) are cut at {limit} word pieces; "
+        series = [
+            (name, [count / len(tokens) for count in np.histogram(tokens[chosen], edges)[0]])
+            for name, chosen in (("whole", tokens <= limit), ("cut", tokens > limit))
+        ]
+        caption = (
+            f"Documents by length: {lengths.cut_documents:,} of {len(tokens):,} "
+            f"({lengths.cut_documents / len(tokens):.1%}) are cut at {limit} word pieces; "
             f"{lengths.cut_queries:,} of {len(dataset.queries):,} queries"
         )
-        figures.append(
-            charts.histogram(
-                [("whole", whole), ("cut", cut)],
-                labels,
-                title=title,
-                x="word pieces",
-                kinds=("s0", "loss"),
-                stacked=True,
-            )
+        svg = plots.shares(
+            series, labels, xlabel="word pieces", colours=("s0", "loss"), stacked=True
         )
+        figures.append(Figure(caption, svg))
     return figures
 
 
@@ -237,30 +202,5 @@ def _shares(values: NDArray[np.floating[Any]], edges: ArrayLike) -> list[float]:
     return [float(count) / max(len(values), 1) for count in np.histogram(values, edges)[0]]
 
 
-def _settings(report: Mapping[str, Any]) -> str:
-    pairs = [("date", report["date"]), ("system", f"{report['system']}, Python {report['python']}")]
-    pairs.append(("versions", ", ".join(f"{k} {v}" for k, v in report["versions"].items())))
-    pairs += [(name, str(value)) for name, value in report["settings"].items()]
-    for one in report["configurations"]:
-        chosen = ", ".join(f"{name}={value}" for name, value in one["settings"].items())
-        more = [one[name] for name in ("computed", "fingerprint") if name in one]
-        pairs.append((one["name"], "; ".join([chosen, *more])))
-    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in pairs)
-    return f"<h2>Settings</h2><dl>{entries}</dl>"
-
-
-def _table(head: Iterable[str], rows: Sequence[Sequence[Cell]]) -> str:
-    if not rows:
-        return ""
-    kinds = [kind.split(" ")[0] for _, kind in rows[0]]
-    top = "".join(
-        f'<th class="{kind}">{escape(name)}</th>' for name, kind in zip(head, kinds, strict=True)
-    )
-    cells = [[f'<td class="{kind}">{escape(text)}</td>' for text, kind in row] for row in rows]
-    lines = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-    return f'<div class="scroll"><table><tr>{top}</tr>{lines}</table></div>'
-
-
-def _amount(number: int, noun: str) -> str:
-    plural = {"query": "queries"}.get(noun, f"{noun}s")
-    return f"{number:,} {noun if number == 1 else plural}"
+def _plural(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

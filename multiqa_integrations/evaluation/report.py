@@ -52,7 +52,7 @@ class Report:
             ConfigurationError: Two sets have the same name.
         """
         self.sets: list[dict[str, Any]] = []
-        self._sections: list[str] = []
+        self._sections: list[page.Section] = []
         self._names = [one.name for one in datasets]
         twice = next((name for name in self._names if self._names.count(name) > 1), None)
         if twice is not None:
@@ -73,7 +73,7 @@ class Report:
 
     def add(self, evaluation: Evaluation) -> None:
         """Add a finished set."""
-        self.sets.append(_set_as_json(evaluation))
+        self.sets.append(_set_to_dict(evaluation))
         self._sections.append(page.section(evaluation))
 
     @property
@@ -81,18 +81,18 @@ class Report:
         """The sets that are not finished."""
         return self._names[len(self.sets) :]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return everything as JSON values, the values of each query included."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, the values of each query included."""
         return {**self._head, "sets": self.sets, "missing": self.missing}
 
     def write_json(self, file: Path) -> None:
         """Write the figures."""
-        text = json.dumps(self.as_json(), indent=1, ensure_ascii=False)
+        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
         file.write_text(f"{text}\n", encoding="utf-8")
 
     def write_page(self, file: Path) -> None:
         """Write the page: one file of HTML that loads nothing from anywhere."""
-        file.write_text(page.whole(self.as_json(), self._sections), encoding="utf-8")
+        file.write_text(page.render(self.to_dict(), self._sections), encoding="utf-8")
 
 
 def write_run(dataset: Dataset, result: Result, folder: Path) -> Path:
@@ -124,7 +124,7 @@ def write_run(dataset: Dataset, result: Result, folder: Path) -> Path:
     return file
 
 
-def _set_as_json(evaluation: Evaluation) -> dict[str, Any]:
+def _set_to_dict(evaluation: Evaluation) -> dict[str, Any]:
     dataset = evaluation.dataset
     return {
         "name": dataset.name,
@@ -137,12 +137,12 @@ def _set_as_json(evaluation: Evaluation) -> dict[str, Any]:
         "unknown_documents": list(dataset.unknown_documents),
         "without_relevant": list(dataset.without_relevant),
         "query_ids": list(dataset.queries),
-        "results": [_result_as_json(one) for one in evaluation.results],
-        "comparisons": [_comparison_as_json(one) for one in evaluation.comparisons],
+        "results": [_result_to_dict(one) for one in evaluation.results],
+        "comparisons": [_comparison_to_dict(one) for one in evaluation.comparisons],
     }
 
 
-def _result_as_json(result: Result) -> dict[str, Any]:
+def _result_to_dict(result: Result) -> dict[str, Any]:
     lengths = result.lengths
     return {
         "configuration": result.name,
@@ -155,7 +155,7 @@ def _result_as_json(result: Result) -> dict[str, Any]:
     }
 
 
-def _comparison_as_json(one: Comparison) -> dict[str, Any]:
+def _comparison_to_dict(one: Comparison) -> dict[str, Any]:
     return {
         "metric": one.metric,
         "base": one.base,
@@ -170,7 +170,7 @@ def _comparison_as_json(one: Comparison) -> dict[str, Any]:
 
 
 def _described(configuration: Configuration) -> dict[str, Any]:
-    """Say what was chosen and, for vectors, what came of "auto" and which weights they are of."""
+    """Describe a configuration: what was chosen, what "auto" became, which weights."""
     described: dict[str, Any] = {"settings": configuration.settings}
     if configuration.mode != "bm25":
         described["fingerprint"] = configuration.encoder.fingerprint
