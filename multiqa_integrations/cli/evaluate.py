@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from multiqa_integrations import evaluation
 from multiqa_integrations._optional import require
@@ -195,7 +196,7 @@ def evaluate(
         except KeyboardInterrupt:
             _write(report, json_file, html_file)  # it may have come while these were written
             missing = ", ".join(report.missing)
-            errors.print(f"not finished: {missing}; what was found before is kept", markup=False)
+            errors.print(f"not finished: {missing}; what was found before is kept")
             raise
 
 
@@ -226,10 +227,11 @@ def _bar(console: Console) -> Iterator[encoding.Progress]:
 
 def _show(found: Evaluation, console: Console) -> None:
     dataset = found.dataset
-    console.print(
-        f"\n[bold]{escape(dataset.name)}[/bold]  {len(dataset.document_ids):,} documents, "
-        f"{len(dataset.queries):,} queries, up to {found.limit:,} hits each"
+    size = (
+        f"  {len(dataset.document_ids):,} documents, {len(dataset.queries):,} queries, up to "
+        f"{found.limit:,} hits each"
     )
+    console.print(Text.assemble("\n", (dataset.name, "bold"), size))
     table = Table()
     table.add_column("")
     for name in METRICS:
@@ -240,11 +242,11 @@ def _show(found: Evaluation, console: Console) -> None:
     for number, result in enumerate(found.results):
         cells = [f"{result.mean(metric):.4f}" for metric in METRICS]
         if number:
-            one = found.comparison(result.name)
-            p_value = "–" if one.p_value is None else f"{one.p_value:.4f}"
-            cells += [signed(one.mean, 4), interval(one.low, one.high), p_value]
-            cells += [f"{one.better:,}", f"{one.worse:,}"]
-        table.add_row(escape(result.name), *cells)
-    console.print(table)
+            compared = found.comparison(result.name)
+            p_value = "–" if compared.p_value is None else f"{compared.p_value:.4f}"
+            cells += [signed(compared.mean, 4), interval(compared.low, compared.high), p_value]
+            cells += [f"{compared.better:,}", f"{compared.worse:,}"]
+        table.add_row(Text(result.name), *cells)
+    console.print(table, soft_wrap=False)
     for remark in found.remarks:
-        console.print(f"• {remark}", markup=False)
+        console.print(f"• {remark}")
