@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import qdrant_edge as edge
 
-from multiqa_integrations.errors import ConfigurationError, StoreError
-from multiqa_integrations.qdrant.edge import convert
-from multiqa_integrations.qdrant.edge import shard as shards
+from multiqa_integrations.errors import StoreError
+from multiqa_integrations.qdrant.edge import convert, files, registry
 from multiqa_integrations.qdrant.edge.filters import to_edge
-from multiqa_integrations.qdrant.edge.shard import Shard, engine_errors
+from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
 from multiqa_integrations.qdrant.filters import Matches, check_selection
 from multiqa_integrations.qdrant.points import (
     Point,
@@ -57,9 +56,10 @@ class EdgeStore(Store):
     """A store over Qdrant Edge. See `Store` for what its methods do.
 
     Each collection is a subdirectory. Any number of threads, and of stores of one process, may
-    use it; other processes are kept out while it is open. Every write is logged before it is
-    acknowledged, so that a killed process loses none; `flush` survives a power cut too. The
-    asynchronous twins go through a few threads.
+    use it; other processes are kept out while it is open, forked children included: there a store
+    opens its collections anew, as soon as the parent has closed them. Every write is logged before
+    it is acknowledged, so that a killed process loses none; `flush` survives a power cut too. The
+    coroutines go through a few threads.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -68,13 +68,13 @@ class EdgeStore(Store):
         Raises:
             ConfigurationError: The path is a file, or a directory of something else.
         """
-        self.path = Path(path).expanduser().resolve()
-        _check_directory(self.path)
+        self.path = files.check_path(path)
         self._lock = threading.Lock()
         self._shards: dict[Path, Shard] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
-        self._finalizer = weakref.finalize(self, _release_all, self._shards)
+        weakref.finalize(self, _release_all, self._shards)
+        registry.register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path,)
@@ -99,10 +99,10 @@ class EdgeStore(Store):
     ) -> CollectionReport:
         directory = self._directory(collection)
         created = False
-        if not shards.exists(directory):
+        if not files.exists(directory):
             self._check_open()
             config = convert.config(schema, options)
-            created = shards.create(directory, convert.description(schema), config)
+            created = create(directory, convert.description(schema), config)
         found = self._info(collection)
         raise_on_mismatch(collection, differences(schema, found, indexes=False))
         shard = self._shard(collection)
@@ -133,39 +133,39 @@ class EdgeStore(Store):
         return report_on(collection, schema, self.info(collection))
 
     def collections(self) -> list[str]:
-        return shards.names(self.path)
+        return files.names(self.path)
 
     def info(self, collection: str) -> CollectionInfo | None:
-        there = shards.exists(self._directory(collection))
+        there = files.exists(self._directory(collection))
         return self._info(collection) if there else None
 
     def drop(self, collection: str, *, force: bool = False) -> bool:
         check_name(collection)
         self._check_open()
-        if (target := shards.alias_target(self.path, collection)) is not None:
+        if (target := files.alias_target(self.path, collection)) is not None:
             raise is_alias_error(collection, target)
-        if not shards.exists(self.path / collection):
+        if not files.exists(self.path / collection):
             return False
         if not force:
             check_no_alias(collection, self.aliases())
         with self._lock:
             self._shards.pop(self.path / collection, None)
-        shards.drop(self.path / collection)
+        registry.drop(self.path / collection)
         return True
 
     def aliases(self) -> dict[str, str]:
-        return shards.aliases(self.path)
+        return files.aliases(self.path)
 
     def swap(self, alias: str, collection: str) -> str | None:
         for name in (alias, collection):
             check_name(name)
         self._check_open()
-        if shards.exists(self.path / alias):
+        if files.exists(self.path / alias):
             raise alias_conflict_error(alias)
-        if not shards.exists(self.path / collection):
+        if not files.exists(self.path / collection):
             raise collection_not_found_error(collection)
-        before = shards.alias_target(self.path, alias)
-        shards.set_alias(self.path, alias, collection)
+        before = files.alias_target(self.path, alias)
+        files.set_alias(self.path, alias, collection)
         return before
 
     # --- points ---------------------------------------------------------------------------
@@ -306,6 +306,12 @@ class EdgeStore(Store):
         with self._lock:
             _release_all(self._shards)
 
+    def forget(self) -> None:
+        """In a forked child: let go of what the parent has open, without closing it."""
+        self._lock = threading.Lock()
+        self._threads = None
+        self._shards.clear()
+
     async def aclose(self) -> None:
         await asyncio.to_thread(self.close)
 
@@ -330,13 +336,13 @@ class EdgeStore(Store):
         with self._lock:
             shard = self._shards.get(directory)
             if shard is None or shard.closed:
-                shard = self._shards[directory] = shards.acquire(directory)
+                shard = self._shards[directory] = registry.acquire(directory)
             return shard
 
     def _directory(self, collection: str) -> Path:
         """Find a collection's directory, through its alias if it has one."""
         name = check_name(collection)
-        return self.path / (shards.alias_target(self.path, name) or name)
+        return self.path / (files.alias_target(self.path, name) or name)
 
     def _info(self, collection: str) -> CollectionInfo:
         shard = self._shard(collection)
@@ -370,17 +376,7 @@ def _wanted(with_payload: bool | Sequence[str]) -> bool | list[str]:
     return with_payload if isinstance(with_payload, bool) else list(with_payload)
 
 
-def _check_directory(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise ConfigurationError(f"{path} is a file, expected a directory of collections.")
-    if (path / "meta.json").exists() and (path / ".lock").exists():
-        raise ConfigurationError(
-            f"{path} was written by the local mode of qdrant-client. Open it with "
-            "client=QdrantClient(path=...), or give another path."
-        )
-
-
 def _release_all(open_shards: dict[Path, Shard]) -> None:
     while open_shards:
         _, shard = open_shards.popitem()
-        shards.release(shard)
+        registry.release(shard)

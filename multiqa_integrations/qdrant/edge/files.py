@@ -1,0 +1,179 @@
+"""The files of embedded collections, but for those of the engine.
+
+<path>/<collection>/collection.json    what the collection is (written atomically), and
+                                       which of the next is in use
+                    shard-<n>/         the engine's files
+                    open.json          who has it open
+<path>/.aliases/<alias>                the name of a collection
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import uuid
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.qdrant.schema import collection_not_found_error
+
+_DESCRIPTION = "collection.json"
+_OPENER = "open.json"
+_ALIASES = ".aliases"
+
+
+def check_path(path: str | Path) -> Path:
+    """Return the path of a directory of collections, absolute.
+
+    Raises:
+        ConfigurationError: The engine does not take it, or it is not such a directory.
+    """
+    try:
+        str(path).encode("utf-8")
+        resolved = Path(path).expanduser().resolve()
+        is_file = resolved.exists() and not resolved.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # NUL, surrogates, no home, loops of links
+        raise ConfigurationError(
+            f"path is {str(path)!r}, which cannot be used as a directory ({error}). Give another."
+        ) from error
+    if is_file:
+        raise ConfigurationError(f"{resolved} is a file, expected a directory of collections.")
+    if (resolved / "meta.json").exists() and (resolved / ".lock").exists():
+        raise ConfigurationError(
+            f"{resolved} was written by the local mode of qdrant-client. Open it with "
+            "client=QdrantClient(path=...), or give another path."
+        )
+    return resolved
+
+
+def exists(directory: Path) -> bool:
+    """Check whether a collection is there."""
+    return (directory / _DESCRIPTION).exists()
+
+
+def names(path: Path) -> list[str]:
+    """Return the names of the collections under a path."""
+    return sorted(file.parent.name for file in path.glob(f"[!.]*/{_DESCRIPTION}"))
+
+
+def aliases(path: Path) -> dict[str, str]:
+    """Return the collection of each alias under a path."""
+    known = {file.name: alias_target(path, file.name) for file in (path / _ALIASES).glob("[!.]*")}
+    return {alias: target for alias, target in sorted(known.items()) if target is not None}
+
+
+def alias_target(path: Path, alias: str) -> str | None:
+    """Return the collection that an alias points at; None if there is no such alias."""
+    try:
+        return (path / _ALIASES / alias).read_text(encoding="utf-8") or None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"the alias {alias!r} in {path} cannot be read ({error}). Set it again, or delete "
+            f"{path / _ALIASES / alias}."
+        ) from error
+
+
+def set_alias(path: Path, alias: str, collection: str) -> None:
+    """Point an alias at a collection, atomically."""
+    with write_errors(path):
+        (path / _ALIASES).mkdir(exist_ok=True)
+        write(path / _ALIASES / alias, collection)
+
+
+def delete_aliases(path: Path, collection: str) -> None:
+    """Delete the aliases that point at a collection."""
+    for alias, target in aliases(path).items():
+        if target == collection:
+            (path / _ALIASES / alias).unlink(missing_ok=True)
+
+
+def read_description(directory: Path) -> dict[str, Any]:
+    """Return what a collection is.
+
+    Raises:
+        CollectionNotFoundError: There is none.
+        StoreError: Its description is damaged.
+    """
+    file = directory / _DESCRIPTION
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise collection_not_found_error(directory.name) from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{file} cannot be read ({error}). Restore it from a backup.") from error
+    if not isinstance(description, dict) or description.get("format") != 1:
+        raise StoreError(
+            f"{file} has format "
+            f"{description.get('format') if isinstance(description, dict) else None!r}, expected "
+            "1. A later version of this package wrote it: upgrade."
+        )
+    if missing := {"fingerprint", "model", "vectors", "sparse", "shard"} - description.keys():
+        raise StoreError(f"{file} lacks {', '.join(sorted(missing))}. Restore it from a backup.")
+    return description
+
+
+def write_description(directory: Path, description: dict[str, Any]) -> None:
+    """Write what a collection is, atomically."""
+    with write_errors(directory):
+        write(directory / _DESCRIPTION, json.dumps(description, indent=2))
+
+
+def note_opener(directory: Path) -> None:
+    """Write down who has the collection open."""
+    opener = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": " ".join(Path(part).name for part in sys.argv[:2]) or "python",
+        "since": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    with contextlib.suppress(OSError):  # only others who want to open it need it
+        write(directory / _OPENER, json.dumps(opener))
+
+
+def forget_opener(directory: Path) -> None:
+    """Delete what `note_opener` wrote."""
+    with contextlib.suppress(OSError):
+        (directory / _OPENER).unlink(missing_ok=True)
+
+
+def opener(directory: Path) -> str:
+    """Describe who has the collection open, for a message; empty if nobody knows."""
+    try:
+        found = json.loads((directory / _OPENER).read_text(encoding="utf-8"))
+        return (
+            f" (probably process {found['pid']} on {found['host']}, {found['command']!r}, "
+            f"since {found['since']})"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file atomically: a crash leaves the old or the new, never half."""
+    partial = file.with_name(f".new-{uuid.uuid4().hex}")
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def write_errors(path: Path) -> Any:
+    """Turn what the system raises into this package's errors."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error}). Make room, or make it writable for this user."
+        ) from error

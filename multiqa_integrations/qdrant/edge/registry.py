@@ -1,0 +1,113 @@
+"""One engine for each collection and process, shared by all stores, and none after a fork.
+
+The engine's destructor writes to the collection's files. In a forked child that would destroy what
+the parent has, and the engine's threads do not live there anyway: whatever a child has inherited is
+leaked, on purpose, so that neither exit nor garbage collection ever frees it. Its copy of the
+engine's lock is closed, since a lock lasts until the last copy is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import threading
+import uuid
+import weakref
+from pathlib import Path
+from typing import Any, Protocol
+
+from multiqa_integrations.qdrant.edge import files
+from multiqa_integrations.qdrant.edge.shard import Shard, live_engines
+
+
+class Holder(Protocol):
+    """A store that has collections open.
+
+    Attributes:
+        path: The directory of its collections.
+    """
+
+    path: Path
+
+    def forget(self) -> None:
+        """In a forked child: let go of what the parent has open."""
+
+
+_open: dict[Path, Shard] = {}
+_lock = threading.Lock()
+_holders: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def register(holder: Holder) -> None:
+    """Have a store forget its collections in forked children."""
+    _holders.add(holder)
+
+
+def acquire(directory: Path) -> Shard:
+    """Open a collection, or share what this process has open already.
+
+    Raises:
+        StoreLockedError: Another process has it open.
+        StoreError: There is none, or it is damaged.
+    """
+    with _lock:
+        shard = _open.get(directory)
+        if shard is None:
+            shard = _open[directory] = Shard(directory)
+        shard.users += 1
+        return shard
+
+
+def release(shard: Shard) -> None:
+    """Give a collection back; the last to do so closes it."""
+    with _lock:
+        shard.users -= 1
+        if shard.users <= 0 and _open.get(shard.directory) is shard:
+            del _open[shard.directory]
+            shard.close()
+
+
+def drop(directory: Path) -> None:
+    """Delete a collection that nobody else has open.
+
+    Raises:
+        StoreLockedError: Another process has it open.
+    """
+    with _lock:
+        shard = _open.pop(directory, None)
+        (shard or Shard(directory)).close()
+        dropped = directory.parent / f".dropped-{uuid.uuid4().hex}"
+        with files.write_errors(directory.parent):
+            directory.rename(dropped)
+    files.delete_aliases(directory.parent, directory.name)
+    shutil.rmtree(dropped, ignore_errors=True)
+
+
+def _forget_in_child() -> None:
+    global _lock
+    for engine in live_engines():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+    _lock = threading.Lock()
+    _open.clear()
+    holders = list(_holders)
+    _close_locks({holder.path for holder in holders})
+    for holder in holders:
+        holder.forget()
+
+
+def _close_locks(paths: set[Path]) -> None:
+    """Close the inherited locks of collections: directories `<path>/<collection>/shard-<n>/wal`."""
+    if not paths:
+        return
+    with contextlib.suppress(OSError):  # where there is no /proc, a lock lasts as long as the child
+        for link in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):  # that of this very loop
+                file = link.readlink()
+                if file.name == "wal" and not paths.isdisjoint(file.parents):
+                    os.close(int(link.name))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
