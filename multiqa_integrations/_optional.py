@@ -51,9 +51,15 @@ def require(package: str, *, purpose: str) -> ModuleType:
     """Import `package`, an optional dependency.
 
     Raises:
-        MissingDependencyError: It is not installed. A package that is installed but
-            fails to import raises its own error: hiding that would mislead.
+        MissingDependencyError: It, or a package of an extra that it needs, is not installed. A
+            package that is installed but fails to import raises its own error: hiding that would
+            mislead.
     """
     if not is_installed(package):
         raise MissingDependencyError(package, _EXTRA_OF[package], purpose)
-    return importlib.import_module(package)
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if missing := missing_dependency(error, purpose=purpose):
+            raise missing from error
+        raise

@@ -24,6 +24,7 @@ from multiqa_integrations.benchmark.measures import MEASURES, measure
 from multiqa_integrations.benchmark.session import Settings
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import TestModel, choose_model
+from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.model import MULTI_QA
 
 
@@ -65,6 +66,8 @@ def bench(
 
     Everything runs in processes of its own, several rounds; figures are medians.
     """
+    if json_file is not None:
+        check_file(json_file, "--json")
     settings = Settings(
         model=choose_model(model, test_model),
         texts=texts,
