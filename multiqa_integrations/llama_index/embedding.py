@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from llama_index.core import Settings
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator, model_validator
@@ -144,6 +145,28 @@ class MultiQAEmbedding(BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return await in_thread(self._get_text_embeddings, texts)
+
+
+def embedding_of_settings() -> MultiQAEmbedding:
+    """Return the embedding model of LlamaIndex's `Settings`; the default one where none is set.
+
+    Raises:
+        ConfigurationError: It is of another class.
+    """
+    chosen = Settings._embed_model  # its public name would make OpenAI's where none is chosen
+    if chosen is None:
+        return MultiQAEmbedding()
+    if isinstance(chosen, MultiQAEmbedding):
+        return chosen
+    raise not_multiqa_error(chosen)
+
+
+def not_multiqa_error(embedding: object) -> ConfigurationError:
+    """Build the error for an embedding model of another class."""
+    return ConfigurationError(
+        f"the embedding is {type(embedding).__name__}, expected MultiQAEmbedding: its weights and "
+        "its tokenizer count. Pass embedding=MultiQAEmbedding(...), the one of your index."
+    )
 
 
 # So that load_embed_model(embedding.to_dict()) gives it back.

@@ -1,4 +1,4 @@
-"""Cut documents into nodes that the model reads whole, metadata included."""
+"""Split documents into nodes that the model reads whole, metadata included."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from llama_index.core.node_parser.node_utils import (
 )
 from llama_index.core.schema import BaseNode, MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
-from multiqa_integrations.chunking import Chunk, chunk
+from multiqa_integrations.chunking import Chunk
+from multiqa_integrations.chunking import chunk as split
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
+from multiqa_integrations.llama_index.embedding import MultiQAEmbedding, embedding_of_settings
 
 _LEAST_TEXT = 16  # word pieces that metadata has to leave for the text
 
 
 class WordPieceNodeParser(NodeParser):
-    """Cut documents on sentence boundaries, by the model's own word pieces.
+    """Split documents on sentence boundaries, by the model's own word pieces.
 
     What is embedded of a node is its text with its metadata before it: both together have at most
     `chunk_size` word pieces, [CLS] and [SEP] included. Nothing of the text is lost, each node
@@ -37,8 +38,10 @@ class WordPieceNodeParser(NodeParser):
     chunk_overlap: int = Field(
         default=0, ge=0, description="Word pieces that a node repeats of the one before."
     )
-    embedding: MultiQAEmbedding = Field(
-        default_factory=MultiQAEmbedding, description="Whose tokenizer counts."
+    embedding: MultiQAEmbedding | None = Field(
+        default=None,
+        description="Whose tokenizer counts; by default that of LlamaIndex's Settings, as it is "
+        "when documents are parsed.",
     )
 
     @model_validator(mode="after")
@@ -71,24 +74,40 @@ class WordPieceNodeParser(NodeParser):
         data.pop("class_name", None)
         return cls(**data)
 
+    @property
+    def used_embedding(self) -> MultiQAEmbedding:
+        """The embedding model whose tokenizer counts."""
+        return embedding_of_settings() if self.embedding is None else self.embedding
+
+    # Where it goes, to another process or into the key of a pipeline's cache, are no Settings.
+
+    @field_serializer("embedding")
+    def _serialize_embedding(self, _: MultiQAEmbedding | None) -> dict[str, Any]:
+        return self.used_embedding.to_dict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state["__dict__"] = {**state["__dict__"], "embedding": self.used_embedding}
+        return state
+
     def _parse_nodes(
         self, nodes: Sequence[BaseNode], show_progress: bool = False, **kwargs: Any
     ) -> list[BaseNode]:
         parsed: list[BaseNode] = []
         for node in get_tqdm_iterable(nodes, show_progress, "Parsing nodes"):
-            text = node.get_content(metadata_mode=MetadataMode.NONE)
-            pieces = self._cut(text, node)
-            made = build_nodes_from_splits(
-                [piece.text for piece in pieces], node, id_func=self.id_func
+            chunks = self._split(node)
+            parts = build_nodes_from_splits(
+                [chunk.text for chunk in chunks], node, id_func=self.id_func
             )
-            for one, piece in zip(made, pieces, strict=True):
-                one.start_char_idx, one.end_char_idx = piece.start, piece.end
-            parsed.extend(made)
+            for part, chunk in zip(parts, chunks, strict=True):
+                part.start_char_idx, part.end_char_idx = chunk.start, chunk.end
+            parsed.extend(parts)
         return parsed
 
-    def _cut(self, text: str, node: BaseNode) -> list[Chunk]:
-        """Cut so that each piece with the metadata before it is within the limit."""
-        encoder = self.embedding.encoder
+    def _split(self, node: BaseNode) -> list[Chunk]:
+        """Split so that each chunk with the metadata before it is within the limit."""
+        text = node.get_content(metadata_mode=MetadataMode.NONE)
+        encoder = self.used_embedding.encoder
         room = self.chunk_size - self._metadata_tokens(node)
         if self.include_metadata and room < _LEAST_TEXT:
             raise ConfigurationError(
@@ -96,7 +115,7 @@ class WordPieceNodeParser(NodeParser):
                 f"pieces for the text, expected {_LEAST_TEXT} or more. Leave keys out of what is "
                 "embedded (excluded_embed_metadata_keys), or raise chunk_size."
             )
-        return chunk(
+        return split(
             text, encoder, chunk_size=room, chunk_overlap=min(self.chunk_overlap, room // 2)
         )
 
@@ -114,5 +133,5 @@ class WordPieceNodeParser(NodeParser):
             text_template=getattr(node, "text_template", TextNode().text_template),
         )
         with_metadata = probe.get_content(metadata_mode=MetadataMode.EMBED)
-        counts = self.embedding.encoder.count_tokens([with_metadata, "x"])
+        counts = self.used_embedding.encoder.count_tokens([with_metadata, "x"])
         return int(counts[0] - counts[1])

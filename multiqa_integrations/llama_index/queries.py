@@ -28,6 +28,12 @@ from multiqa_integrations.types import Vectors
 if TYPE_CHECKING:
     from qdrant_client import models
 
+OPTIONS = (
+    *("filter", "score_threshold", "exact", "hnsw_ef"),
+    *("mmr_threshold", "mmr_prefetch_k"),
+)
+"""What `MultiQAVectorStore.query` takes beside the query."""
+
 _MODES = (
     VectorStoreQueryMode.DEFAULT,
     VectorStoreQueryMode.MMR,

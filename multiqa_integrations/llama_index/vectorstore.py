@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from llama_index.core import Settings
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
@@ -22,7 +22,11 @@ from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
 from multiqa_integrations.llama_index import filters as conditions
 from multiqa_integrations.llama_index import queries
-from multiqa_integrations.llama_index.embedding import MultiQAEmbedding
+from multiqa_integrations.llama_index.embedding import (
+    MultiQAEmbedding,
+    embedding_of_settings,
+    not_multiqa_error,
+)
 from multiqa_integrations.llama_index.payload import (
     DOCUMENT_KEY,
     SYNC_DOCUMENT_KEY,
@@ -30,9 +34,9 @@ from multiqa_integrations.llama_index.payload import (
     to_payload,
 )
 from multiqa_integrations.qdrant.collection import Collection
-from multiqa_integrations.qdrant.context import ContextManaged
 from multiqa_integrations.qdrant.documents import name_vectors, with_document_ids
-from multiqa_integrations.qdrant.points import Point, ScoredPoint, lookup_ids, point_id
+from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
+from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.types import Vectors
@@ -42,25 +46,10 @@ if TYPE_CHECKING:
 
 _PAGE = 256  # nodes that are read at a time
 
-
-def _embedding_of_settings() -> MultiQAEmbedding:
-    chosen = Settings._embed_model  # its public name would make OpenAI's where none is chosen
-    if chosen is None:
-        return MultiQAEmbedding()
-    if isinstance(chosen, MultiQAEmbedding):
-        return chosen
-    raise _not_ours(chosen)
+_OPEN_OPTIONS = ("url", "path", "api_key", "vector_name", "sparse", "adopt")
 
 
-def _not_ours(embedding: object) -> ConfigurationError:
-    return ConfigurationError(
-        f"the embedding is {type(embedding).__name__}, expected MultiQAEmbedding: the collection "
-        "keeps the fingerprint of its weights. Pass embedding=MultiQAEmbedding(...), the one of "
-        "your index. Other embeddings go with QdrantVectorStore of LlamaIndex."
-    )
-
-
-class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
+class MultiQAVectorStore(BasePydanticVectorStore, Dual):
     """Nodes in a Qdrant collection: in a directory, on a server, or behind a client of yours.
 
     The collection is created if there is none, and checked otherwise: one that another model
@@ -71,7 +60,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
         collection_name: The collection, or an alias.
         client: A client of qdrant-client. Give one of url, path, client and store.
         store: A store of `open_store`.
-        settings: The fields below.
+        settings: The fields below; and, for a new collection, options of `ensure_collection`.
 
     Raises:
         CollectionMismatchError: Another model filled the collection, or it differs otherwise.
@@ -89,7 +78,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
     stores_text: bool = True
     collection_name: str = Field(default="llama_index", description="A collection or an alias.")
     embedding: MultiQAEmbedding = Field(
-        default_factory=_embedding_of_settings,
+        default_factory=embedding_of_settings,
         description="The index's embedding model, whose fingerprint the collection keeps; by "
         "default that of LlamaIndex's Settings. The store itself embeds nothing.",
     )
@@ -113,7 +102,8 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
         default=False, description="Write the fingerprint into a collection that has none."
     )
     create_options: dict[str, Any] = Field(
-        default_factory=dict, description="For a new collection; see ensure_collection."
+        default_factory=dict,
+        description="For a new collection; see ensure_collection. Each may also be an argument.",
     )
 
     _collection: Collection = PrivateAttr()
@@ -127,10 +117,29 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
         store: Store | None = None,
         **settings: Any,
     ) -> None:
-        settings["collection_name"] = collection_name
+        create_options = {
+            **settings.pop("create_options", {}),
+            **{name: settings.pop(name) for name in settings.keys() - type(self).model_fields},
+        }
+        if fixed := sorted(create_options.keys() & signature(Collection.open).parameters):
+            raise ConfigurationError(f"{', '.join(fixed)} cannot be set for LlamaIndex's nodes.")
+        settings |= {"collection_name": collection_name, "create_options": create_options}
         super().__init__(**settings)
         self._given = store if client is None else client
-        self._collection = Collection.open(**self._opening(client, store))
+        self._collection = Collection.open(
+            self.collection_name,
+            encoder=self.embedding.encoder,
+            client=client,
+            store=store,
+            **{name: getattr(self, name) for name in _OPEN_OPTIONS},
+            # Documents are deleted by them.
+            payload_indexes={
+                DOCUMENT_KEY: "keyword",
+                SYNC_DOCUMENT_KEY: "keyword",
+                **self.payload_indexes,
+            },
+            **self.create_options,
+        )
 
     @classmethod
     async def aopen(
@@ -141,36 +150,8 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
         store: Store | None = None,
         **settings: Any,
     ) -> MultiQAVectorStore:
-        """Do as the constructor, without blocking the event loop."""
-        opened = cls.__new__(cls)
-        settings["collection_name"] = collection_name
-        BasePydanticVectorStore.__init__(opened, **settings)
-        opened._given = store if client is None else client
-        opened._collection = await Collection.aopen(**opened._opening(client, store))
-        return opened
-
-    def _opening(
-        self, client: QdrantClient | AsyncQdrantClient | None, store: Store | None
-    ) -> dict[str, Any]:
-        return {
-            "name": self.collection_name,
-            "encoder": self.embedding.encoder,
-            "url": self.url,
-            "path": self.path,
-            "client": client,
-            "store": store,
-            "api_key": self.api_key,
-            "vector_name": self.vector_name,
-            "sparse": self.sparse,
-            # Documents are deleted by it.
-            "payload_indexes": {
-                DOCUMENT_KEY: "keyword",
-                SYNC_DOCUMENT_KEY: "keyword",
-                **self.payload_indexes,
-            },
-            "adopt": self.adopt,
-            **self.create_options,
-        }
+        """Open or create a collection as the constructor does, without blocking the event loop."""
+        return await in_thread(cls, collection_name, client=client, store=store, **settings)
 
     @field_validator("path", mode="before")
     @classmethod
@@ -182,7 +163,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
     def _check_embedding(cls, value: Any) -> Any:
         if isinstance(value, MultiQAEmbedding | dict):  # a dict is what to_dict() gave
             return value
-        raise _not_ours(value)
+        raise not_multiqa_error(value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._given is not None:
@@ -239,47 +220,34 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
             raise with_document_ids(error, ids) from error
         return ids
 
-    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+    def _delete(self, /, ref_doc_id: str, **delete_kwargs: Any) -> Steps[None]:
         """Delete the nodes of a document; the document itself, where it was stored as a node."""
         _check_options(delete_kwargs)
-        self._collection.delete(filter=queries.of_document(ref_doc_id))
+        yield from self._delete_selected((yield from work(queries.of_document, ref_doc_id)))
 
-    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Do as `delete`, without blocking the event loop."""
-        _check_options(delete_kwargs)
-        selected = await in_thread(queries.of_document, ref_doc_id)
-        await self._collection.adelete(filter=selected)
-
-    def delete_nodes(
+    def _delete_nodes(
         self,
+        /,
         node_ids: list[str] | None = None,
         filters: MetadataFilters | None = None,
         **delete_kwargs: Any,
-    ) -> None:
+    ) -> Steps[None]:
         """Delete nodes by ids, by filters, or by both together; without them, none."""
         _check_options(delete_kwargs)
-        if (selected := self._selection(node_ids, filters)) is not None:
-            self._collection.delete(filter=selected)
-
-    async def adelete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **delete_kwargs: Any,
-    ) -> None:
-        """Do as `delete_nodes`, without blocking the event loop."""
-        _check_options(delete_kwargs)
-        selected = await in_thread(self._selection, node_ids, filters)
+        selected = yield from work(self._selection, node_ids, filters)
         if selected is not None:
-            await self._collection.adelete(filter=selected)
+            yield from self._delete_selected(selected)
 
-    def clear(self) -> None:
+    def _clear(self) -> Steps[None]:
         """Delete all nodes, and whatever else is in the collection; the collection stays."""
-        self._collection.delete(filter=queries.everything())
+        yield from self._delete_selected((yield from work(queries.everything)))
 
-    async def aclear(self) -> None:
-        """Do as `clear`, without blocking the event loop."""
-        await self._collection.adelete(filter=await in_thread(queries.everything))
+    def _delete_selected(self, selected: models.Filter | None) -> Steps[None]:
+        yield from ask(self._collection, Collection.delete, filter=selected)
+
+    delete, adelete = both(_delete)
+    delete_nodes, adelete_nodes = both(_delete_nodes)
+    clear, aclear = both(_clear)
 
     def persist(self, persist_path: str, fs: Any = None) -> None:
         """Make what was written survive a power cut; where it is, is not changed."""
@@ -287,48 +255,31 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
 
     # --- reading ------------------------------------------------------------------------------
 
-    def get_nodes(
+    def _get_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
+    ) -> Steps[list[BaseNode]]:
         """Read nodes with their embeddings: by ids, filters, or both; without them, all.
 
         In the order of their points; what is not there is left out.
         """
-        selected = self._selection(node_ids, filters)
+        selected = yield from work(self._selection, node_ids, filters)
         nodes: list[BaseNode] = []
         offset = None
         while True:
-            points, offset = self._collection.store.scroll(
+            points, offset = yield from ask(
+                self._collection.store,
+                Store.scroll,
                 self._collection.name,
                 filter=selected,
                 limit=_PAGE,
                 offset=offset,
                 with_vectors=True,
             )
-            nodes += self._nodes(points)
+            nodes += yield from work(self._nodes, points)
             if offset is None:
                 return nodes
 
-    async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
-        """Do as `get_nodes`, without blocking the event loop."""
-        selected = await in_thread(self._selection, node_ids, filters)
-        nodes: list[BaseNode] = []
-        offset = None
-        while True:
-            points, offset = await self._collection.store.ascroll(
-                self._collection.name,
-                filter=selected,
-                limit=_PAGE,
-                offset=offset,
-                with_vectors=True,
-            )
-            nodes += await in_thread(self._nodes, points)
-            if offset is None:
-                return nodes
-
-    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+    def _query(self, /, query: VectorStoreQuery, **kwargs: Any) -> Steps[VectorStoreQueryResult]:
         """Find nodes, best first.
 
         Args:
@@ -347,15 +298,21 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
             ConfigurationError: Something of it cannot be honoured; nothing is ignored.
             StoreError: The store refused or failed.
         """
-        wanted = queries.to_point_query(query, self._collection, self.vector_name, **kwargs)
-        return self._result(self._collection.store.query(self._collection.name, wanted))
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Do as `query`, without blocking the event loop."""
-        wanted = await in_thread(
-            queries.to_point_query, query, self._collection, self.vector_name, **kwargs
+        _check_options(kwargs, queries.OPTIONS)
+        collection = self._collection
+        request = yield from work(
+            queries.to_point_query, query, collection, self.vector_name, **kwargs
         )
-        return self._result(await self._collection.store.aquery(self._collection.name, wanted))
+        points = yield from ask(collection.store, Store.query, collection.name, request)
+        nodes = self._nodes(points)
+        return VectorStoreQueryResult(
+            nodes=nodes,
+            similarities=[point.score for point in points],
+            ids=[node.node_id for node in nodes],
+        )
+
+    get_nodes, aget_nodes = both(_get_nodes)
+    query, aquery = both(_query)
 
     # --- opening and closing ------------------------------------------------------------------
 
@@ -395,14 +352,6 @@ class MultiQAVectorStore(BasePydanticVectorStore, ContextManaged):
     def _nodes(self, points: Iterable[Point]) -> list[BaseNode]:
         return [to_node(point, self.vector_name) for point in points]
 
-    def _result(self, points: list[ScoredPoint]) -> VectorStoreQueryResult:
-        nodes = self._nodes(points)
-        return VectorStoreQueryResult(
-            nodes=nodes,
-            similarities=[point.score for point in points],
-            ids=[node.node_id for node in nodes],
-        )
-
 
 def _embedding(node: BaseNode) -> Vectors:
     if node.embedding is None:
@@ -413,9 +362,10 @@ def _embedding(node: BaseNode) -> Vectors:
     return np.asarray(node.embedding, np.float32)
 
 
-def _check_options(options: dict[str, Any]) -> None:
-    if options:
-        raise ConfigurationError(f"unknown options: {', '.join(sorted(options))}.")
+def _check_options(options: dict[str, Any], allowed: Iterable[str] = ()) -> None:
+    if unknown := sorted(options.keys() - set(allowed)):
+        expected = f"Expected some of {', '.join(allowed)}." if allowed else "There is none."
+        raise ConfigurationError(f"unknown options: {', '.join(unknown)}. {expected}")
 
 
 def _reopen(kind: type[MultiQAVectorStore], settings: dict[str, Any]) -> MultiQAVectorStore:

@@ -232,7 +232,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "similarity_search_with_score": {"query": "x"},
     "similarity_search_with_score_by_vector": {"embedding": EMBEDDINGS.embed_query("x")},
 }
-OPENING = {"aopen", "from_texts", "afrom_texts", "from_documents", "afrom_documents"}
+OPENING = {"aopen", "from_texts", "afrom_texts", "from_documents", "afrom_documents"}  # see below
 
 
 def test_no_method_ignores_an_option() -> None:
@@ -251,6 +251,22 @@ def test_no_method_ignores_an_option() -> None:
             call(method, **arguments, fliter={"chapter": 1})
     assert seen == ARGUMENTS.keys()
     assert vectors.collection.count() == 3
+
+
+def test_opening_ignores_no_option(tmp_path: Path) -> None:
+    for _ in range(2):  # whether the collection exists or not
+        for name in ("from_texts", "afrom_texts", "from_documents", "afrom_documents"):
+            made: Any = getattr(MultiQAVectorStore, name)
+            with pytest.raises(ConfigurationError, match="does not take fliter"):
+                call(
+                    made, **{name.split("_")[1]: []}, embedding=EMBEDDINGS, path=tmp_path, fliter={}
+                )
+        for where in ({"path": tmp_path}, {"client": QdrantClient(":memory:")}):
+            with pytest.raises(ConfigurationError, match="fliter"):
+                MultiQAVectorStore(EMBEDDINGS, **where, fliter={"chapter": 1})
+            with pytest.raises(ConfigurationError, match="fliter"):
+                call(MultiQAVectorStore.aopen, embedding=EMBEDDINGS, **where, fliter={})
+        MultiQAVectorStore(EMBEDDINGS, path=tmp_path, on_disk_payload=True).close()
 
 
 def test_relevance_is_not_of_ranks(vectors: MultiQAVectorStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from llama_index.core import MockEmbedding, Settings, StorageContext, VectorStoreIndex
 from llama_index.core.schema import (
+    BaseComponent,
     BaseNode,
     Document,
     ImageNode,
@@ -326,7 +328,7 @@ def test_options_of_a_retriever(vectors: MultiQAVectorStore, asked: list[float])
     chapter = models.FieldCondition(key="metadata.chapter", match=models.MatchValue(value=2))
     found = vectors.query(query, filter=models.Filter(must=[chapter]), exact=True)
     assert found.ids == ["m#2"]
-    with pytest.raises(TypeError, match="unknown_option"):
+    with pytest.raises(ConfigurationError, match="unknown_option"):
         vectors.query(query, unknown_option=1)
 
 
@@ -502,12 +504,69 @@ def test_the_embedding(monkeypatch: pytest.MonkeyPatch, embedding: MultiQAEmbedd
 def test_bad_settings(tmp_path: Path, embedding: MultiQAEmbedding) -> None:
     with pytest.raises(ConfigurationError, match="one of url, path and client"):
         MultiQAVectorStore(embedding=embedding)
-    with pytest.raises(ValidationError, match="pfad"):
-        MultiQAVectorStore(path=tmp_path, pfad="x", embedding=embedding)
-    vectors = MultiQAVectorStore(path=tmp_path, embedding=embedding)
-    with pytest.raises(ConfigurationError, match="unknown options: shard"):
-        vectors.add([], shard=1)
-    vectors.close()
+    for _ in range(2):  # whether the collection exists or not
+        with pytest.raises(ConfigurationError, match="does not take fliter"):
+            MultiQAVectorStore(path=tmp_path, fliter="x", embedding=embedding)
+        with pytest.raises(ConfigurationError, match="no option timeout"):
+            MultiQAVectorStore(client=QdrantClient(":memory:"), timeout=3, embedding=embedding)
+        with pytest.raises(ConfigurationError, match="content_payload_key cannot be set"):
+            MultiQAVectorStore(path=tmp_path, content_payload_key="text", embedding=embedding)
+        MultiQAVectorStore(path=tmp_path, embedding=embedding, on_disk_payload=True).close()
+
+
+# What each method needs to be called; one that is new and takes options belongs here.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "add": {"nodes": []},
+    "async_add": {"nodes": []},
+    "delete": {"ref_doc_id": "manual.pdf"},
+    "delete_nodes": {"node_ids": ["m#1"]},
+    "query": {"query": VectorStoreQuery(query_embedding=[1.0] + [0.0] * 383)},
+}
+
+
+def call(method: Any, **arguments: Any) -> Any:
+    result = method(**arguments)
+    return asyncio.run(result) if inspect.iscoroutine(result) else result
+
+
+def test_no_method_ignores_an_option(memory: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
+    memory.add(embedded(NODES, encoder))
+    seen = set()
+    for name in dir(MultiQAVectorStore):
+        if name[0] == "_" or name in dir(BaseComponent) or name == "aopen":
+            continue
+        method = getattr(memory, name)
+        if not inspect.ismethod(method):
+            continue
+        kinds = {one.kind for one in inspect.signature(method).parameters.values()}
+        if inspect.Parameter.VAR_KEYWORD in kinds:
+            known = name if name in ARGUMENTS else name.removeprefix("a")
+            seen.add(known)
+            with pytest.raises(ConfigurationError, match="unknown options: fliter"):
+                call(method, **ARGUMENTS[known], fliter={"page": 1})
+    assert seen == ARGUMENTS.keys()
+    assert memory.collection.count() == len(NODES)
+    memory.clear()
+
+
+def test_options_of_retrievers_and_engines(
+    memory: MultiQAVectorStore, encoder: MultiQAEncoder, embedding: MultiQAEmbedding
+) -> None:
+    """Those for the store are honoured or refused, wherever LlamaIndex takes them."""
+    memory.add(embedded(NODES, encoder))
+    index = VectorStoreIndex.from_vector_store(memory, embed_model=embedding)
+    only = where("chapter", "==", 2)
+    for retriever in (
+        index.as_retriever(filters=only, similarity_top_k=9),
+        index.as_retriever(doc_ids=["letter.txt"], filters=only),
+        index.as_retriever(
+            vector_store_kwargs={"filter": models.Filter(must=[models.HasIdCondition(has_id=[1])])}
+        ),
+    ):
+        assert {hit.node.node_id for hit in retriever.retrieve("machine")} <= {"m#2"}
+    with pytest.raises(ConfigurationError, match="unknown options: fliter"):
+        index.as_retriever(vector_store_kwargs={"fliter": only}).retrieve("machine")
+    memory.clear()
 
 
 def test_settings_are_fields(tmp_path: Path, embedding: MultiQAEmbedding) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from pydoc_data.topics import topics
 
 import pytest
+from llama_index.core import MockEmbedding, Settings
 from llama_index.core.schema import Document, MetadataMode, NodeRelationship, TextNode
 
 from multiqa_integrations import MultiQAEncoder
@@ -66,7 +68,7 @@ def test_round_trip(embedding: MultiQAEmbedding) -> None:
     parser = WordPieceNodeParser(chunk_size=100, chunk_overlap=10, embedding=embedding)
     twin = WordPieceNodeParser.from_dict(parser.to_dict())
     assert (twin.chunk_size, twin.chunk_overlap) == (100, 10)
-    assert twin.embedding.to_dict() == embedding.to_dict()
+    assert twin.used_embedding.to_dict() == embedding.to_dict()
     document = Document(text=TEXT, id_="x")
     assert [n.get_content() for n in twin.get_nodes_from_documents([document])] == [
         n.get_content() for n in parser.get_nodes_from_documents([document])
@@ -77,3 +79,25 @@ def test_round_trip(embedding: MultiQAEmbedding) -> None:
 def test_bad_sizes(sizes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="chunk_size is"):
         WordPieceNodeParser(**sizes)  # type: ignore[arg-type]
+
+
+def test_the_tokenizer_of_settings(
+    monkeypatch: pytest.MonkeyPatch, embedding: MultiQAEmbedding
+) -> None:
+    """As it is when it is used, and along into other processes and the keys of caches."""
+    parser = WordPieceNodeParser(chunk_size=64)
+    monkeypatch.setattr(Settings, "_embed_model", embedding)
+    expected = WordPieceNodeParser(chunk_size=64, embedding=embedding)
+    document = Document(text=TEXT, id_="x")
+    assert [node.get_content() for node in parser.get_nodes_from_documents([document])] == [
+        node.get_content() for node in expected.get_nodes_from_documents([document])
+    ]
+    assert parser.to_dict() == expected.to_dict()
+    pickled = pickle.dumps(parser)
+    monkeypatch.setattr(Settings, "_embed_model", MockEmbedding(embed_dim=384))
+    assert pickle.loads(pickled).used_embedding.to_dict() == embedding.to_dict()
+    assert expected.get_nodes_from_documents([document])
+    with pytest.raises(ConfigurationError, match="is MockEmbedding, expected MultiQAEmbedding"):
+        parser.get_nodes_from_documents([document])
+    monkeypatch.setattr(Settings, "_embed_model", None)
+    assert parser.used_embedding.to_dict() == MultiQAEmbedding().to_dict()

@@ -294,7 +294,7 @@ async def test_the_asynchronous_client() -> None:
     [
         ({"distance": "euclid"}, "expected 'cosine' or 'dot'"),
         ({"fingerprint": ""}, "expected encoder.fingerprint"),
-        ({"fingerprint": None}, "expected encoder.fingerprint"),
+        ({"fingerprint": None}, "expected one of encoder and fingerprint"),
         ({"payload_indexes": {"a": "word"}}, "expected one of keyword"),
         ({"payload_indexes": {"a": 3}}, "expected one of keyword"),
         ({"sparse": ""}, "expected True, False or a name"),

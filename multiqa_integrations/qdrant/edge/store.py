@@ -98,10 +98,10 @@ class EdgeStore(Store):
         **options: Any,
     ) -> CollectionReport:
         directory = self._directory(collection)
+        config = convert.config(schema, options)  # refuses options that nothing would use
         created = False
         if not files.exists(directory):
             self._check_open()
-            config = convert.config(schema, options)
             created = create(directory, convert.description(schema), config)
         found = self._info(collection)
         raise_on_mismatch(collection, differences(schema, found, indexes=False))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
 from multiqa_integrations.errors import (
     CollectionNotFoundError,
@@ -50,6 +51,11 @@ _SAMPLE = 64  # points that are asked who wrote them where the collection does n
 
 # These belong to the vector, not to the collection.
 _VECTOR_OPTIONS = ("on_disk", "memory", "datatype")
+_FROM_SCHEMA = ("vectors_config", "sparse_vectors_config", "metadata")
+_CREATE_OPTIONS = sorted(
+    {*inspect.signature(QdrantClient.create_collection).parameters, *_VECTOR_OPTIONS}
+    - {"self", "collection_name", "timeout", "kwargs", *_FROM_SCHEMA}
+)
 
 
 def ensure(
@@ -63,6 +69,7 @@ def ensure(
 ) -> Steps[CollectionReport]:
     """Create the collection, or make sure that it fits."""
     name, local = check_name(collection), self.local
+    _check_create_options(options)
     created = False
     if not (yield call("collection_exists", collection_name=name)):
         try:
@@ -303,13 +310,24 @@ def count(self: Connected, collection: str, *, filter: models.Filter | None = No
     return int(answer.count)
 
 
-def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any:
-    for ours in ("vectors_config", "sparse_vectors_config", "metadata"):
+def _check_create_options(options: Mapping[str, Any]) -> None:
+    """Refuse what nothing would use, whether the collection exists or not."""
+    for ours in _FROM_SCHEMA:
         if ours in options:
             raise ConfigurationError(
                 f"{ours} is made from the schema. Give the options of a vector "
                 f"({', '.join(_VECTOR_OPTIONS)}) by themselves."
             )
+    if unknown := sorted(options.keys() - set(_CREATE_OPTIONS)):
+        raise ConfigurationError(
+            f"a collection has no option {', '.join(unknown)}, expected some of "
+            f"{', '.join(_CREATE_OPTIONS)}. Options of the connection, such as timeout and "
+            "headers, go to open_store(...), and what it returns goes where the collection is "
+            "opened, as store=."
+        )
+
+
+def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any:
     vector = models.VectorParams(
         size=schema.size,
         distance=models.Distance.COSINE if schema.distance == "cosine" else models.Distance.DOT,
