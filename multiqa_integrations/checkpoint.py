@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import warnings
@@ -11,15 +10,11 @@ from pathlib import Path
 
 from multiqa_integrations import hub
 from multiqa_integrations.digest import known_sha256
-from multiqa_integrations.errors import (
-    ConfigurationError,
-    ModelIntegrityError,
-    ModelNotFoundError,
-)
+from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
+from multiqa_integrations.weights import open_weights
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors library
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +41,12 @@ class Checkpoint:
 
     @property
     def fingerprint(self) -> str:
-        """Name the vectors: those of equal fingerprints are comparable.
+        """Names the vectors: those of equal fingerprints are comparable.
 
-        `sha256:<digest of model.safetensors>/<pooling>/<normalisation>`. Read from the file
-        (0.1 s for 90 MB, without the GIL) once a process, and again when the file changes.
+        It is that of the file which is there now: read (0.1 s for 90 MB, without the GIL) once
+        per process, and again when the file has changed.
         """
-        norm = "l2" if self.spec.normalize else "none"
-        return f"sha256:{known_sha256(self.weights)}/{self.spec.pooling}/{norm}"
+        return self.spec.fingerprint(known_sha256(self.weights))
 
 
 def resolve(
@@ -112,63 +106,14 @@ def resolve(
     return _open(snapshot, name=name, revision=snapshot.name)
 
 
-def check_weights(path: Path) -> None:
-    """Find a truncated or garbled safetensors file by its header alone.
-
-    Reads the header's length and the header itself, and checks that the tensors lie one behind
-    the other and end where the file ends. Layout:
-    https://huggingface.co/docs/safetensors/index#format.
-
-    Args:
-        path: A safetensors file.
-
-    Raises:
-        ModelIntegrityError: It is none, or not all of it.
-        ModelNotFoundError: There is no such file.
-
-    Example:
-        >>> check_weights(Path("models/multi-qa/model.safetensors"))  # doctest: +SKIP
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            head = stream.read(8)
-            length = int.from_bytes(head, "little")
-            if head == b"version ":
-                raise _damaged(path, "it is a Git LFS pointer, not the file: run `git lfs pull`")
-            if len(head) < 8 or length > min(size - 8, _MAX_HEADER):
-                raise _damaged(path, f"its {size:,} bytes do not hold the header they promise")
-            header = json.loads(stream.read(length))
-        spans = sorted(
-            (int(start), int(end))
-            for tensor, entry in header.items()
-            if tensor != "__metadata__"
-            for start, end in [entry["data_offsets"]]
-        )
-    except FileNotFoundError as error:
-        raise ModelNotFoundError(f"the weights {path} are missing.") from error
-    except OSError as error:
-        raise ModelIntegrityError(f"the weights {path} cannot be read: {error}.") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _damaged(path, "its header is not that of a safetensors file") from error
-    position = 0
-    for start, end in spans:
-        if start != position or end < start:
-            raise _damaged(path, f"its tensors leave a gap or overlap at byte {start:,}")
-        position = end
-    expected = 8 + length + position
-    if not spans or size != expected:
-        raise _damaged(path, f"it has {size:,} bytes where its header promises {expected:,}")
-
-
 def parse_model(model: str | os.PathLike[str]) -> tuple[str, Path | None]:
-    """Tell a directory from a hub name.
+    """Find out whether a model is a directory or a hub name.
 
     Returns:
         The name as given, and the directory if it is one.
 
     Raises:
-        ConfigurationError: It is no text or path, or empty.
+        ConfigurationError: It is neither a text nor a path, or empty.
         ModelNotFoundError: It can only be a directory, and there is none.
     """
     given: object = model  # callers without a type checker give anything
@@ -181,7 +126,7 @@ def parse_model(model: str | os.PathLike[str]) -> tuple[str, Path | None]:
             return name, directory
         is_file = directory.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long; a NUL; no such user's home
-        raise ModelNotFoundError(f"{name!r} is no directory: {error}.") from error
+        raise ModelNotFoundError(f"{name!r} is not a directory: {error}.") from error
     looks_like_path = name[0] in "./~" or "\\" in name or name.count("/") > 1
     if is_file or looks_like_path or not isinstance(model, str):
         what = "is a file" if is_file else "does not exist"
@@ -233,16 +178,9 @@ def _open(directory: Path, *, name: str, revision: str | None) -> Checkpoint:
         raise ModelNotFoundError(f"{text} Fetch it whole with `multiqa download --to DIR`.")
     spec = ModelSpec.from_directory(directory, name=name, revision=revision)
     checkpoint = Checkpoint(directory, spec)
-    check_weights(checkpoint.weights)
+    open_weights(checkpoint.weights)  # finds damage; closed again at once
     return checkpoint
 
 
 def _pickled(directory: Path) -> bool:
     return any(directory.glob("*.bin"))
-
-
-def _damaged(path: Path, how: str) -> ModelIntegrityError:
-    return ModelIntegrityError(
-        f"the weights {path} are damaged: {how}. Fetch them again: `multiqa download` repairs "
-        "the hub cache, `multiqa download --to DIR` makes a new directory."
-    )

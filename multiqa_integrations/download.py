@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from multiqa_integrations import hub
-from multiqa_integrations.checkpoint import check_weights, default_revision, parse_model
+from multiqa_integrations.checkpoint import default_revision, parse_model
 from multiqa_integrations.digest import sha256
 from multiqa_integrations.errors import ConfigurationError, ModelError, ModelIntegrityError
 from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.weights import open_weights
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def download(
     with _progress_bars(show_progress):
         if target is None:
             snapshot = hub.fetch(listing, cache)
-            check_weights(snapshot / hub.WEIGHTS)
+            open_weights(snapshot / hub.WEIGHTS)  # finds damage
             return snapshot
         try:
             _write_directory(target, listing, cache)
@@ -177,7 +178,7 @@ def _write_directory(target: Path, listing: hub.Listing, cache: Path | None) -> 
                     f"{path} was written damaged: check the disk and try again."
                 )
             sums[file.path] = sha256(path)
-        check_weights(new / hub.WEIGHTS)
+        open_weights(new / hub.WEIGHTS)  # finds damage
         source_file = new / SOURCE
         about = {"model": listing.repository, "revision": listing.commit}
         source_file.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from multiqa_integrations.backends import BackendName, Compute, DType
 from multiqa_integrations.batching import plan_batches
-from multiqa_integrations.errors import ConfigurationError, TextTypeError
+from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError, TextTypeError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
 from multiqa_integrations.runtime import runtime_for
 from multiqa_integrations.settings import EncoderSettings
@@ -150,9 +150,10 @@ class MultiQAEncoder:
         """Names the weights, the pooling and the normalisation.
 
         Vectors are comparable where it is equal, whatever the backend and dtype, and wherever
-        the checkpoint was found.
+        the checkpoint was found. It is that of the weights which this encoder computes with,
+        also after their file was replaced; an encoder made later takes the new ones.
         """
-        return self._runtime.checkpoint.fingerprint
+        return self.spec.fingerprint(self._runtime.weights.sha256)
 
     @property
     def compute(self) -> Compute:
@@ -286,7 +287,7 @@ class MultiQAEncoder:
 
         if lone:  # no pool, no switch of threads
             bar.update(embed(batches[0]))
-            return vectors
+            return self._checked(vectors)
         with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:
             try:  # Ctrl-C may come while batches are still being handed over
                 for future in as_completed([pool.submit(embed, rows) for rows in batches]):
@@ -294,6 +295,21 @@ class MultiQAEncoder:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        return self._checked(vectors)
+
+    def _checked(self, vectors: Vectors) -> Vectors:
+        """Return vectors that have length 1.
+
+        Weights may overflow, or be all zero, without being NaN anywhere.
+        """
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        if not (abs(squares - 1) < 0.01).all():  # nor is NaN
+            wrong = squares[~(abs(squares - 1) < 0.01)]
+            raise ModelIntegrityError(
+                f"the model {self.spec.name} computed a vector of length {wrong[0] ** 0.5:g} "
+                "instead of 1: its weights are damaged, or not those of this model. Fetch the "
+                "checkpoint again."
+            )
         return vectors
 
 

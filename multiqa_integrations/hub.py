@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,8 @@ from multiqa_integrations.errors import (
     ModelIntegrityError,
     ModelNotFoundError,
 )
-from multiqa_integrations.model import ModelSpec
+from multiqa_integrations.model import ModelSpec, is_folder_name
+from multiqa_integrations.reading import read_json
 
 # huggingface_hub takes more than 0.1 s to import and a directory does not need it: every
 # function below imports it itself.
@@ -54,7 +54,7 @@ class HubFile:
     blob_id: str | None
 
     def matches(self, file: Path) -> bool:
-        """Tell whether `file` has the promised bytes."""
+        """Check whether `file` has the promised bytes."""
         if self.sha256:
             return sha256(file) == self.sha256
         return git_blob_id(file) == self.blob_id
@@ -78,19 +78,20 @@ class Listing:
 
 
 def missing_files(directory: Path) -> list[str]:
-    """List the files without which `directory` is no checkpoint."""
+    """List the files that `directory` lacks to be a checkpoint."""
+    needed = list(REQUIRED)
     try:
-        modules = json.loads((directory / "modules.json").read_text(encoding="utf-8"))
-        pooling = str(modules[1]["path"] or "1_Pooling")
-    except (OSError, ValueError, TypeError, LookupError):
-        pooling = "1_Pooling"  # ModelSpec says what is wrong with a damaged modules.json
-    needed = (*REQUIRED, f"{pooling}/config.json")
+        pooling = read_json(directory / "modules.json")[1]["path"] or "1_Pooling"
+        if is_folder_name(pooling):
+            needed.append(f"{pooling}/config.json")
+    except (OSError, ModelError, TypeError, LookupError):
+        pass  # ModelSpec says what is wrong with a damaged modules.json
     return [path for path in needed if not (directory / path).is_file()]
 
 
 def explain_missing(where: str, missing: list[str], *, pickled: bool) -> str:
-    """Say which files are missing; `pickled` if there are weights as pickle."""
-    message = f"{where} is no complete checkpoint: {', '.join(missing)} missing."
+    """Build the message for missing files; `pickled` if there are pickled weights."""
+    message = f"{where} is not a complete checkpoint: {', '.join(missing)} missing."
     if WEIGHTS in missing and pickled:
         message += (
             " It has pickled weights (.bin) only, which can run code when loaded and are never "
@@ -101,14 +102,14 @@ def explain_missing(where: str, missing: list[str], *, pickled: bool) -> str:
 
 
 def is_offline() -> bool:
-    """Tell whether the user forbade the network with HF_HUB_OFFLINE=1."""
+    """Check whether the user forbade the network with HF_HUB_OFFLINE=1."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
 def check_repository_name(name: str) -> None:
-    """Refuse what cannot be a hub name, before anybody is asked for it.
+    """Refuse what cannot be a hub name, before the hub is asked for it.
 
     Raises:
         ModelNotFoundError: It is neither that nor a directory.

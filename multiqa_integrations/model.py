@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,19 @@ from types import MappingProxyType
 from typing import Any
 
 from multiqa_integrations.errors import ModelContractError, ModelIntegrityError, ModelNotFoundError
+from multiqa_integrations.reading import read_json
 from multiqa_integrations.types import SimilarityScore
+
+# The largest numbers of config.json that are believed: far above those of any checkpoint
+# fine-tuned from this model, and small enough that a hostile one costs no memory.
+_MOST = {
+    "num_hidden_layers": 48,
+    "num_attention_heads": 384,
+    "intermediate_size": 12_288,
+    "vocab_size": 500_000,
+    "max_position_embeddings": 8_192,
+}
+_FOLDER = re.compile(r"\w[\w.-]*")
 
 _NO_PROMPTS: Mapping[str, str] = MappingProxyType({})
 
@@ -62,6 +75,16 @@ class ModelSpec:
     prompts: Mapping[str, str] = field(default_factory=lambda: _NO_PROMPTS, hash=False)
     default_prompt_name: str | None = None
 
+    def fingerprint(self, weights_sha256: str) -> str:
+        """Name the vectors of weights with this digest: those of equal names are comparable.
+
+        Example:
+            >>> MULTI_QA.fingerprint("12ab")
+            'sha256:12ab/mean/l2'
+        """
+        normalisation = "l2" if self.normalize else "none"
+        return f"sha256:{weights_sha256}/{self.pooling}/{normalisation}"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy does not pickle; the fields that it protects do.
         values = {name: getattr(self, name) for name in self.__slots__}
@@ -81,7 +104,7 @@ class ModelSpec:
 
         Raises:
             ModelContractError: It is a checkpoint of another kind; says what was found.
-            ModelIntegrityError: A configuration file is no JSON object.
+            ModelIntegrityError: A configuration file is not a JSON object, or far too large.
             ModelNotFoundError: A configuration file is missing.
         """
         found = _Checkpoint(directory)
@@ -127,13 +150,12 @@ class _Checkpoint:
         if value is None and not required:
             return {}
         if not isinstance(value, dict):
-            raise ModelIntegrityError(f"{self.directory / path} holds no JSON object.")
+            raise ModelIntegrityError(f"{self.directory / path} does not hold a JSON object.")
         return value
 
     def _json(self, path: str, *, required: bool) -> Any:
-        file = self.directory / path
         try:
-            return json.loads(file.read_text(encoding="utf-8"))
+            return read_json(self.directory / path)
         except (FileNotFoundError, NotADirectoryError) as error:
             if not required:
                 return None
@@ -142,22 +164,20 @@ class _Checkpoint:
                 "Give a directory made by `multiqa download --to DIR` or by "
                 "SentenceTransformer.save()."
             ) from error
-        except (ValueError, OSError) as error:
-            raise ModelIntegrityError(
-                f"{file} cannot be read as JSON ({error}). Fetch the checkpoint again."
-            ) from error
 
     def refuse(self, what: str, found: object, needed: object) -> ModelContractError:
         return ModelContractError(
-            f"the checkpoint {self.directory} cannot be used: {what} is {found!r}, needed is "
+            f"the checkpoint {self.directory} cannot be used: {what} is {_short(found)}, needed is "
             f"{needed!r}. This package encodes with {MULTI_QA.name} and checkpoints "
             "fine-tuned from it; use sentence-transformers for others."
         )
 
     def integer(self, key: str) -> int:
         value = self.config.get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.refuse(f"{key} in config.json", value, "a positive integer")
+        most = _MOST[key]
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            needed = f"a whole number from 1 to {most:,}"
+            raise self.refuse(f"{key} in config.json", value, needed)
         return value
 
     def layer_norm_eps(self) -> float:
@@ -193,7 +213,7 @@ class _Checkpoint:
             ]
         except (TypeError, KeyError, AttributeError) as error:
             raise ModelIntegrityError(
-                f"{self.directory / 'modules.json'} is no list of modules. "
+                f"{self.directory / 'modules.json'} is not a list of modules. "
                 "Fetch the checkpoint again."
             ) from error
         if kinds != needed:
@@ -201,7 +221,11 @@ class _Checkpoint:
         if modules[0].get("path"):
             # Before sentence-transformers 2 the files lay there, and not beside modules.json.
             raise self.refuse("the folder of the Transformer module", modules[0]["path"], "")
-        self.pooling_path = str(modules[1].get("path") or "1_Pooling")
+        for module in modules[1:]:
+            if not is_folder_name(path := module.get("path") or "1_Pooling"):
+                what = "the path of a module in modules.json"
+                raise self.refuse(what, path, "the name of a folder in the checkpoint")
+        self.pooling_path = modules[1].get("path") or "1_Pooling"
 
     def check_pooling(self) -> None:
         path = f"{self.pooling_path}/config.json"
@@ -211,13 +235,10 @@ class _Checkpoint:
             raise self.refuse(f"the dimension in {path}", dimension, MULTI_QA.dimension)
         # Before sentence-transformers 6: one boolean a mode. Since then: one name or a list.
         mode = pooling.get("pooling_mode")
-        modes = (
-            [key for key in pooling if key.startswith("pooling_mode_") and pooling[key]]
-            if mode is None
-            else [mode]
-            if isinstance(mode, str)
-            else mode
-        )
+        if mode is None:
+            modes = [key for key in pooling if key.startswith("pooling_mode_") and pooling[key]]
+        else:
+            modes = [mode] if isinstance(mode, str) else mode
         if not isinstance(modes, list):
             raise self.refuse(f"the pooling in {path}", modes, [MULTI_QA.pooling])
         # "pooling_mode_mean_tokens", but "pooling_mode_cls_token".
@@ -247,13 +268,25 @@ class _Checkpoint:
         if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
             raise ModelIntegrityError(
                 f"prompts in {self.directory / 'config_sentence_transformers.json'} must map "
-                f"names to texts, found {prompts!r}."
+                f"names to texts, found {_short(prompts)}."
             )
         if default is not None and (not isinstance(default, str) or default not in prompts):
             raise ModelIntegrityError(
-                f"default_prompt_name {default!r} is none of the prompts {sorted(prompts)} in "
+                f"default_prompt_name {_short(default)} is not one of {_short(sorted(prompts))} in "
                 f"{self.directory / 'config_sentence_transformers.json'}."
             )
         return {name: prompt for name, prompt in prompts.items() if prompt}, (
             default if prompts.get(default) else None
         )
+
+
+def is_folder_name(path: object) -> bool:
+    """Check that a path from a foreign file names a folder, and leads nowhere else."""
+    return isinstance(path, str) and _FOLDER.fullmatch(path) is not None
+
+
+def _short(value: object) -> str:
+    """Show a value of a foreign file, in the bounds of a message."""
+    shown = reprlib.Repr()
+    shown.maxstring = shown.maxother = shown.maxlong = 120
+    return shown.repr(value)

@@ -17,6 +17,7 @@ from multiqa_integrations.backends import Backend, Compute
 from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.settings import LoadSettings
 from multiqa_integrations.tokenizer import WordPieceTokenizer
+from multiqa_integrations.weights import Weights, open_weights
 
 
 class Runtime:
@@ -29,6 +30,7 @@ class Runtime:
         self.settings = settings
         self._lock = threading.RLock()
         self._checkpoint: Checkpoint | None = None
+        self._weights: Weights | None = None
         self._tokenizer: WordPieceTokenizer | None = None
         self._compute: Compute | None = None
         self._backends: dict[bool, Backend] = {}  # by `one_batch`
@@ -47,6 +49,20 @@ class Runtime:
                         local_files_only=self.settings.local_files_only,
                     )
         return self._checkpoint
+
+    @property
+    def weights(self) -> Weights:
+        """The model's weights: opened once, the same for all that is loaded and named."""
+        if self._weights is None:
+            with self._lock:
+                if self._weights is None:
+                    self._weights = open_weights(self.checkpoint.weights)
+        return self._weights
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the weights file is the one that was opened, as far as it was."""
+        return self._weights is None or self._weights.is_current
 
     @property
     def tokenizer(self) -> WordPieceTokenizer:
@@ -95,12 +111,13 @@ class Runtime:
             with self._lock:
                 backend = self._backends.get(one_batch)
                 if backend is None:
-                    checkpoint, compute = self.checkpoint, self.compute
+                    checkpoint, weights, compute = self.checkpoint, self.weights, self.compute
                     if not self._backends:  # once a model, not for each way to run it
                         backends.warn_of_slowness(compute)
                     with _loading:
                         backend = self._backends[one_batch] = backends.load(
                             checkpoint,
+                            weights,
                             compute,
                             threads=self.settings.threads,
                             one_batch=one_batch,
@@ -118,6 +135,8 @@ class Runtime:
 _loading = threading.RLock()  # held while a native library is imported or set up
 _lock = threading.Lock()
 _runtimes: weakref.WeakValueDictionary[LoadSettings, Runtime] = weakref.WeakValueDictionary()
+# All of them, also those whose weights have been replaced.
+_living: weakref.WeakSet[Runtime] = weakref.WeakSet()
 # Kept alive: making an encoder per request must not load a model per request.
 _latest: Runtime | None = None
 
@@ -125,13 +144,16 @@ _latest: Runtime | None = None
 def runtime_for(settings: LoadSettings) -> Runtime:
     """Return the process's runtime for these settings, which loads nothing yet.
 
-    It lives as long as an encoder holds it, and at least until other settings are asked for.
+    It lives as long as an encoder holds it, and at least until other settings are asked for. Where
+    the weights have been replaced since they were opened, it is a new one: encoders that hold the
+    old one go on with the old weights, under their fingerprint.
     """
     global _latest
     with _lock:
         runtime = _runtimes.get(settings)
-        if runtime is None:
+        if runtime is None or not runtime.is_current:
             runtime = _runtimes[settings] = Runtime(settings)
+            _living.add(runtime)
         _latest = runtime
         return runtime
 
@@ -148,7 +170,7 @@ def _forget_in_child() -> None:
     global _loading, _lock
     _loading, _lock = threading.RLock(), threading.Lock()
     backends.note_fork()
-    for runtime in list(_runtimes.values()):
+    for runtime in list(_living):
         runtime.forget()
 
 

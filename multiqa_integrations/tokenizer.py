@@ -12,10 +12,12 @@ Three traps are closed here:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +30,25 @@ from multiqa_integrations.errors import (
     ModelIntegrityError,
     ModelNotFoundError,
 )
+from multiqa_integrations.reading import read_json
 
 SPECIAL_TOKENS = 2
 """[CLS] and [SEP], which stand around every text."""
+
+_LARGEST_FILE = 16_000_000  # bytes; the model's has 466,000
+
+# What a tokenizer must be made of, by the keys of its file: the types that are BERT's.
+_PIPELINE: dict[str, tuple[Any, ...]] = {
+    "model": ("WordPiece",),
+    "normalizer": ("BertNormalizer",),
+    "pre_tokenizer": ("BertPreTokenizer",),
+    "decoder": ("WordPiece", None),
+}
+_WORD_PIECE: dict[str, tuple[Any, ...]] = {
+    "unk_token": ("[UNK]",),
+    "continuing_subword_prefix": ("##",),
+    "max_input_chars_per_word": (100,),  # the time of a word grows with the square of its length
+}
 
 _PIECE_CHARACTERS = 16_384  # a text longer than this is tokenised in pieces of about this size
 _CALL_CHARACTERS = 262_144  # handed to the tokenizer at once: enough to keep every core busy
@@ -113,23 +131,10 @@ class WordPieceTokenizer:
         Raises:
             ModelNotFoundError: The file is missing.
             ModelIntegrityError: The file cannot be read as a tokenizer.
-            ModelContractError: The vocabulary is not the model's, or the tokenizer puts
-                something else than [CLS] … [SEP] around a text.
+            ModelContractError: The vocabulary is not the model's, the tokenizer does not work as
+                BERT's does, or it puts something else than [CLS] … [SEP] around a text.
         """
-        if not file.is_file():
-            raise ModelNotFoundError(
-                f"{file} is missing. Fetch the checkpoint again, for example with "
-                "`multiqa download --to DIR`."
-            )
-        try:
-            # From a buffer, since `from_file` takes no path with characters outside UTF-8.
-            self._tokenizer = Tokenizer.from_buffer(file.read_bytes())
-        except Exception as error:  # the library raises nothing narrower
-            raise ModelIntegrityError(
-                f"{file} cannot be read as a tokenizer ({error}). Fetch the checkpoint again."
-            ) from error
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = _load(file)
         size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         if vocabulary is not None and size != vocabulary:
             raise ModelContractError(
@@ -137,7 +142,7 @@ class WordPieceTokenizer:
                 "are not of one checkpoint; fetch it again."
             )
         empty: list[int] = self._tokenizer.encode_batch_fast([""])[0].ids
-        if len(empty) != SPECIAL_TOKENS:
+        if len(empty) != SPECIAL_TOKENS or max(empty) >= size:
             raise ModelContractError(
                 f"{file} encodes an empty text as {empty}; needed is [CLS] [SEP], as "
                 "BERT tokenizers do."
@@ -207,6 +212,56 @@ class WordPieceTokenizer:
             texts, add_special_tokens=False
         )
         return encodings
+
+
+def _load(file: Path) -> Tokenizer:
+    try:
+        content = read_json(file, limit=_LARGEST_FILE)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ModelNotFoundError(
+            f"{file} is missing. Fetch the checkpoint again, for example with "
+            "`multiqa download --to DIR`."
+        ) from error
+    try:
+        _check_pipeline(file, content)
+        # What was checked is what is loaded, but for the traps.
+        return Tokenizer.from_str(json.dumps({**content, "truncation": None, "padding": None}))
+    except ModelContractError:
+        raise
+    except Exception as error:  # the library raises nothing narrower
+        raise ModelIntegrityError(
+            f"{file} cannot be read as a tokenizer ({error}). Fetch the checkpoint again."
+        ) from error
+
+
+def _check_pipeline(file: Path, content: Any) -> None:
+    """Refuse any pipeline but BERT's.
+
+    Others may hold regular expressions that take hours for one text, and this package counts
+    on BERT's: on white space and punctuation ending a word, and on its longest word.
+    """
+    found = {
+        "model": content["model"].get("type"),
+        **{part: (content.get(part) or {}).get("type") for part in _PIPELINE if part != "model"},
+        **{setting: content["model"].get(setting) for setting in _WORD_PIECE},
+    }
+    needed = {**_PIPELINE, **_WORD_PIECE}
+    for part, value in found.items():
+        if value not in needed[part]:
+            raise ModelContractError(
+                f"{part} in {file} is {str(value)[:100]!r}, needed is {needed[part][0]!r}: this "
+                "package encodes with BERT's own word pieces."
+            )
+    vocabulary = content["model"]["vocab"]
+    ids = [*vocabulary.values(), *(token["id"] for token in content.get("added_tokens") or ())]
+    size = len({*vocabulary, *(token["content"] for token in content.get("added_tokens") or ())})
+    if not all(type(number) is int and 0 <= number < size for number in ids):
+        raise ModelContractError(
+            f"{file} has ids beyond its {size:,} word pieces: the model has no vector for them. "
+            "Fetch the checkpoint again."
+        )
+    if "[UNK]" not in vocabulary:
+        raise ModelContractError(f"{file} has no word piece [UNK] for unknown words.")
 
 
 def _cut(text: str) -> Iterator[str]:

@@ -319,7 +319,7 @@ def test_no_tokenizer(checkpoint: Path) -> None:
 
 def test_a_broken_tokenizer(checkpoint: Path) -> None:
     (checkpoint / "tokenizer.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ModelIntegrityError, match="cannot be read as a tokenizer"):
+    with pytest.raises(ModelIntegrityError, match="cannot be read as JSON"):
         of(checkpoint).encode(["a"])
 
 

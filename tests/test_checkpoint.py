@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from multiqa_integrations.checkpoint import check_weights, resolve
+from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.download import SOURCE, SUMS, download, verify
 from multiqa_integrations.errors import (
     ConfigurationError,
@@ -27,6 +27,7 @@ from multiqa_integrations.errors import (
     ModelNotFoundError,
 )
 from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.weights import Weights
 from tests.support.hub_server import COMMIT, HubServer, checkpoint_files, serve, write_files
 
 NAME = "some-team/some-model"
@@ -337,15 +338,15 @@ def test_a_git_lfs_pointer_is_told(directory: Path) -> None:
 def test_the_siblings_weights_cut_short(sibling: Path, tmp_path: Path, lost: int) -> None:
     cut = tmp_path / "model.safetensors"
     shutil.copyfile(sibling / "model.safetensors", cut)
-    check_weights(cut)
+    Weights(cut)
     os.truncate(cut, cut.stat().st_size - lost)
     with pytest.raises(ModelIntegrityError, match="damaged"):
-        check_weights(cut)
+        Weights(cut)
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="missing"):
-        check_weights(tmp_path / "model.safetensors")
+        Weights(tmp_path / "model.safetensors")
 
 
 # --- the hub and its cache ------------------------------------------------------------------
@@ -426,7 +427,7 @@ def test_an_interrupted_fetch_is_completed(machine: Machine) -> None:
     (first / "model.safetensors").resolve().unlink()
     (first / "1_Pooling" / "config.json").unlink()
     assert machine.run(resolve_call(revision=COMMIT))["value"] == str(first)
-    check_weights(first / "model.safetensors")
+    Weights(first / "model.safetensors")
 
 
 def test_a_folder_of_another_name_for_the_pooling(machine: Machine, hub: HubServer) -> None:

@@ -59,6 +59,7 @@ def test_openvino(machine: WatchedMachine, sibling: Path, offline: bool) -> None
 
 
 @needs_torch
+@needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("offline", [True, False])
 def test_sentence_transformers(machine: WatchedMachine, sibling: Path, offline: bool) -> None:

@@ -19,6 +19,7 @@ from multiqa_integrations.backends.cpu import (
 )
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.errors import ConfigurationError, PerformanceWarning
+from multiqa_integrations.weights import Weights
 
 __all__ = [
     "Backend",
@@ -62,7 +63,7 @@ class Compute:
         """A good size of a batch, in word pieces with padding."""
         if self.device != "cpu":
             return 65_536
-        # Larger ones fall out of the caches of cores whose products are no faster than that.
+        # Without AVX-512 larger batches spill out of the caches and gain nothing.
         return 2048 if has_wide_vectors() else 512
 
     @property
@@ -150,12 +151,18 @@ def choose(backend: BackendName = "auto", dtype: DType = "auto", device: str = "
 
 
 def load(
-    checkpoint: Checkpoint, compute: Compute, *, threads: int | None, one_batch: bool = False
+    checkpoint: Checkpoint,
+    weights: Weights,
+    compute: Compute,
+    *,
+    threads: int | None,
+    one_batch: bool = False,
 ) -> Backend:
     """Load a checkpoint where `compute` says.
 
     Args:
         checkpoint: The checkpoint.
+        weights: Its weights, opened.
         compute: What computes.
         threads: Processors to use on the CPU.
         one_batch: For one batch at a time, as soon as possible; OpenVINO only.
@@ -166,6 +173,7 @@ def load(
 
         return SentenceTransformersBackend(
             checkpoint,
+            weights,
             compute.dtype,
             device=compute.device,
             threads=threads,
@@ -173,7 +181,9 @@ def load(
         )
     from multiqa_integrations.backends.openvino import OpenVINOBackend
 
-    return OpenVINOBackend(checkpoint, compute.dtype, threads=threads, one_batch=one_batch)
+    return OpenVINOBackend(
+        weights, checkpoint.spec, compute.dtype, threads=threads, one_batch=one_batch
+    )
 
 
 def warn_of_slowness(compute: Compute) -> None:

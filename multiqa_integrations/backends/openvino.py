@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from multiqa_integrations.backends.base import DType
 from multiqa_integrations.backends.cpu import available_cpus
-from multiqa_integrations.backends.mapped import map_tensors
 from multiqa_integrations.backends.openvino_graph import build_graph
 from multiqa_integrations.backends.openvino_import import ov
-from multiqa_integrations.checkpoint import Checkpoint
+from multiqa_integrations.model import ModelSpec
 from multiqa_integrations.types import Vectors
+from multiqa_integrations.weights import Weights
 
 # How many neighbouring activations share a scale when int8 quantises them at run time.
 # Coarser is faster and less exact; docs/benchmarks.md has the measurements behind the choice.
@@ -29,7 +29,8 @@ class OpenVINOBackend:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        weights: Weights,
+        spec: ModelSpec,
         dtype: DType,
         *,
         threads: int | None = None,
@@ -38,7 +39,8 @@ class OpenVINOBackend:
         """Compile the model (about 0.3 s).
 
         Args:
-            checkpoint: Where the weights are.
+            weights: The checkpoint's weights.
+            spec: Its contract.
             dtype: "float32", "bfloat16" or "int8".
             threads: Processors to use; all that this process may use by default.
             one_batch: Put all threads on one batch, which is soonest done; by default several
@@ -59,10 +61,8 @@ class OpenVINOBackend:
             "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if dtype == "int8" else 0,
         }
-        graph = build_graph(checkpoint.weights, checkpoint.spec, int8=dtype == "int8")
+        graph = build_graph(weights, spec, int8=dtype == "int8")
         self._compiled = ov.Core().compile_model(graph, "CPU", config)
-        # It has matrices in an order of its own now; of the rest only some rows are needed.
-        map_tensors(checkpoint.weights).release()
         # A request serves one thread at a time: whoever takes one from the queue owns it.
         self._requests: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         self._all_requests = [

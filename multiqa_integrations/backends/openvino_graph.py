@@ -7,28 +7,26 @@ over the real tokens and an L2 norm. No ONNX, no conversion step.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from multiqa_integrations.backends.mapped import map_tensors
 from multiqa_integrations.backends.openvino_import import op, ov
-from multiqa_integrations.backends.tensors import TOKEN_TYPES, check_tensors, tensor_shapes
-from multiqa_integrations.errors import ModelIntegrityError
+from multiqa_integrations.backends.tensors import TOKEN_TYPES, read_tensors
 from multiqa_integrations.model import ModelSpec
+from multiqa_integrations.weights import Weights
 
 _MASKED = np.float32(-1e9)  # added to the attention score of padding; its exponential is 0
 
-Weights = dict[str, NDArray[np.float32]]
+Tensors = dict[str, NDArray[np.float32]]
 
 
-def build_graph(weights: Path, spec: ModelSpec, *, int8: bool = False) -> ov.Model:
+def build_graph(weights: Weights, spec: ModelSpec, *, int8: bool = False) -> ov.Model:
     """Build the model.
 
     Args:
-        weights: The checkpoint's `model.safetensors`; the graph uses it as it is mapped.
+        weights: The checkpoint's weights.
         spec: Its contract.
         int8: Store the matrices as 8-bit integers with one scale per output channel,
             `w ≈ int8 · max|row| / 127`. A processor with 8-bit dot products then quantises the
@@ -39,33 +37,23 @@ def build_graph(weights: Path, spec: ModelSpec, *, int8: bool = False) -> ov.Mod
         float32 `(b, 384)`.
 
     Raises:
-        ModelIntegrityError: The file is damaged.
+        ModelIntegrityError: The file is damaged or was written into.
         ModelContractError: A tensor is missing or of another shape than the contract says.
     """
     return _Graph(_read(weights, spec), spec, int8=int8).model()
 
 
-def _read(file: Path, spec: ModelSpec) -> Weights:
-    prefix = check_tensors(file, spec)
-    try:
-        tensors = map_tensors(file)
-        weights = {
-            name: tensors.read(prefix + name) for name in (*tensor_shapes(spec), TOKEN_TYPES)
-        }
-    except (OSError, TypeError) as error:
-        raise ModelIntegrityError(
-            f"{file} cannot be read as float weights ({error}). Fetch the checkpoint again; "
-            "weights saved in bfloat16 have to be saved as float32 or float16 first."
-        ) from error
+def _read(weights: Weights, spec: ModelSpec) -> Tensors:
+    tensors = read_tensors(weights, spec)
     # Every token of a single text has type 0: its row joins the positions once and for all.
-    places = "embeddings.position_embeddings.weight"
-    weights[places] = weights[places] + weights.pop(TOKEN_TYPES)[0]
-    return weights
+    positions = "embeddings.position_embeddings.weight"
+    tensors[positions] = tensors[positions] + tensors.pop(TOKEN_TYPES)[0]
+    return tensors
 
 
 class _Graph:
-    def __init__(self, weights: Weights, spec: ModelSpec, *, int8: bool) -> None:
-        self.weights = weights
+    def __init__(self, tensors: Tensors, spec: ModelSpec, *, int8: bool) -> None:
+        self.tensors = tensors
         self.spec = spec
         self.int8 = int8
 
@@ -116,7 +104,7 @@ class _Graph:
         )
 
     def _linear(self, x: Any, name: str) -> Any:
-        weight = self.weights[f"{name}.weight"]
+        weight = self.tensors[f"{name}.weight"]
         if self.int8:
             scale = np.abs(weight).max(axis=1, keepdims=True) / np.float32(127)
             scale[scale == 0] = 1
@@ -134,7 +122,7 @@ class _Graph:
         )
 
     def _constant(self, name: str) -> Any:
-        return _c(self.weights[name])
+        return _c(self.tensors[name])
 
 
 def _c(value: Any) -> Any:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from multiqa_integrations.backends.base import DType
-from multiqa_integrations.backends.tensors import check_tensors
+from multiqa_integrations.backends.tensors import read_tensors
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
 from multiqa_integrations.types import Vectors
+from multiqa_integrations.weights import Weights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,6 +31,7 @@ class SentenceTransformersBackend:
     def __init__(
         self,
         checkpoint: Checkpoint,
+        weights: Weights,
         dtype: DType,
         *,
         device: str,
@@ -39,7 +41,8 @@ class SentenceTransformersBackend:
         """Load the model.
 
         Args:
-            checkpoint: Where the weights are.
+            checkpoint: Where the files are.
+            weights: Its weights, which must still lie there: torch reads the file anew.
             dtype: "float32", "bfloat16" or "float16".
             device: A torch device, such as "cpu", "cuda:1" or "mps".
             threads: Processors to use on "cpu"; torch keeps this for the whole process.
@@ -48,7 +51,7 @@ class SentenceTransformersBackend:
         Raises:
             ConfigurationError: torch cannot use that device here.
             ModelContractError: A tensor is missing or of another shape than the contract says.
-            ModelIntegrityError: The checkpoint is damaged.
+            ModelIntegrityError: The checkpoint is damaged, or its weights were replaced.
         """
         try:
             parsed = torch.device(device)
@@ -59,7 +62,7 @@ class SentenceTransformersBackend:
                 f"torch {torch.__version__} cannot use the device {device!r} here: "
                 f"{str(error).splitlines()[0]} Use device='cpu' or 'auto'."
             ) from error
-        check_tensors(checkpoint.weights, checkpoint.spec)
+        read_tensors(weights, checkpoint.spec)  # finds what is missing or not finite
         on_cpu = parsed.type == "cpu"
         if forked:
             if not on_cpu:
@@ -74,6 +77,7 @@ class SentenceTransformersBackend:
         self.device = device
         self._device = parsed
         self._lock = threading.Lock()
+        weights.check_current()
         try:
             with _quiet():
                 self._model = SentenceTransformer(
@@ -81,13 +85,19 @@ class SentenceTransformersBackend:
                     device=device,
                     local_files_only=True,
                     trust_remote_code=False,
-                    model_kwargs={"torch_dtype": _DTYPES[dtype], "use_safetensors": True},
+                    model_kwargs={
+                        "torch_dtype": _DTYPES[dtype],
+                        "use_safetensors": True,
+                        # Else the checkpoint may name one, which is code from the hub.
+                        "attn_implementation": "sdpa",
+                    },
                 ).eval()
         except Exception as error:
             raise ModelIntegrityError(
                 f"sentence-transformers cannot load {checkpoint.directory}: {error} "
                 "Fetch the checkpoint again."
             ) from error
+        weights.check_current()
 
     @property
     def busy(self) -> bool:

@@ -1,24 +1,24 @@
-"""Check the tensors of a weights file, for every backend alike.
+"""Read and check the tensors of a weights file, for every backend alike.
 
 transformers fills in a missing tensor with random numbers, and only logs that it did.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import numpy as np
+from numpy.typing import NDArray
 
-from safetensors import SafetensorError, safe_open
-
-from multiqa_integrations.errors import ModelContractError, ModelIntegrityError
+from multiqa_integrations.errors import ModelContractError
 from multiqa_integrations.model import ModelSpec
+from multiqa_integrations.weights import Weights
 
 TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
 
 
 def tensor_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
-    """Name the tensors that the model computes with, and their shapes.
+    """Return the shapes of the tensors that the model computes with, by name.
 
-    `TOKEN_TYPES` is left out: it has as many rows as the checkpoint likes.
+    `TOKEN_TYPES` is left out: its number of rows is free.
     """
     h, f = spec.dimension, spec.intermediate
     shapes: dict[str, tuple[int, ...]] = {
@@ -43,44 +43,34 @@ def tensor_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def check_tensors(weights: Path, spec: ModelSpec) -> str:
-    """Check that every tensor is there and has the shape that the configuration says.
-
-    Args:
-        weights: The checkpoint's `model.safetensors`.
-        spec: Its contract.
+def read_tensors(weights: Weights, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
+    """Read every tensor that the model computes with, `TOKEN_TYPES` included.
 
     Returns:
-        What stands before every name: nothing, or "bert." where the file was saved from a
-        model with a head, such as BertForMaskedLM.
+        Each by its name in `tensor_shapes`, whatever prefix it has in the file: "bert." where
+        it was saved from a model with a head, such as BertForMaskedLM. Do not write into them.
 
     Raises:
-        ModelIntegrityError: The file is damaged.
-        ModelContractError: A tensor is missing or of another shape.
+        ModelContractError: A tensor is missing or of another shape than the configuration says.
+        ModelIntegrityError: The file is damaged or was written into, or a tensor holds NaN or
+            infinity.
     """
-    needed = tensor_shapes(spec)
-    try:
-        with safe_open(weights, framework="np") as tensors:
-            names = set(tensors.keys())
-            prefix = "bert." if f"bert.{TOKEN_TYPES}" in names else ""
-            missing = [n for n in (*needed, TOKEN_TYPES) if prefix + n not in names]
-            if missing:
-                raise ModelContractError(
-                    f"{weights} lacks {len(missing)} tensors of a BERT with {spec.layers} layers, "
-                    f"{missing[0]!r} among them. It is no checkpoint of this architecture."
-                )
-            found = {
-                n: tuple(tensors.get_slice(prefix + n).get_shape()) for n in (*needed, TOKEN_TYPES)
-            }
-    except (SafetensorError, OSError) as error:
-        raise ModelIntegrityError(
-            f"{weights} cannot be read ({error}). Fetch the checkpoint again."
-        ) from error
-    needed[TOKEN_TYPES] = (max(found[TOKEN_TYPES][0], 1), spec.dimension)
-    for name, shape in needed.items():
-        if found[name] != shape:
+    shapes = tensor_shapes(spec)
+    names = (*shapes, TOKEN_TYPES)
+    prefix = "bert." if f"bert.{TOKEN_TYPES}" in weights.tensors else ""
+    missing = [name for name in names if prefix + name not in weights.tensors]
+    if missing:
+        raise ModelContractError(
+            f"{weights.path} lacks {len(missing)} tensors of a BERT with {spec.layers} layers, "
+            f"{missing[0]!r} among them. It is not a checkpoint of this architecture."
+        )
+    rows = weights.tensors[prefix + TOKEN_TYPES].shape[0]
+    shapes[TOKEN_TYPES] = (max(rows, 1), spec.dimension)
+    for name in names:
+        found = weights.tensors[prefix + name].shape
+        if found != shapes[name]:
             raise ModelContractError(
-                f"{name} in {weights} has shape {found[name]}, the configuration says "
-                f"{shape}. The files are not of one checkpoint; fetch it again."
+                f"{name} in {weights.path} has shape {found}, the configuration says "
+                f"{shapes[name]}. The files are not of one checkpoint; fetch it again."
             )
-    return prefix
+    return {name: weights.read(prefix + name) for name in names}

@@ -20,7 +20,6 @@ from multiqa_integrations.errors import MultiQAError
 _PACKAGES = (
     "numpy",
     "tokenizers",
-    "safetensors",
     "huggingface-hub",
     "openvino",
     "sentence-transformers",

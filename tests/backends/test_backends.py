@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,25 @@ import numpy as np
 import pytest
 
 from multiqa_integrations import MultiQAEncoder, backends
-from multiqa_integrations.backends import cpu
+from multiqa_integrations.backends import Compute, cpu
 from multiqa_integrations.backends.base import Backend
-from multiqa_integrations.backends.mapped import map_tensors
-from multiqa_integrations.backends.tensors import TOKEN_TYPES, check_tensors, tensor_shapes
+from multiqa_integrations.backends.tensors import TOKEN_TYPES, read_tensors, tensor_shapes
 from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
 from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.weights import Weights
 from tests.support.installed import BACKENDS
+
+
+def load(directory: Path, compute: Compute, **settings: Any) -> Backend:
+    checkpoint = resolve(directory)
+    return backends.load(checkpoint, Weights(checkpoint.weights), compute, **settings)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def backend(request: pytest.FixtureRequest, sibling: Path) -> Backend:
     compute = backends.choose(request.param, "float32", "cpu")
-    return backends.load(resolve(sibling), compute, threads=None)
+    return load(sibling, compute, threads=None)
 
 
 def test_vectors_are_the_callers_own(backend: Backend) -> None:
@@ -66,8 +70,8 @@ def test_the_longest_text_fits_in_a_batch(name: Any) -> None:
 
 def test_one_batch_gets_all_threads(sibling: Path) -> None:
     compute = backends.choose("openvino", "float32", "cpu")
-    backend = backends.load(resolve(sibling), compute, threads=2, one_batch=True)
-    many = backends.load(resolve(sibling), compute, threads=2)
+    backend = load(sibling, compute, threads=2, one_batch=True)
+    many = load(sibling, compute, threads=2)
     assert (backend.parallelism, many.parallelism) == (1, 2)
     ids = np.array([[101, 2129, 2116, 102]], np.int64)
     np.testing.assert_allclose(
@@ -158,32 +162,20 @@ def test_the_tensors_are_those_of_the_file(sibling: Path) -> None:
     from safetensors import safe_open
 
     spec = resolve(sibling).spec
-    assert check_tensors(sibling / "model.safetensors", spec) == ""
+    found = read_tensors(Weights(sibling / "model.safetensors"), spec)
+    assert {name: tensor.shape for name, tensor in found.items() if name != TOKEN_TYPES} == (
+        tensor_shapes(spec)
+    )
     with safe_open(sibling / "model.safetensors", framework="np") as tensors:
         unused = {"pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"}
-        assert set(tensors.keys()) - unused == {*tensor_shapes(spec), TOKEN_TYPES}
+        assert set(tensors.keys()) - unused == set(found)
+        for name, tensor in found.items():
+            np.testing.assert_array_equal(tensor, tensors.get_tensor(name))
 
 
 def test_specs_of_equal_checkpoints_are_equal(sibling: Path) -> None:
     spec = resolve(sibling).spec
     assert copy.deepcopy(spec) == spec
-
-
-def test_models_of_one_file_share_its_memory(sibling: Path, tmp_path: Path) -> None:
-    file = tmp_path / "model.safetensors"
-    shutil.copyfile(sibling / "model.safetensors", file)
-    first = map_tensors(file)
-    assert map_tensors(file) is first
-    words = first.read("embeddings.word_embeddings.weight")
-    before = words[[0, 101, 30_521]].copy()
-    first.release()
-    assert (words[[0, 101, 30_521]] == before).all()
-
-    other = tmp_path / "other.safetensors"
-    shutil.copyfile(sibling / "model.safetensors", other)
-    other.replace(file)  # as a new download does
-    assert map_tensors(file) is not first
-    assert (words[[0, 101, 30_521]] == before).all()
 
 
 @pytest.mark.parametrize("dtype", ["F16", "F64"])
