@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -256,6 +256,7 @@ def test_a_text_in_pieces_is_the_whole(
         ]
 
 
+@settings(max_examples=20)
 @given(st.text(st.characters(categories=["L", "N", "S"]), min_size=1, max_size=3))
 def test_an_endless_word_is_one_unknown(
     tokenizer: WordPieceTokenizer, plain: Tokenizer, unit: str
