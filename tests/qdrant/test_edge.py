@@ -63,8 +63,10 @@ def nearest(store: EdgeStore, name: str = "docs", limit: int = 5) -> list[Any]:
 def python(
     script: str, *arguments: object, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
+    # Python 3.12 and later warn at every fork in a threaded process.
+    forks = ("-W", "ignore:This process:DeprecationWarning")
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)],
+        [sys.executable, *forks, "-c", textwrap.dedent(script), *map(str, arguments)],
         capture_output=True,
         encoding="utf-8",
         timeout=timeout,
