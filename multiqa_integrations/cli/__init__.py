@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import warnings
@@ -63,8 +64,19 @@ def _options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show neither progress nor warnings.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show what the libraries log.")
+    ] = False,
 ) -> None:
     """Semantic search with multi-qa-MiniLM-L6-cos-v1."""
+    terminal.quiet = quiet
+    if quiet:
+        warnings.simplefilter("ignore")
+    if verbose:
+        logging.basicConfig(level=logging.INFO, handlers=[terminal.LogHandler()])
 
 
 def run() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import CollectionName, DryRun, StoreOptions, options
+from multiqa_integrations.cli.options import AsJson, CollectionName, DryRun, StoreOptions, options
 
 
 @options
@@ -16,6 +16,7 @@ def alias(
     name: CollectionName,
     store: StoreOptions,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Point an alias at a collection.
 
@@ -25,12 +26,14 @@ def alias(
     with store.open() as opened:
         info = store.find(opened, name)
         if dry_run:
-            before = opened.aliases().get(alias, "nothing")
+            before = opened.aliases().get(alias)
             points = terminal.count(info.points, "point")
-            terminal.echo(
-                f"{alias} would stand for {name} ({points}) instead of {before}. "
+            text = (
+                f"{alias} would stand for {name} ({points}) instead of {before or 'nothing'}. "
                 "Nothing was changed."
             )
-            return
-        before = opened.swap(alias, name) or "nothing"
-    terminal.echo(f"{alias} stands for {name} now; it stood for {before}")
+        else:
+            before = opened.swap(alias, name)
+            text = f"{alias} stands for {name} now; it stood for {before or 'nothing'}"
+    values = {"alias": alias, "collection": name, "before": before, "dry_run": dry_run}
+    terminal.echo_result(text, values, as_json=as_json)

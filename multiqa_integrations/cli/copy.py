@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import CollectionName, DryRun
+from multiqa_integrations.cli.options import AsJson, CollectionName, DryRun
+from multiqa_integrations.cli.progress import points_bar
 from multiqa_integrations.cli.stores import find_collection, open_at
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant import Store, open_store
@@ -48,6 +47,7 @@ def copy(
         typer.Option(metavar="NAME", help="Name of the copy.", show_default="the same"),
     ] = None,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy a collection with its vectors.
 
@@ -57,25 +57,28 @@ def copy(
     for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):
         if (url is None) == (path is None):
             raise ConfigurationError(f"give one of --{side}-url and --{side}-path.")
-    target_name = to_name or name
     with _source(from_url, from_path) as source:
         info = find_collection(source, name, from_url or str(from_path))
         same = from_path is not None and to_path is not None and _same(from_path, to_path)
-        with source if same else open_at(to_url, to_path, creates=True) as target:
-            if dry_run:
-                existing = target.info(target_name)
-                found = "is new" if existing is None else f"has {existing.points:,} points"
-                terminal.echo(
-                    f"{name}: {info.points:,} points would be copied to {target_name}, which "
-                    f"{found}. Nothing was written."
-                )
-                return
-            with tqdm(total=info.points, unit="point", disable=not sys.stderr.isatty()) as bar:
-                report = copy_collection(source, target, name, to=to_name, progress=bar.update)
-    terminal.echo(
-        f"{report.target}: {report.points:,} points, as in {name}; {report.written:,} written, "
-        f"{report.unchanged:,} were there already"
-    )
+        with (
+            source if same else open_at(to_url, to_path, creates=True) as target,
+            points_bar(info.points) as progress,
+        ):
+            report = copy_collection(
+                source, target, name, to=to_name, progress=progress, dry_run=dry_run
+            )
+    points = terminal.count(report.points, "point")
+    if dry_run:
+        text = (
+            f"{name}: {points} would be copied to {report.target}, which has "
+            f"{report.unchanged:,} of them. Nothing was written."
+        )
+    else:
+        text = (
+            f"{report.target}: {points}, as in {name}; {report.written:,} written, "
+            f"{report.unchanged:,} existed"
+        )
+    terminal.echo_result(text, {**report.to_dict(), "dry_run": dry_run}, as_json=as_json)
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -80,7 +80,7 @@ def _fill(collection: Collection, encoder: MultiQAEncoder, console: terminal.Ter
         return
     encoder.load()
     start = time.perf_counter()
-    collection.add([document for document, _ in chunks], show_progress=True)
+    collection.add([document for document, _ in chunks], show_progress=terminal.shows_progress())
     seconds = time.perf_counter() - start
     tokens = sum(tokens for _, tokens in chunks)
     console.pairs(

@@ -14,7 +14,7 @@ from multiqa_integrations import __version__
 from multiqa_integrations.backends import choose
 from multiqa_integrations.backends.cpu import available_cpus, cpu_features
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import EncoderOptions, options
+from multiqa_integrations.cli.options import AsJson, EncoderOptions, options
 from multiqa_integrations.errors import MultiQAError
 
 _PACKAGES = (
@@ -31,7 +31,7 @@ _RELEVANT_FEATURES = "avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_bf16 amx
 
 
 @options
-def doctor(encoder: EncoderOptions) -> None:
+def doctor(*, as_json: AsJson = False, encoder: EncoderOptions) -> None:
     """Show what is installed, and test it.
 
     Versions, the processor, the backend and why, the model's files; encodes one text.
@@ -66,7 +66,10 @@ def doctor(encoder: EncoderOptions) -> None:
     except MultiQAError as error:
         failed = True
         rows.append(("Model", f"{encoder.name}: {error}"))
-    terminal.stdout().pairs(rows)
+    if as_json:
+        terminal.echo_json({"works": not failed, **dict(rows)})
+    else:
+        terminal.stdout().pairs(rows)
     if failed:
         raise typer.Exit(1)
 

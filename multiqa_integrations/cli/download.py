@@ -9,6 +9,7 @@ import typer
 
 from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.options import AsJson
 from multiqa_integrations.cli.outputs import check_folder
 from multiqa_integrations.download import download as fetch
 from multiqa_integrations.model import MULTI_QA
@@ -30,6 +31,7 @@ def download(
         Path | None,
         typer.Option(metavar="DIR", help="The hub cache.", show_default="the hub's own"),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch the model and verify every file.
 
@@ -41,8 +43,17 @@ def download(
             check_folder(folder, option)
     directory = fetch(model, revision=revision, to=to, cache_folder=cache_folder)
     checkpoint = resolve(directory)
-    terminal.echo(f"{model} is complete and verified in")
-    terminal.echo(f"  {directory}")
-    terminal.echo(f"  {checkpoint.weights.name}  {checkpoint.fingerprint.split('/')[0]}")
-    terminal.echo("Use it:")
-    terminal.echo(f"  MultiQAEncoder({str(directory)!r})")
+    text = (
+        f"{model} is complete and verified in\n"
+        f"  {directory}\n"
+        f"  {checkpoint.weights.name}  {checkpoint.fingerprint.split('/')[0]}\n"
+        "Use it:\n"
+        f"  MultiQAEncoder({str(directory)!r})\n"
+        f"  multiqa search NAME QUERY --model {directory}"
+    )
+    values = {
+        "model": model,
+        "directory": str(directory),
+        "fingerprint": checkpoint.fingerprint,
+    }
+    terminal.echo_result(text, values, as_json=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -66,7 +65,7 @@ def encode(
             yield text
 
     with open_output(output, made.dimension) as write:
-        for rows in made.encode_stream(remembered(), show_progress=sys.stderr.isatty()):
+        for rows in made.encode_stream(remembered(), show_progress=terminal.shows_progress()):
             write([waiting.popleft() for _ in rows], rows)
             count += len(rows)
     summary = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from tqdm import tqdm
 
 from multiqa_integrations.cli import terminal
 
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
     from multiqa_integrations.etl import Progress
 
 _LINE_SECONDS = 10.0
+
+
+@contextmanager
+def points_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, and yield what takes the numbers of points that are done."""
+    with tqdm(total=total, unit="point", disable=not terminal.shows_progress()) as bar:
+
+        def advance(points: int) -> None:
+            bar.update(points)
+
+        yield advance
 
 
 class JobProgress:
@@ -27,7 +40,7 @@ class JobProgress:
         self._bar: Bar | None = None
 
     def __enter__(self) -> JobProgress:
-        if self._console.is_terminal:
+        if terminal.shows_progress():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -48,7 +61,8 @@ class JobProgress:
         """Show how far the job is."""
         now = time.monotonic()
         seconds = max(now - self._began, 1e-9)
-        counts = f"{progress.records:,} records, {progress.records / seconds:,.0f}/s"
+        records = terminal.count(progress.records, "record")
+        counts = f"{records}, {progress.records / seconds:,.0f}/s"
         if progress.rejected:
             counts += f", {progress.rejected:,} rejected"
         fraction = progress.fraction if progress.phase == "reading" else None
@@ -60,7 +74,7 @@ class JobProgress:
                 total=None if fraction is None else 1.0,
                 completed=fraction or 0.0,
             )
-        elif now - self._last_line >= _LINE_SECONDS:
+        elif not terminal.quiet and now - self._last_line >= _LINE_SECONDS:
             self._last_line = now
             if fraction:
                 counts += f", {fraction:.0%}, {seconds * (1 / fraction - 1):,.0f} s left"

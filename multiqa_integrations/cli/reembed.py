@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import (
+    AsJson,
     CollectionName,
     DryRun,
     EncoderOptions,
     StoreOptions,
     options,
 )
+from multiqa_integrations.cli.progress import points_bar
 from multiqa_integrations.qdrant import reembed as reembed_collection
 
 
@@ -34,6 +34,7 @@ def reembed(
         str, typer.Option(help="Payload key of the text.")
     ] = "page_content",
     dry_run: DryRun = False,
+    as_json: AsJson = False,
     encoder: EncoderOptions,
 ) -> None:
     """Encode a collection with another model.
@@ -46,29 +47,30 @@ def reembed(
     made = encoder.encoder(on_truncation="ignore")
     with store.open() as opened:
         info = store.find(opened, name)
-        if dry_run:
-            switched = (
-                ", then the alias switched" if name in opened.aliases() else "; no alias to switch"
-            )
-            terminal.echo(
-                f"{name}: {info.points:,} texts would be encoded by {made.spec.name}{switched}. "
-                "Nothing was written."
-            )
-            return
-        with tqdm(total=info.points, unit="point", disable=not sys.stderr.isatty()) as bar:
+        with points_bar(info.points) as progress:
             report = reembed_collection(
                 opened,
                 name,
                 made,
                 to=to,
                 content_payload_key=content_payload_key,
-                progress=bar.update,
+                progress=progress,
+                dry_run=dry_run,
             )
-    terminal.echo(
-        f"{report.target}: {report.points:,} points, {report.written:,} encoded now, "
-        f"{report.unchanged:,} before"
-    )
-    if report.swapped:
-        terminal.echo(
-            f"{report.swapped} stands for {report.target} now; {report.source} is still there"
+    points = terminal.count(report.points, "point")
+    if dry_run:
+        then = f"; then {report.swapped} would stand for it" if report.swapped else ""
+        text = (
+            f"{report.target}: {report.written:,} of {points} would be encoded by "
+            f"{made.spec.name}{then}. Nothing was written."
         )
+    else:
+        text = (
+            f"{report.target}: {points}, {report.written:,} encoded now, "
+            f"{report.unchanged:,} before"
+        )
+        if report.swapped:
+            text += (
+                f"\n{report.swapped} stands for {report.target} now; {report.source} still exists"
+            )
+    terminal.echo_result(text, {**report.to_dict(), "dry_run": dry_run}, as_json=as_json)

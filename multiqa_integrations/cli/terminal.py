@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -81,6 +83,15 @@ class Terminal(Console):
             self.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", value))
 
 
+quiet = False
+"""Whether progress is left out, too."""
+
+
+def shows_progress() -> bool:
+    """Check whether somebody watches."""
+    return sys.stderr.isatty() and not quiet
+
+
 def stdout() -> Terminal:
     """Return a console for results."""
     return Terminal()
@@ -99,6 +110,14 @@ def echo(text: str) -> None:
 def echo_json(value: object) -> None:
     """Print a value as one line of JSON."""
     stdout().print(to_json(value))
+
+
+def echo_result(text: str, values: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what a command did: for people, or as one line of JSON."""
+    if as_json:
+        echo_json(values)
+    else:
+        echo(text)
 
 
 def count(number: int, noun: str) -> str:
@@ -140,3 +159,11 @@ def show_usage_error(error: Any) -> None:
         console.print(error.ctx.get_usage())
         console.print(f"Try '{error.ctx.command_path} --help' for help.\n")
     show_error(error.format_message())
+
+
+class LogHandler(logging.Handler):
+    """Prints log records as lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        stderr().print(f"{record.name}: {record.getMessage()}", style="dim")

@@ -62,6 +62,7 @@ def copy(
     *,
     to: str | None = None,
     progress: Progress | None = None,
+    dry_run: bool = False,
 ) -> MigrationReport:
     """Copy a collection with its vectors to another store, or to another name.
 
@@ -75,6 +76,7 @@ def copy(
         collection: The collection, or an alias.
         to: Its name in the target; by default the same.
         progress: Called with numbers of points as they are done.
+        dry_run: Check everything and write nothing; the report says what would be written.
 
     Returns:
         What was copied.
@@ -97,6 +99,8 @@ def copy(
     if source is target and to == collection:
         raise ConfigurationError(f"the copy of {collection!r} needs another store or another name.")
     info = _info_of(source, collection)
+    if dry_run:
+        return _forecast(info, target, to, _schema_of(info))
     target.ensure(to, _schema_of(info))
     return _move(source, collection, target, to, lambda points: points, progress)
 
@@ -109,6 +113,7 @@ def reembed(
     to: str | None = None,
     content_payload_key: str = "page_content",
     progress: Progress | None = None,
+    dry_run: bool = False,
 ) -> MigrationReport:
     """Fill a new collection with the vectors that another model gives the stored texts.
 
@@ -123,6 +128,7 @@ def reembed(
         to: The new collection; by default a name with the beginning of the fingerprint.
         content_payload_key: Where the text is in the payload.
         progress: Called with numbers of points as they are done.
+        dry_run: Check everything and write nothing; the report says what would be written.
 
     Returns:
         What was done.
@@ -140,9 +146,9 @@ def reembed(
     name = store.aliases().get(collection, collection)
     to = check_name(to or f"{name.rpartition('@')[0] or name}@{_short(encoder.fingerprint)}")
     (vector_name,) = info.vectors
-    store.ensure(to, _schema_of(info, fingerprint=encoder.fingerprint, model=model_name(encoder)))
+    schema = _schema_of(info, fingerprint=encoder.fingerprint, model=model_name(encoder))
 
-    def encode(points: Sequence[Point]) -> list[Point]:
+    def texts_of(points: Sequence[Point]) -> list[str]:
         texts = [point.payload.get(content_payload_key) for point in points]
         empty = [
             str(p.id) for p, text in zip(points, texts, strict=True) if not isinstance(text, str)
@@ -152,7 +158,10 @@ def reembed(
                 f"{len(empty)} points have no text in {content_payload_key!r}, the first is "
                 f"{empty[0]}. Name the key with content_payload_key, or delete them."
             )
-        vectors = encoder.encode_document([str(text) for text in texts])
+        return [str(text) for text in texts]
+
+    def encode(points: Sequence[Point]) -> list[Point]:
+        vectors = encoder.encode_document(texts_of(points))
         return [
             Point(
                 point.id,
@@ -162,11 +171,26 @@ def reembed(
             for point, vector in zip(points, vectors, strict=True)
         ]
 
+    if dry_run:
+        texts_of(next(_pages(store, name), []))
+        return replace(_forecast(info, store, to, schema), swapped=alias)
+    store.ensure(to, schema)
     report = _move(store, name, store, to, encode, progress, same=_same_but_the_vector)
     if alias is None:
         return report
     store.swap(alias, to)
     return replace(report, swapped=alias)
+
+
+def _forecast(
+    info: CollectionInfo, target: Store, to: str, schema: CollectionSchema
+) -> MigrationReport:
+    """Return what a migration would report, by the numbers of points."""
+    done = 0
+    if (existing := target.info(to)) is not None:
+        target.check(to, schema)
+        done = min(existing.points, info.points)
+    return MigrationReport(info.name, to, info.points, info.points - done, done)
 
 
 def _move(

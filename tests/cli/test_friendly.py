@@ -134,6 +134,55 @@ def test_a_collection_with_an_alias_is_dropped_only_by_force(store: Path) -> Non
     assert invoke("collection", "list", *at) == ""
 
 
+def test_a_dry_run_answers_as_the_real_run_would(store: Path, sibling: Path) -> None:
+    at = ["reembed", "articles", "--path", store, "-m", sibling]
+    for dry_run in ([], ["--dry-run"]):
+        message = invoke(*at, *dry_run, error=ConfigurationError)
+        assert "'articles' has the vectors of this model already" in message
+    copies = ["copy", "news", "--from-path", store, "--to-path", store]
+    for dry_run in ([], ["--dry-run"]):
+        message = invoke(*copies, *dry_run, error=ConfigurationError)
+        assert "needs another store or another name" in message
+
+
+def test_every_report_is_there_as_json(store: Path, sibling: Path, tmp_path: Path) -> None:
+    at, model = ("--path", store, "--json"), ("-m", sibling)
+    reports = [
+        json.loads(invoke(*arguments))
+        for arguments in (
+            ("collection", "create", "more", *at, *model),
+            ("collection", "check", "more", *at, *model),
+            ("collection", "info", "more", *at),
+            ("alias", "live", "more", *at),
+            ("copy", "more", "--from-path", store, "--to-path", tmp_path / "copies", "--json"),
+            ("collection", "drop", "news", "--yes", *at),
+            ("doctor", "--json", *model),
+        )
+    ]
+    assert [report.get("created") for report in reports[:1]] == [True]
+    assert reports[1]["fingerprint"] == "matches"
+    assert reports[2]["vectors"][""]["size"] == 384
+    assert reports[3] == {
+        "alias": "live",
+        "collection": "more",
+        "before": "articles",
+        "dry_run": False,
+    }
+    assert (reports[4]["target"], reports[4]["points"]) == ("more", 0)
+    assert reports[5] == {"collection": "news", "points": 0, "aliases": []}
+    assert reports[6]["works"]
+
+
+def test_quiet_and_verbose(sibling: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "long.txt", tmp_path / "v.npy"
+    source.write_text("word " * 400 + "\n", encoding="utf-8")
+    arguments = ("encode", str(source), "-o", str(output), "-m", str(sibling))
+    assert "warning: 1 of 1 texts" in multiqa(*arguments).stderr
+    assert multiqa("--quiet", *arguments).stderr == ""
+    refused = multiqa("-v", "collection", "list", "--url", "http://127.0.0.1:9")
+    assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+
+
 # --- places that cannot be written --------------------------------------------------------------
 
 

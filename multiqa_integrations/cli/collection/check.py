@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import (
+    AsJson,
     CollectionName,
     Index,
     ModelOptions,
@@ -24,6 +25,7 @@ def check(
     index: Index = None,
     sparse: Sparse = False,
     vector_name: VectorName = "",
+    as_json: AsJson = False,
     model: ModelOptions,
 ) -> None:
     """Check whether a collection fits the model.
@@ -44,4 +46,10 @@ def check(
             sparse=sparse,
         )
     known = "filled by this model" if report.fingerprint == "matches" else "of an unnamed model"
-    terminal.echo(f"{name}: fits; {terminal.count(report.info.points, 'point')}, {known}")
+    points = terminal.count(report.info.points, "point")
+    values = {
+        "collection": name,
+        "points": report.info.points,
+        "fingerprint": report.fingerprint,
+    }
+    terminal.echo_result(f"{name}: fits; {points}, {known}", values, as_json=as_json)

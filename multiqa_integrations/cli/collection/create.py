@@ -8,6 +8,7 @@ import typer
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import (
+    AsJson,
     CollectionName,
     Index,
     ModelOptions,
@@ -35,6 +36,7 @@ def create(
         bool,
         typer.Option("--adopt", help="Record the model in an existing collection that names none."),
     ] = False,
+    as_json: AsJson = False,
     model: ModelOptions,
 ) -> None:
     """Create a collection for the model.
@@ -55,7 +57,14 @@ def create(
             sparse=sparse,
             adopt=adopt,
         )
-    terminal.echo(f"{name}: {_outcome(report)}")
+    values = {
+        "collection": name,
+        "created": report.created,
+        "points": report.info.points,
+        "fingerprint": report.fingerprint,
+        "created_indexes": report.created_indexes,
+    }
+    terminal.echo_result(f"{name}: {_outcome(report)}", values, as_json=as_json)
 
 
 def _outcome(report: CollectionReport) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import CollectionName, StoreOptions, options
+from multiqa_integrations.cli.options import AsJson, CollectionName, StoreOptions, options
 
 
 @options
@@ -19,6 +19,7 @@ def drop(
     force: Annotated[
         bool, typer.Option("--force", help="Drop it with the aliases that stand for it.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete a collection with all its points.
 
@@ -34,4 +35,5 @@ def drop(
             raise typer.Exit(1)
         opened.drop(name, force=force)
     also = f", with {', '.join(standing)}" if standing else ""
-    terminal.echo(f"{name}: dropped{also}")
+    values = {"collection": name, "points": info.points, "aliases": standing}
+    terminal.echo_result(f"{name}: dropped{also}", values, as_json=as_json)
