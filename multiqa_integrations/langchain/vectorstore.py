@@ -365,7 +365,9 @@ class MultiQAVectorStore(VectorStore, Dual):
         return [(document, relevance(score)) for document, score in scored]
 
     def _filter(self, filter: MetadataFilter) -> models.Filter | None:
-        return to_filter(filter, self.collection.layout.metadata_key)
+        collection = self.collection
+        indexes = collection.report.info.payload_indexes
+        return to_filter(filter, collection.layout.metadata_key, indexes)
 
     def _search_options(self, k: int, options: dict[str, Any]) -> SearchOptions:
         check_options(options, SIMILARITY, "this search")

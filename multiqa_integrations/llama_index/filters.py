@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from llama_index.core.vector_stores.types import (
     FilterCondition,
@@ -17,12 +16,16 @@ from llama_index.core.vector_stores.types import (
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.llama_index.payload import METADATA_KEY, NODE_KEYS
-from multiqa_integrations.qdrant.json_path import paths
+from multiqa_integrations.qdrant.conditions import (
+    Condition,
+    check_number,
+    either,
+    field_paths,
+    is_empty,
+    one_of,
+)
 from multiqa_integrations.qdrant.payload import RESERVED_KEY
-from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.texts import repair_surrogates
-
-Condition: TypeAlias = dict[str, Any]
 
 _CLAUSES = {
     FilterCondition.AND: "must",
@@ -38,9 +41,6 @@ _BOUNDS = {
 _ONE_VALUE = (FilterOperator.EQ, FilterOperator.NE, FilterOperator.CONTAINS)
 _MANY_VALUES = (FilterOperator.IN, FilterOperator.NIN, FilterOperator.ANY, FilterOperator.ALL)
 _NEGATIONS = (FilterOperator.NE, FilterOperator.NIN)
-
-# Above, a range does not tell neighbouring whole numbers apart: its bounds are doubles.
-_EXACT_DOUBLES = 1 << 53
 
 
 def to_condition(
@@ -75,26 +75,6 @@ def to_condition(
     return {clause: conditions} if conditions else None
 
 
-def has_id(ids: Iterable[PointId]) -> Condition:
-    """Select points by their ids; none where there is no id."""
-    return {"has_id": list(ids)}
-
-
-def one_of(path: str, values: Sequence[Any]) -> Condition:
-    """Select points by the values of a payload field; none where there is no value."""
-    texts = [repair_surrogates(value) for value in values if isinstance(value, str)]
-    conditions: list[Condition] = [{"key": path, "match": {"any": texts}}] if texts else []
-    for value in values:
-        if not isinstance(value, str):
-            conditions += _equal_number(path, value)
-    return _or(conditions)
-
-
-def is_empty(path: str) -> Condition:
-    """Select points that lack a field, or have null or an empty list there."""
-    return {"is_empty": {"key": path}}
-
-
 def _condition(filter: MetadataFilter, indexes: Mapping[str, str] | None) -> Condition:
     operator = filter.operator
     if operator is FilterOperator.IS_EMPTY:
@@ -120,45 +100,25 @@ def _anywhere(
     filter: MetadataFilter, indexes: Mapping[str, str] | None, test: Callable[[str], Condition]
 ) -> Condition:
     """Test each place where a point may have the field, whoever wrote it."""
-    key = repair_surrogates(filter.key)
-    own = paths(METADATA_KEY, key)
-    if key in NODE_KEYS:
-        return _or([test(path) for path in (key, *own)])
-    if indexed := [path for path in own if path in (indexes or ())]:
-        # Chosen for this; any other place would be read from each payload, which servers may
-        # refuse to do.
-        return _or([test(path) for path in indexed])
+    own = field_paths(METADATA_KEY, filter.key, indexes)
+    if filter.key in NODE_KEYS:
+        return either([test(path) for path in (filter.key, *own)])
+    if any(path in (indexes or ()) for path in own):
+        return either([test(path) for path in own])
     # LlamaIndex's QdrantVectorStore has metadata at the top.
     theirs = {"must": [is_empty(RESERVED_KEY)], "must_not": [is_empty("_node_content")]}
-    there = [{**theirs, "must": [*theirs["must"], test(path)]} for path in paths("", key)]
-    return _or([*(test(path) for path in own), *there])
-
-
-def _or(conditions: list[Condition]) -> Condition:
-    """Join conditions; without any, nothing is selected."""
-    if not conditions:
-        return has_id([])
-    return conditions[0] if len(conditions) == 1 else {"should": conditions}
+    places = field_paths("", filter.key, None)
+    there = [{**theirs, "must": [*theirs["must"], test(path)]} for path in places]
+    return either([*(test(path) for path in own), *there])
 
 
 def _equal_to(values: Sequence[Any]) -> Callable[[str], Condition]:
-    return lambda path: one_of(path, values)
+    truths = [bool(value) for value in values if value in (0, 1)]  # 1 == True, as in Python
+    return lambda path: one_of(path, [*values, *truths])
 
 
 def _has_value(path: str) -> Condition:
     return {"must_not": [is_empty(path), {"key": path, "match": {"value": ""}}]}
-
-
-def _equal_number(path: str, value: float) -> list[Condition]:
-    """Compare as Python does: 1, 1.0 and True are equal."""
-    conditions: list[Condition] = []
-    if isinstance(value, int):
-        conditions.append({"key": path, "match": {"value": value}})
-    if abs(value) < _EXACT_DOUBLES or isinstance(value, float):
-        conditions.append({"key": path, "range": {"gte": value, "lte": value}})
-    if value in (0, 1):
-        conditions.append({"key": path, "match": {"value": bool(value)}})
-    return conditions
 
 
 def _range(filter: MetadataFilter) -> Callable[[str], Condition]:
@@ -169,11 +129,11 @@ def _range(filter: MetadataFilter) -> Callable[[str], Condition]:
         return lambda path: {"key": path, "range": {name: moment}}
     if isinstance(value, list) or value is None:
         raise _wrong(filter, _A_BOUND)
-    number = _checked_number(filter, value)
-    truths = [truth for truth in (False, True) if compare(truth, number)]
-    return lambda path: _or(
+    check_number(repr(filter.key), value)
+    truths = [truth for truth in (False, True) if compare(truth, value)]
+    return lambda path: either(
         [
-            {"key": path, "range": {name: number}},
+            {"key": path, "range": {name: value}},
             *({"key": path, "match": {"value": truth}} for truth in truths),
         ]
     )
@@ -199,7 +159,7 @@ def _text(filter: MetadataFilter) -> str:
 
 
 def _check_text_index(filter: MetadataFilter, indexes: Mapping[str, str] | None) -> None:
-    own = paths(METADATA_KEY, repair_surrogates(filter.key))
+    own = field_paths(METADATA_KEY, filter.key, indexes)
     if indexes is not None and not any(indexes.get(path) == "text" for path in own):
         raise ConfigurationError(
             f"{filter.operator.value} on {filter.key!r} needs a text index of that field: without "
@@ -223,15 +183,10 @@ def _values(filter: MetadataFilter) -> list[Any]:
         values = filter.value
     else:
         raise _wrong(filter, "a list")
-    return [value if isinstance(value, str) else _checked_number(filter, value) for value in values]
-
-
-def _checked_number(filter: MetadataFilter, value: float) -> float:
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        raise _wrong(filter, "numbers that 64 bits hold")
-    if not math.isfinite(value):
-        raise _wrong(filter, "finite numbers")
-    return value
+    for value in values:
+        if not isinstance(value, str):
+            check_number(repr(filter.key), value)
+    return list(values)
 
 
 def _wrong(filter: MetadataFilter, expected: str) -> ConfigurationError:

@@ -8,19 +8,14 @@ import numpy as np
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.llama_index.filters import (
-    Condition,
-    has_id,
-    is_empty,
-    one_of,
-    to_condition,
-)
+from multiqa_integrations.llama_index.filters import to_condition
 from multiqa_integrations.llama_index.payload import (
     DOCUMENT_KEY,
     METADATA_KEY,
     SYNC_DOCUMENT_KEY,
 )
 from multiqa_integrations.qdrant.collection import Collection
+from multiqa_integrations.qdrant.conditions import Condition, has_id, is_empty, nothing, one_of
 from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.points import PointQuery, SparseVector, lookup_ids
 from multiqa_integrations.types import Vectors
@@ -132,7 +127,7 @@ def _of_documents(ids: list[str]) -> Condition:
 
 def everything() -> models.Filter | None:
     """Select all points, which an empty filter may not."""
-    return to_filter({"must_not": [has_id([])]})
+    return to_filter({"must_not": [nothing()]})
 
 
 def _words(text: str | None, collection: Collection) -> SparseVector:

@@ -20,13 +20,13 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
-from multiqa_integrations.llama_index import filters as conditions
 from multiqa_integrations.llama_index import queries
 from multiqa_integrations.llama_index.embedding import (
     MultiQAEmbedding,
     embedding_of_settings,
     not_multiqa_error,
 )
+from multiqa_integrations.llama_index.filters import to_condition
 from multiqa_integrations.llama_index.payload import (
     DOCUMENT_KEY,
     SYNC_DOCUMENT_KEY,
@@ -34,6 +34,7 @@ from multiqa_integrations.llama_index.payload import (
     to_payload,
 )
 from multiqa_integrations.qdrant.collection import Collection
+from multiqa_integrations.qdrant.conditions import has_id
 from multiqa_integrations.qdrant.documents import name_vectors, with_document_ids
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
@@ -345,8 +346,8 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         self, node_ids: list[str] | None, filters: MetadataFilters | None
     ) -> models.Filter | None:
         return queries.to_filter(
-            None if node_ids is None else conditions.has_id(lookup_ids(node_ids)),
-            conditions.to_condition(filters, self._collection.report.info.payload_indexes),
+            None if node_ids is None else has_id(lookup_ids(node_ids)),
+            to_condition(filters, self._collection.report.info.payload_indexes),
         )
 
     def _nodes(self, points: Iterable[Point]) -> list[BaseNode]:

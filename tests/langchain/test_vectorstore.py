@@ -116,6 +116,15 @@ def test_lambda_mult_at_both_ends(vectors: MultiQAVectorStore) -> None:
         ({"by": {"who": "me"}}, {"m#2"}),
         ({"by.who": "me", "chapter": 2}, {"m#2"}),
         ({"by.who": "me", "chapter": 1}, set()),
+        ({"chapter": 1.0}, {"m#1"}),
+        ({"chapter": {1, 1.5}}, {"m#1", "m#3"}),
+        ({"safe": 1}, set()),
+        ({"safe": [None, True]}, {"m#1", "m#2", "m#3"}),
+        ({"chapter": []}, set()),
+        ({"chapter": set(), "safe": True}, set()),
+        ({"by": {}}, set()),
+        ({"by": [{}]}, set()),
+        ({"by": {"who": []}}, set()),
         ({}, {"m#1", "m#2", "m#3"}),
         ({"must_not": [{"key": "metadata.chapter", "match": {"value": 1}}]}, {"m#2", "m#3"}),
         (models.Filter(must=[models.HasIdCondition(has_id=[7])]), set()),
@@ -128,11 +137,67 @@ def test_filters(vectors: MultiQAVectorStore, condition: Any, expected: set[str]
     assert set(ids(retriever.invoke("machine"))) == expected
 
 
+ODD = {
+    "Valid from": "2023",
+    "app:mode": "T",
+    "in/out": 1,
+    "dc.title": "dotted",
+    "größe": 2.5,
+    "a[0]": "bracket",
+    "$x": True,
+    "big": (1 << 63) - 1,
+    "people": [{"first": "Ann", "last": "Lee"}, {"first": "Bob", "last": "Ray"}],
+}
+
+
+def test_every_key_can_be_filtered_by(store: Store, name: str) -> None:
+    made = MultiQAVectorStore(EMBEDDINGS, name, store=store)
+    made.add_texts(["with", "without"], [ODD, {"big": (1 << 63) - 2}], ids=["with", "without"])
+    for key, value in ODD.items():
+        if key != "people":
+            assert ids(made.similarity_search("x", filter={key: value})) == ["with"], key
+            assert ids(made.similarity_search("x", filter={key: [value]})) == ["with"], key
+    for people, expected in (
+        ({"first": "Ann", "last": "Lee"}, ["with"]),
+        ({"first": "Ann", "last": "Ray"}, []),  # of two items
+        ([{"first": "Ann", "last": "Ray"}, {"first": "Bob"}], ["with"]),
+    ):
+        assert ids(made.similarity_search("x", filter={"people": people})) == expected
+    for key in ('a"b', "a\\b"):
+        with pytest.raises(ConfigurationError, match="Rename it"):
+            made.similarity_search("x", filter={key: 1})
+    for number in (1 << 63, -(1 << 63) - 1, float("nan"), float("inf")):
+        for condition in ({"big": number}, {"big": [1, number]}):
+            with pytest.raises(ConfigurationError, match="the filter on metadata.big has"):
+                made.similarity_search("x", filter=condition)
+    assert made.delete(filter={"dc.title": []})
+    assert made.collection.count() == 2
+    assert made.delete(filter={"dc.title": "dotted"})
+    assert ids(made.similarity_search("x")) == ["without"]
+
+
+def test_a_metadata_key_of_ones_own(store: Store, name: str) -> None:
+    made = MultiQAVectorStore(EMBEDDINGS, name, store=store, metadata_payload_key="about it")
+    made.add_documents(DOCUMENTS)
+    assert ids(made.similarity_search("x", filter={"chapter": 2})) == ["m#2"]
+
+
+def test_an_index_is_where_a_field_is(store: Store, name: str) -> None:
+    made = MultiQAVectorStore(
+        EMBEDDINGS, name, store=store, payload_indexes={"metadata.by.who": "keyword"}
+    )
+    made.add_documents(DOCUMENTS)
+    for condition in ({"by.who": "me"}, {"by": {"who": "me"}}, {"by": {"who": ["me", "you"]}}):
+        assert ids(made.similarity_search("x", filter=condition)) == ["m#2"]
+
+
 def test_bad_filters_and_options(vectors: MultiQAVectorStore) -> None:
     with pytest.raises(ConfigurationError, match="expected a dict"):
         vectors.similarity_search("x", filter="chapter = 1")
-    with pytest.raises(ConfigurationError, match="no filter of Qdrant"):
+    with pytest.raises(ConfigurationError, match="not a filter of Qdrant"):
         vectors.similarity_search("x", filter={"must": "?"})
+    with pytest.raises(ConfigurationError, match="has the key 1"):
+        vectors.similarity_search("x", filter={1: "a"})
     with pytest.raises(ConfigurationError, match="is bytes"):
         vectors.similarity_search("x", filter={"a": b"x"})
     with pytest.raises(ConfigurationError, match="delete everything"):

@@ -9,19 +9,34 @@ from pydantic import ValidationError
 from qdrant_client import models
 
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant.conditions import (
+    Condition,
+    either,
+    field_paths,
+    is_empty,
+    nothing,
+    one_of,
+)
+from multiqa_integrations.qdrant.json_path import quote
 
 MetadataFilter: TypeAlias = "models.Filter | Mapping[str, Any] | None"
 
 _CLAUSES = {"must", "should", "must_not", "min_should"}
 
 
-def to_filter(filter: MetadataFilter, metadata_key: str) -> models.Filter | None:
+def to_filter(
+    filter: MetadataFilter,
+    metadata_key: str,
+    indexes: Mapping[str, str] | None = None,
+) -> models.Filter | None:
     """Make a filter of what a user gives.
 
     Args:
         filter: A `models.Filter`; its JSON as a dict; or a dict of metadata fields, all of which
-            have to match: a value, a list of which one has to match, or None for "empty".
+            have to match: a value, a list of which one has to match, a dict of which all members
+            have to match, or None for "empty".
         metadata_key: Where the metadata is in the payload.
+        indexes: Payload indexes of the collection; None where the engine has none.
 
     Raises:
         ConfigurationError: It is something else.
@@ -41,13 +56,11 @@ def to_filter(filter: MetadataFilter, metadata_key: str) -> models.Filter | None
         try:
             return models.Filter.model_validate(filter)
         except ValidationError as error:
-            raise _no_filter(error) from error
-    conditions = [
-        condition
-        for name, value in filter.items()
-        for condition in _conditions(f"{metadata_key}.{name}", value)
-    ]
-    return models.Filter(must=conditions) if conditions else None
+            raise _filter_error(error) from error
+    if not filter:
+        return None
+    root = quote(metadata_key)
+    return models.Filter.model_validate({"must": _members(root, filter, indexes)})
 
 
 def parse_filter(text: str) -> models.Filter:
@@ -59,36 +72,48 @@ def parse_filter(text: str) -> models.Filter:
     try:
         return models.Filter.model_validate_json(text)
     except ValidationError as error:
-        raise _no_filter(error) from error
+        raise _filter_error(error) from error
 
 
-def _no_filter(error: ValidationError) -> ConfigurationError:
+def _filter_error(error: ValidationError) -> ConfigurationError:
     problems = "; ".join(
         f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors()[:3]
     )
-    return ConfigurationError(f"this is no filter of Qdrant ({problems}).")
+    return ConfigurationError(f"this is not a filter of Qdrant ({problems}).")
 
 
-def _conditions(key: str, value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return [
-            condition
-            for name, inner in value.items()
-            for condition in _conditions(f"{key}.{name}", inner)
-        ]
+def _members(
+    root: str, fields: Mapping[Any, Any], indexes: Mapping[str, str] | None
+) -> list[Condition]:
+    conditions = []
+    for key, value in fields.items():
+        if not isinstance(key, str):
+            raise ConfigurationError(f"the filter has the key {key!r}, expected a string.")
+        places = field_paths(root, key, indexes)
+        conditions.append(either([_condition(path, value, indexes) for path in places]))
+    return conditions
+
+
+def _condition(path: str, value: Any, indexes: Mapping[str, str] | None) -> Condition:
     if value is None:
-        return [models.IsEmptyCondition(is_empty=models.PayloadField(key=key))]
-    if isinstance(value, list | tuple | set):
-        kinds = {type(item) for item in value}
-        if kinds in ({str}, {int}):  # one condition, and one look into the field's index
-            return [models.FieldCondition(key=key, match=models.MatchAny(any=list(value)))]
-        return [models.Filter(should=[one for item in value for one in _conditions(key, item)])]
-    if isinstance(value, float) and not isinstance(value, bool):
-        # Numbers with a fraction are no exact match in Qdrant, but a range of one.
-        return [models.FieldCondition(key=key, range=models.Range(gte=value, lte=value))]
-    if isinstance(value, str | int):
-        return [models.FieldCondition(key=key, match=models.MatchValue(value=value))]
+        return is_empty(path)
+    if isinstance(value, Mapping):
+        if not value:
+            return nothing()
+        members = {"must": _members(path, value, indexes)}
+        if any(key.startswith(f"{path}.") for key in indexes or ()):
+            return members
+        # Of an object; or of one item of a list of objects.
+        item = {"key": path, "filter": {"must": _members("", value, None)}}
+        return either([members, {"nested": item}])
+    if isinstance(value, list | tuple | set | frozenset):
+        plain = [item for item in value if isinstance(item, str | int | float)]
+        others = [item for item in value if not isinstance(item, str | int | float)]
+        conditions = [_condition(path, item, indexes) for item in others]
+        return either([*([one_of(path, plain)] if plain else []), *conditions])
+    if isinstance(value, str | int | float):
+        return one_of(path, [value])
     raise ConfigurationError(
-        f"filter[{key!r}] is {type(value).__name__}, expected a string, number, boolean, None, or "
+        f"filter[{path!r}] is {type(value).__name__}, expected a string, number, boolean, None, or "
         "a list or dict of them. Other conditions are written with qdrant_client.models.Filter."
     )
