@@ -1,66 +1,163 @@
 """The dead-letter file: what could not be stored, why, and enough to try again.
 
-A JSON object a line:
+One JSON object per line:
 
-    {"time": …, "source": …, "line": 17, "id": …, "reason": …, "known": …,
+    {"time": …, "source": …, "line": 17, "id": …, "duplicate": false, "reason": …, "known": …,
      "fields": {…}, "chunk_size": 250, "chunk_overlap": 0,
      "record": {…}}           or "raw": "…", or "raw_base64": "…" where that is not UTF-8
 
 `known` is the hash of what the collection had of the document, so that `replay` does not put an
-older version over a newer one.
+older version over a newer one. A record is one letter, however many runs reject it.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
+import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
-from multiqa_integrations.errors import SourceError
+from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.files import parse_json
 from multiqa_integrations.etl.job import Job
+from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
 from multiqa_integrations.types import Document
 
+_REQUIRED = {
+    "source": (str, "a string"),
+    "reason": (str, "a string"),
+    "fields": (dict, "an object"),
+    "chunk_size": (int, "a whole number"),
+    "chunk_overlap": (int, "a whole number"),
+}
+_OPTIONAL = {
+    "id": (str, "a string or null"),
+    "known": (str, "a string or null"),
+    "duplicate": (bool, "true or false"),
+    "record": (dict, "an object"),
+    "document": (dict, "an object"),
+    "raw": (str, "a string"),
+    "raw_base64": (str, "a string"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A line of a dead-letter file.
+
+    Attributes:
+        line: Its line, from 1.
+        raw: The line as it is in the file.
+        value: What it says.
+    """
+
+    line: int
+    raw: bytes
+    value: dict[str, Any]
+
+    @property
+    def id(self) -> str | None:
+        """The document's id when it was rejected, where it was known."""
+        id: str | None = self.value.get("id")
+        return id
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether it was rejected because an earlier record had its id."""
+        return bool(self.value.get("duplicate"))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names the record: of several letters about it, the last one counts."""
+        return letter_key(self.value)
+
+    @property
+    def settings(self) -> tuple[str, str, int, int]:
+        """How it is to be stored; letters of the same settings are stored in one job."""
+        fields = json.dumps(self.value["fields"], sort_keys=True)
+        return self.value["source"], fields, self.value["chunk_size"], self.value["chunk_overlap"]
+
+    def item(self) -> Record | BadRecord:
+        """Return the record, to be tried again."""
+        value = self.value
+        if "document" in value:
+            return Record(self.line, Document(**value["document"]))
+        if "record" in value:
+            return Record(self.line, value["record"])
+        if "raw" in value:
+            raw = value["raw"].encode("utf-8", "surrogatepass")
+        else:
+            raw = base64.b64decode(value.get("raw_base64", ""))
+        item = parse_json(self.line, raw)
+        if isinstance(item, Record):
+            return item
+        # It is not JSON, but a row of CSV perhaps: the reason is still the one that it had.
+        return BadRecord(self.line, value["reason"], raw, self.id)
+
+    def tried(self, rejection: Rejection, job: Job) -> bytes:
+        """Return its line after it was rejected again."""
+        news = letter_value(rejection, job)
+        return dump({**self.value, **{name: news[name] for name in ("time", "reason", "known")}})
+
 
 class DeadLetters:
-    """Writes what was rejected to the end of a file, line by line; it is made with the first."""
+    """The letters of one source in a file: those of a run are added, those that are stored go.
 
-    def __init__(self, file: Path | None, job: Job) -> None:
-        """Begin; without a file, nothing is written."""
-        self._file, self._job = file, job
-        self._stream: IO[str] | None = None
+    Other runs may write to the same file meanwhile.
+    """
+
+    def __init__(self, path: Path | None, job: Job) -> None:
+        """Begin; without a path, nothing is written."""
+        self._file = None if path is None else LetterFile(path)
+        self._job = job
+        self._written: dict[tuple[str, ...], str] = {}
+        self._ids: set[str] = set()  # of documents that have letters from earlier runs
+        self._stored: set[str] = set()
+        self._superseded = False
 
     def write(self, rejection: Rejection) -> None:
-        """Write a line; it is on disk on return, but for a power cut.
+        """Write a letter, unless the file has it; it is on disk on return, but for a power cut.
 
         Raises:
             SourceError: The file cannot be written.
         """
         if self._file is None:
             return
-        try:
-            if self._stream is None:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._stream = self._file.open("a", encoding="utf-8")
-            self._stream.write(dump(entry_of(rejection, self._job)) + "\n")
-            self._stream.flush()
-        except OSError as error:
-            raise SourceError(
-                f"the dead letters cannot be written to {self._file} ({error}). Make room, or give "
-                "another file.",
-                source=str(self._file),
-            ) from error
+        value = letter_value(rejection, self._job)
+        key, content = letter_key(value), _content_digest(value)
+        if self._written.get(key) != content:
+            self._file.append(dump(value))
+            self._superseded |= key in self._written
+            self._written[key] = content
+
+    def stored(self, id: str) -> None:
+        """Note that a document is stored: letters about it are done with."""
+        if id in self._ids:
+            self._stored.add(id)
 
     def __enter__(self) -> DeadLetters:
+        """Read what letters there are.
+
+        Raises:
+            SourceError: The file cannot be read or written.
+        """
+        if self._file is not None:
+            self._file.check_writable()
+            for raw in self._file.lines():
+                value = _value(raw)
+                if value is not None and value["source"] == self._job.options.source_name:
+                    self._written[letter_key(value)] = _content_digest(value)
+                    if value.get("id") is not None and not value.get("duplicate"):
+                        self._ids.add(value["id"])
         return self
 
     def __exit__(
@@ -69,29 +166,70 @@ class DeadLetters:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        if self._file is None or not (self._stored or self._superseded):
+            return
+        try:
+            self._file.rewrite(self._without_done)
+        except SourceError:
+            if error is None:
+                raise  # else the first error counts; the next run takes them out
+
+    def _without_done(self, lines: Sequence[bytes]) -> list[bytes]:
+        last: dict[tuple[str, ...], int] = {}
+        done: set[int] = set()
+        for number, raw in enumerate(lines):
+            value = _value(raw)
+            if value is None or value["source"] != self._job.options.source_name:
+                continue
+            if value.get("id") in self._stored and not value.get("duplicate"):
+                done.add(number)
+            earlier = last.setdefault(letter_key(value), number)
+            if earlier != number:
+                done.add(earlier)
+                last[letter_key(value)] = number
+        return [raw for number, raw in enumerate(lines) if number not in done]
 
 
-def entry_of(rejection: Rejection, job: Job) -> dict[str, Any]:
-    """Make the line of a rejection."""
+def letter_value(rejection: Rejection, job: Job) -> dict[str, Any]:
+    """Return the letter of a rejection."""
+    options = job.options
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "source": job.options.source_name,
+        "source": options.source_name,
         "line": rejection.line,
         "id": rejection.id,
+        "duplicate": rejection.duplicate,
         "reason": rejection.reason,
         "known": rejection.stored_hash,
-        "fields": job.options.fields.to_dict(),
-        "chunk_size": job.options.chunk_size,
-        "chunk_overlap": job.options.chunk_overlap,
+        "fields": options.fields.to_dict(),
+        "chunk_size": options.chunk_size,
+        "chunk_overlap": options.chunk_overlap,
         **_content(rejection.record),
     }
 
 
-def dump(entry: Mapping[str, Any]) -> str:
-    """Write an entry as one line of ASCII, which holds lone surrogates too."""
-    return json.dumps(entry)
+def letter_key(value: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the record of a letter: by its id, or where that says nothing, by what it holds."""
+    source, id = value["source"], value.get("id")
+    if id is not None and not value.get("duplicate"):
+        return source, "id", id
+    held = [value.get(name) for name in ("record", "document", "raw", "raw_base64", "repr")]
+    if not any(held):
+        held = [value.get("line"), value["reason"]]
+    return source, "content", id or "", _digest(held)
+
+
+def dump(value: Mapping[str, Any]) -> bytes:
+    """Write a letter as one line of ASCII, which holds lone surrogates too."""
+    return json.dumps(value).encode("ascii")
+
+
+def _content_digest(value: Mapping[str, Any]) -> str:
+    return _digest({name: held for name, held in value.items() if name not in ("time", "line")})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def _content(record: object) -> dict[str, Any]:
@@ -106,120 +244,110 @@ def _content(record: object) -> dict[str, Any]:
         return {"raw": record}
     name, value = "record", record
     if isinstance(record, Document):
-        about = record.metadata
-        about = dict(about) if isinstance(about, Mapping) else about
-        name, value = "document", {"text": record.text, "id": record.id, "metadata": about}
+        metadata = record.metadata
+        metadata = dict(metadata) if isinstance(metadata, Mapping) else metadata
+        name, value = "document", {"text": record.text, "id": record.id, "metadata": metadata}
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError):
-        return {"repr": repr(value)[:10_000]}  # cannot be taken up again, but looked at
+        return {"repr": _repr(value)}  # cannot be taken up again, but looked at
     return {name: value}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of a dead-letter file.
-
-    Attributes:
-        line: Its line, from 1.
-        value: What it says.
-    """
-
-    line: int
-    value: dict[str, Any]
-
-    @property
-    def key(self) -> tuple[str, str | int]:
-        """Names the document: of several entries about it, the last one counts."""
-        return self.value["source"], self.value["id"] or self.line
-
-    @property
-    def settings(self) -> tuple[str, str, int, int]:
-        """How it is to be stored; entries of the same settings are stored in one job."""
-        fields = json.dumps(self.value["fields"], sort_keys=True)
-        return self.value["source"], fields, self.value["chunk_size"], self.value["chunk_overlap"]
-
-    def item(self) -> SourceItem:
-        """Give the record, to be tried again."""
-        value = self.value
-        if "document" in value:
-            return Record(self.line, Document(**value["document"]))
-        if "record" in value:
-            return Record(self.line, value["record"])
-        if "raw" in value:
-            raw = value["raw"].encode("utf-8", "surrogatepass")
-        else:
-            raw = base64.b64decode(value.get("raw_base64", ""))
-        item = parse_json(self.line, raw)
-        if isinstance(item, Record):
-            return item
-        # It is no JSON, but a row of CSV perhaps: the reason is still the one that it had.
-        return BadRecord(self.line, value["reason"], raw, value["id"])
+def _repr(value: object) -> str:
+    try:
+        return repr(value)[:10_000]
+    except Exception as error:  # noqa: BLE001  (of a class of the user's, or nested too deeply)
+        return f"{type(value).__name__}, which cannot be shown ({error})"
 
 
-def read_entries(file: Path) -> list[Entry]:
+def read_letters(file: LetterFile) -> tuple[list[Letter], dict[int, str]]:
     """Read a dead-letter file.
 
+    Returns:
+        The letters, and why other lines are not JSON: what a killed run has left, for example.
+
     Raises:
-        SourceError: It cannot be read, or is something else.
+        SourceError: It cannot be read, or has a line that is something else; `line` says which.
     """
-    entries = []
-    number = 0
+    letters: list[Letter] = []
+    torn: dict[int, str] = {}
+    for number, raw in enumerate(file.lines(), start=1):
+        if not raw.strip():
+            continue
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            torn[number] = f"this is not JSON: {error}"
+            continue
+        if (problem := _problem(value)) is not None:
+            raise _not_a_letter(file, number, problem)
+        letters.append(Letter(number, raw, value))
+    if torn and not letters:
+        raise _not_a_letter(file, *next(iter(torn.items())))
+    return letters, torn
+
+
+def _not_a_letter(file: LetterFile, line: int, problem: str) -> SourceError:
+    return SourceError(
+        f"line {line} of {file.path} is not a dead letter: {problem}. Correct or remove the line; "
+        "nothing was written.",
+        source=str(file.path),
+        line=line,
+    )
+
+
+def _value(raw: bytes) -> dict[str, Any] | None:
+    """Return what a line says, if it is a letter."""
     try:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    entries.append(Entry(number, _checked(json.loads(line))))
-    except OSError as error:
-        raise SourceError(f"{file} cannot be read ({error}).", source=str(file)) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(
-            f"line {number} of {file} is no dead letter ({error!r}). Give a file that sync wrote.",
-            source=str(file),
-            line=number,
-        ) from error
-    return entries
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return value if _problem(value) is None else None
 
 
-def _checked(value: Any) -> dict[str, Any]:
-    Fields(**value["fields"])
-    for name in ("source", "id", "reason", "chunk_size", "chunk_overlap"):
-        value[name]
-    return dict(value)
-
-
-def write_entries(file: Path, entries: Sequence[Entry]) -> None:
-    """Let a file have these entries and no others, from one moment to the next; or be gone."""
-    if not entries:
-        file.unlink(missing_ok=True)
-        return
-    partial = file.with_name(f".{file.name}.partial")
+def _problem(value: Any) -> str | None:
+    """Return why a value of JSON is not a letter; None if it is one."""
+    if not isinstance(value, dict):
+        return f"it is {type(value).__name__}, expected an object"
+    for name, (kind, expected) in {**_REQUIRED, **_OPTIONAL}.items():
+        found = value.get(name)
+        if found is None and name in _OPTIONAL:
+            if name in value and "or" not in expected:
+                return f"{name!r} is null, expected {expected}"
+            continue
+        if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
+            return f"{name!r} is {found!r}"[:200] + f", expected {expected}"
     try:
-        with partial.open("w", encoding="utf-8") as stream:
-            stream.writelines(dump(entry.value) + "\n" for entry in entries)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+        Fields(**value["fields"])
+    except (ConfigurationError, TypeError) as error:
+        return f"its 'fields': {error}"
+    document = value.get("document", {"text": "", "id": None, "metadata": {}})
+    if document.keys() != {"text", "id", "metadata"}:
+        return f"'document' has {list(document)}, expected text, id and metadata"
+    try:
+        base64.b64decode(value.get("raw_base64", ""), validate=True)
+    except (binascii.Error, ValueError) as error:
+        return f"'raw_base64': {error}"
+    return None
 
 
-class Entries:
-    """Entries of a dead-letter file as a source."""
+class Letters:
+    """Letters as a source."""
 
-    def __init__(self, entries: Sequence[Entry], name: str) -> None:
-        """Take entries."""
+    def __init__(self, letters: Sequence[Letter], name: str) -> None:
+        """Take letters."""
         self.name = name
-        self.total: int | None = len(entries)
-        self._entries = entries
+        self.total: int | None = len(letters)
+        self._letters = letters
         self._read = 0
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read them from the first."""
-        for number, entry in enumerate(self._entries, start=1):
+        for number, letter in enumerate(self._letters, start=1):
             self._read = number
-            yield entry.item()
+            yield letter.item()
 
     def fraction(self) -> float | None:
-        """Tell how many have been read."""
+        """Return how many have been read."""
         return self._read / self.total if self.total else None

@@ -89,7 +89,7 @@ class JsonLines(_File):
                     yield parse_json(self._line, line.rstrip(b"\r\n"))
 
 
-def parse_json(line: int, raw: bytes) -> SourceItem:
+def parse_json(line: int, raw: bytes) -> Record | BadRecord:
     """Read a record of JSON."""
     try:
         value = json.loads(raw.decode("utf-8"))

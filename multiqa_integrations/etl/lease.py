@@ -1,9 +1,9 @@
 """Keep two runs from working on one source at a time, as far as that is possible.
 
-A run writes a lease into the collection's metadata, renews it while it works, and takes it away
-at the end. Another run refuses to begin while there is one, unless its process is known to be dead
-or it has not been renewed for long. Two runs that begin in the same instant may both get past that;
-the one whose lease was overwritten finds out at the next renewal, and stops.
+A run writes a lease into the collection's metadata, renews it while it works, and removes it at the
+end. Another run over the same documents refuses to begin while there is one, unless its process is
+known to be dead or it has not been renewed for long. Two runs that begin in the same instant may
+both get past that; the one whose lease was overwritten finds out at its next renewal, and stops.
 
 Servers before 1.16 keep no metadata: there is no lease then.
 """
@@ -11,6 +11,7 @@ Servers before 1.16 keep no metadata: there is no lease then.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import time
@@ -18,34 +19,48 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from multiqa_integrations.errors import LeaseError, StoreError
 from multiqa_integrations.etl.job import Job
-from multiqa_integrations.qdrant.retry import call_with_retry
+from multiqa_integrations.qdrant.schema import CollectionInfo
 
 RENEWED_SECONDS = 20
 """How often a lease is renewed."""
 
-EXPIRES_SECONDS = 180
-"""How long after that a lease counts that nobody has taken away."""
+EXPIRES_SECONDS = 150
+"""How long after that a lease counts that nobody has removed."""
+
+CLOCK_SECONDS = 30
+"""How far the clocks of two machines may differ; whatever is further in the future is no lease."""
+
+_PREFIX = "multiqa.lease."
+_SHARD = re.compile(r"/([0-9]+)of([0-9]+)")
+_LARGEST_PID = 2**31 - 1
 
 _held: set[str] = set()  # by runs of this process
 
 
 class Lease:
-    """The right of one run to work on a source. Use it with `with`."""
+    """The right of one run to work on a source. Use it with `with`.
+
+    Attributes:
+        kept: Whether the store keeps leases.
+        lost: Why the run must end: the collection is not the one that it began with. None if it is.
+    """
 
     def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
         """Take no lease yet."""
         self._source, shard = job.options.source_name, job.options.shard
-        part = f"/{shard[0]}of{shard[1]}" if shard else ""
-        self._key = f"multiqa.lease.{self._source}{part}"
+        self._key = f"{_PREFIX}{self._source}" + (f"/{shard[0]}of{shard[1]}" if shard else "")
         self._job, self._clock = job, clock
         self._run = uuid.uuid4().hex
         self._renewed = 0.0
+        self._identity: str | None = None
         self.kept = True
+        self.lost: str | None = None
 
     def __enter__(self) -> Lease:
         """Take the lease.
@@ -53,24 +68,28 @@ class Lease:
         Raises:
             LeaseError: Another run has it.
         """
-        found = self._read()
-        if found is not None and _is_alive(found):
+        info = self._info()
+        self._identity = None if info is None else info.identity
+        if (other := self._other(info)) is not None:
             raise LeaseError(
                 f"another run is working on the source {self._source!r} of "
-                f"{self._job.collection!r}: process {found.get('pid')} on {found.get('host')}, "
-                f"since {found.get('since')}. Wait for its end; if it was killed on another "
+                f"{self._job.collection!r}: process {other.get('pid')} on {other.get('host')}, "
+                f"since {other.get('since')}. Wait for its end; if it was killed on another "
                 f"machine, its lease counts for {EXPIRES_SECONDS} s."
             )
         _held.add(self._run)
         try:
             self._since = _now()
             self._write()
-            found = self._read()
-            self.kept = found is not None
-            if found is not None and found.get("run") != self._run:
+            info = self._info()
+            own = _lease(info, self._key)
+            self.kept = own is not None
+            if own is not None and (own.get("run") != self._run or self._other(info) is not None):
+                if own.get("run") == self._run:
+                    self._job.store.annotate(self._job.collection, self._key, None)
                 raise LeaseError(
-                    f"another run of the source {self._source!r} began in the same "
-                    "moment. Let one of them go first."
+                    f"another run of the source {self._source!r} began in the same moment. Let one "
+                    "of them go first."
                 )
         except BaseException:
             _held.discard(self._run)
@@ -83,16 +102,29 @@ class Lease:
         Raises:
             LeaseError: Another run has taken it.
         """
-        if not self.kept or self._clock() - self._renewed < RENEWED_SECONDS:
+        if self.lost is not None or self._clock() - self._renewed < RENEWED_SECONDS:
             return
-        found = self._read()
-        if found is None or found.get("run") != self._run:
+        info = self.check()
+        if self.lost is not None or not self.kept:
+            self._renewed = self._clock()
+            return
+        own = _lease(info, self._key)
+        if own is None or own.get("run") != self._run:
             raise LeaseError(
                 f"another run has taken the source {self._source!r} of "
                 f"{self._job.collection!r} over, so this one was stopped: nothing is lost, but let "
                 "one of them run again when the other has ended."
             )
         self._write()
+
+    def check(self) -> CollectionInfo | None:
+        """Look whether the collection is still the one that the run began with."""
+        info = self._info()
+        if info is None or info.identity != self._identity:
+            self.lost = "the collection was dropped while the run wrote to it" + (
+                "" if info is None else ", and made anew"
+            )
+        return info
 
     def __exit__(
         self,
@@ -103,47 +135,81 @@ class Lease:
         _held.discard(self._run)
         if isinstance(error, LeaseError) or not self.kept:
             return
-        store, collection = self._job.store, self._job.collection
-        with suppress(StoreError):  # a store that has gone: the lease ends by itself
-            info = store.info(collection)
-            found = None if info is None else info.metadata.get(self._key)
-            if isinstance(found, dict) and found.get("run") == self._run:  # else another run's
-                store.annotate(collection, self._key, None)
+        with suppress(StoreError):  # a store that is away: the lease ends by itself
+            own = _lease(self._info(), self._key)
+            if own is not None and own.get("run") == self._run:  # else it is another run's
+                self._job.store.annotate(self._job.collection, self._key, None)
 
-    def _read(self) -> dict[str, Any] | None:
-        store, collection = self._job.store, self._job.collection
-        info = call_with_retry(lambda: store.info(collection), self._job.stop)
-        found = None if info is None else info.metadata.get(self._key)
-        return dict(found) if isinstance(found, dict) else None
+    def _info(self) -> CollectionInfo | None:
+        return self._job.store.info(self._job.collection)
+
+    def _other(self, info: CollectionInfo | None) -> dict[str, Any] | None:
+        """Return a lease of another run that works on documents of this one."""
+        for key in () if info is None else info.metadata:
+            lease = _lease(info, key)
+            if (
+                lease is not None
+                and lease.get("run") != self._run
+                and self._overlaps(key)
+                and _is_alive(lease)
+            ):
+                return lease
+        return None
+
+    def _overlaps(self, key: str) -> bool:
+        """Return whether a lease may be about the same documents: different shards of n are not."""
+        whole = f"{_PREFIX}{self._source}"
+        if not key.startswith(whole):
+            return False
+        if key in (whole, self._key):
+            return True
+        other = _SHARD.fullmatch(key.removeprefix(whole))
+        shard = self._job.options.shard
+        return other is not None and (shard is None or int(other[2]) != shard[1])
 
     def _write(self) -> None:
         lease = {
             "run": self._run,
-            "host": socket.gethostname(),
+            **_machine(),
             "pid": os.getpid(),
             "since": self._since,
             "renewed": _now(),
         }
-        store, collection = self._job.store, self._job.collection
-        call_with_retry(lambda: store.annotate(collection, self._key, lease), self._job.stop)
+        self._job.store.annotate(self._job.collection, self._key, lease)
         self._renewed = self._clock()
+
+
+def _lease(info: CollectionInfo | None, key: str) -> dict[str, Any] | None:
+    found = None if info is None else info.metadata.get(key)
+    return dict(found) if isinstance(found, dict) else None
 
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+def _machine() -> dict[str, str | None]:
+    """Name what process ids are of: a host name alone may be that of many containers."""
+    boot = pids = None
+    with suppress(OSError):  # on Linux alone
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        pids = str(Path("/proc/self/ns/pid").readlink())
+    return {"host": socket.gethostname(), "boot": boot, "pids": pids}
+
+
 def _is_alive(lease: dict[str, Any]) -> bool:
-    """Tell whether the run of a lease may still be at work."""
+    """Return whether the run of a lease may still be at work; of what is not a lease, it is not."""
     try:
         renewed = datetime.fromisoformat(lease["renewed"])
         age = (datetime.now(timezone.utc) - renewed).total_seconds()
-        pid = int(lease["pid"])
-    except (KeyError, TypeError, ValueError):
-        return False  # nobody's
-    if age > EXPIRES_SECONDS:
+        pid = lease["pid"]
+    except (KeyError, TypeError, ValueError, OverflowError):
         return False
-    if lease.get("host") != socket.gethostname():
+    if type(pid) is not int or not 0 < pid <= _LARGEST_PID:
+        return False
+    if not -CLOCK_SECONDS <= age <= EXPIRES_SECONDS:
+        return False
+    if any(lease.get(name) != value for name, value in _machine().items()):
         return True
     if pid == os.getpid():  # of this process; or of one before it that had the same number
         return lease.get("run") in _held
@@ -157,6 +223,6 @@ def _process_exists(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except OSError:
         return True
     return True

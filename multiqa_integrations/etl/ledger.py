@@ -6,7 +6,6 @@ The collection is the truth: what is stored is read back from it, window by wind
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -14,7 +13,6 @@ from typing import NamedTuple
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.points import Point, PointId
-from multiqa_integrations.qdrant.retry import call_with_retry
 from multiqa_integrations.qdrant.store import Store
 
 PAYLOAD_INDEXES = {f"{RESERVED_KEY}.source": "keyword", f"{RESERVED_KEY}.document": "keyword"}
@@ -61,14 +59,10 @@ class Ledger:
         store: Where it is.
         collection: Its name; None where there is none yet.
         source: The source's name.
-        stop: Ends the patience with a store that fails.
     """
 
-    def __init__(
-        self, store: Store, collection: str | None, source: str, stop: threading.Event
-    ) -> None:
+    def __init__(self, store: Store, collection: str | None, source: str) -> None:
         self._store, self._collection, self._source = store, collection, source
-        self._stop = stop
 
     def look_up(self, documents: Sequence[str]) -> dict[str, list[StoredChunk]]:
         """Read what there is of documents, by their ids."""
@@ -88,23 +82,17 @@ class Ledger:
     ) -> Iterator[list[Point]]:
         if wanted is None or self._collection is None:
             return
-        collection = self._collection
         filter = Matches({f"{RESERVED_KEY}.source": self._source, **wanted})
         offset: PointId | None = None
         while True:
-            start = offset
-
-            def read(start: PointId | None = start) -> tuple[list[Point], PointId | None]:
-                return self._store.scroll(
-                    collection,
-                    filter=filter,
-                    limit=_PAGE,
-                    offset=start,
-                    with_payload=[RESERVED_KEY],
-                    with_vectors=with_vectors,
-                )
-
-            points, offset = call_with_retry(read, self._stop)
+            points, offset = self._store.scroll(
+                self._collection,
+                filter=filter,
+                limit=_PAGE,
+                offset=offset,
+                with_payload=[RESERVED_KEY],
+                with_vectors=with_vectors,
+            )
             if points:
                 yield points
             if offset is None:

@@ -68,7 +68,7 @@ def plan(
     with open_job(source, collection, options) as job, Seen() as seen:
         report = PlanReport(collection=collection, source=options.source_name)
         stored = None if job.info() is None else collection
-        ledger = Ledger(job.store, stored, options.source_name, job.stop)
+        ledger = Ledger(job.store, stored, options.source_name)
         changes = decide(job, ledger, report.counting(read(job, seen)))
         sample: list[str] = []
         while step := list(islice(changes, _STEP)):

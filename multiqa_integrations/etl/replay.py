@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from contextlib import closing
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.changes import Rejection
-from multiqa_integrations.etl.deadletter import (
-    Entries,
-    Entry,
-    entry_of,
-    read_entries,
-    write_entries,
-)
-from multiqa_integrations.etl.documents import Fields
+from multiqa_integrations.etl.deadletter import Letter, Letters, dump, read_letters
+from multiqa_integrations.etl.documents import Fields, RecordError, to_document
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
 from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger
+from multiqa_integrations.etl.letter_file import LetterFile
+from multiqa_integrations.etl.records import BadRecord
 from multiqa_integrations.etl.reports import Progress, ReplayReport
 from multiqa_integrations.etl.seen import Seen
 from multiqa_integrations.etl.sync import Run
@@ -44,8 +41,9 @@ def replay(
     """Try the records of a dead-letter file again, with the settings of their sync.
 
     What is stored leaves the file, what still fails stays in it with the new reason. A record is
-    dropped as outdated where the collection has another version of its document than at that time.
-    Of several entries about one document the last one counts. The lines may be edited before.
+    dropped as outdated where the collection has another version of its document than at that time;
+    a duplicate, where the collection has its document. Of several letters about one document the
+    last one counts. The lines may be edited before, and others may be added meanwhile.
 
     Args:
         dead_letter: The file that `sync` wrote. It is gone at the end if nothing is left.
@@ -69,67 +67,131 @@ def replay(
         if getattr(options, name) != getattr(defaults, name):
             why = "it is in the file" if name in _OF_THE_FILE else "it takes up all entries"
             raise ConfigurationError(f"replay does not go with {name}: {why}.")
-    file = Path(dead_letter)
-    entries = read_entries(file)
-    report = ReplayReport(entries=len(entries))
-    latest = list({entry.key: entry for entry in entries}.values())
-    report.outdated += len(entries) - len(latest)
-    left: dict[int, Entry] = {}
-    for settings_of_sync in dict.fromkeys(entry.settings for entry in latest):
-        group = [entry for entry in latest if entry.settings == settings_of_sync]
-        source_name, names, chunk_size, chunk_overlap = settings_of_sync
-        job_options = replace(
-            options,
-            source_name=source_name,
-            fields=Fields(**json.loads(names)),
-            chunk_size=chunk_size,
-            chunk_overlap=chunk_overlap,
-        )
-        with open_job(Entries(group, str(file)), collection, job_options, stop) as job:
-            current = _current(job, group)
-            report.outdated += len(group) - len(current)
+    path = Path(dead_letter)
+    if not path.exists():
+        raise SourceError(f"there is no file {str(path)!r} of dead letters.", source=str(path))
+    file = LetterFile(path)
+    letters, torn = read_letters(file)
+    report = ReplayReport(entries=len(letters) + len(torn))
+    latest = {letter.key: letter for letter in letters}.values()
+    left: dict[int, bytes] = {}
+    # A duplicate has its turn once it is known what became of the first record of its id.
+    first = [letter for letter in latest if not letter.duplicate]
+    duplicates = [letter for letter in latest if letter.duplicate]
+    for group in [*_by_settings(first), *_by_settings(duplicates)]:
+        waiting = {letter.key for letter in first if letter.line in left}
+        with _open(group, path, collection, options, stop) as job:
+            current, refused = _sort(job, group, waiting)
             failed = _try_again(job, current, progress)
-            report.stored += len(current) - len(failed)
-            left |= failed
-    for line in sorted(left):
-        value = left[line].value
-        report.leave(Rejection(line, value["id"], value["reason"]))
-    write_entries(file, [left[line] for line in sorted(left)])
+        report.stored += len(current) - len(failed)
+        left |= refused | failed
+    report.outdated = len(letters) - report.stored - len(left)
+    for line, reason in torn.items():
+        report.leave(Rejection(line, None, reason))
+    for line, raw in sorted(left.items()):
+        value = json.loads(raw)
+        report.leave(Rejection(line, value.get("id"), value["reason"]))
+    file.rewrite(lambda lines: _after(lines, letters, left))
     return report
 
 
+def _by_settings(letters: Iterable[Letter]) -> list[list[Letter]]:
+    groups: dict[Any, list[Letter]] = defaultdict(list)
+    for letter in letters:
+        groups[letter.settings].append(letter)
+    return list(groups.values())
+
+
+def _open(
+    letters: Sequence[Letter],
+    path: Path,
+    collection: str,
+    options: JobOptions,
+    stop: threading.Event | None,
+) -> AbstractContextManager[Job]:
+    """Open the job of letters that have the same settings."""
+    source_name, names, chunk_size, chunk_overlap = letters[0].settings
+    settings = replace(
+        options,
+        source_name=source_name,
+        fields=Fields(**json.loads(names)),
+        chunk_size=chunk_size,
+        chunk_overlap=chunk_overlap,
+    )
+    return open_job(Letters(letters, str(path)), collection, settings, stop)
+
+
+def _sort(
+    job: Job, letters: Sequence[Letter], waiting: Set[tuple[str, ...]]
+) -> tuple[list[Letter], dict[int, bytes]]:
+    """Choose the letters that may be stored; all others but those that stay are outdated.
+
+    Returns:
+        Those that may be stored, and the lines of those that stay in the file.
+    """
+    ids = {letter.line: _document_id(letter, job) for letter in letters}
+    collection = None if job.info() is None else job.collection
+    ledger = Ledger(job.store, collection, job.options.source_name)
+    stored = ledger.look_up([id for id in ids.values() if id is not None])
+    current: list[Letter] = []
+    stay: dict[int, bytes] = {}
+    for letter in letters:
+        id = ids[letter.line]
+        chunks = stored.get(id or "")
+        if letter.duplicate and (job.options.source_name, "id", id) in waiting:
+            stay[letter.line] = letter.raw
+        elif not chunks:
+            current.append(letter)
+        elif id != letter.id:
+            reason = (
+                f"the collection has a document {id!r} already, and the letter was not about it "
+                "when it was rejected; give it another id, or remove the letter or the document"
+            )
+            stay[letter.line] = dump({**letter.value, "reason": reason})
+        elif not letter.duplicate and letter.value.get("known") in {c.hash for c in chunks}:
+            current.append(letter)
+    return current, stay
+
+
+def _document_id(letter: Letter, job: Job) -> str | None:
+    """Return the id that a record has by now: it may have been edited."""
+    item = letter.item()
+    if isinstance(item, BadRecord):
+        return item.id
+    try:
+        return to_document(item, job.options.fields, max_characters=job.options.max_characters).id
+    except RecordError as error:
+        return error.id
+
+
 def _try_again(
-    job: Job, entries: list[Entry], progress: Callable[[Progress], None] | None
-) -> dict[int, Entry]:
-    """Store entries; returns those that still fail, with the new reasons, by their lines."""
-    by_line = {entry.line: entry for entry in entries}
-    failed: dict[int, Entry] = {}
+    job: Job, letters: Sequence[Letter], progress: Callable[[Progress], None] | None
+) -> dict[int, bytes]:
+    """Store letters; returns the lines of those that still fail, with the new reasons."""
+    if not letters:
+        return {}
+    by_line = {letter.line: letter for letter in letters}
+    failed: dict[int, bytes] = {}
     with Seen() as seen:
-        again = replace(job, source=Entries(entries, job.source.name))
-        run = Run(again, seen, progress, max_errors=len(entries))
+        again = replace(job, source=Letters(letters, job.source.name))
+        run = Run(again, seen, progress, max_errors=len(letters))
         sparse_vector = job.ensure()
         with Lease(job) as lease:
             with closing(run.store(lease, sparse_vector)) as outcomes:
                 for outcome in outcomes:
                     if isinstance(outcome, Rejection):
-                        entry = by_line[outcome.line]
-                        tried = entry_of(outcome, job)
-                        news = {name: tried[name] for name in ("time", "reason", "known")}
-                        failed[entry.line] = Entry(entry.line, {**entry.value, **news})
+                        failed[outcome.line] = by_line[outcome.line].tried(outcome, job)
             run.optimize()
         run.raise_if_incomplete()
     return failed
 
 
-def _current(job: Job, entries: list[Entry]) -> list[Entry]:
-    """Leave out the entries whose documents the collection has in another version by now."""
-    there = None if job.info() is None else job.collection
-    ledger = Ledger(job.store, there, job.options.source_name, job.stop)
-    stored = ledger.look_up([entry.value["id"] for entry in entries if entry.value["id"]])
-    current = []
-    for entry in entries:
-        found = stored.get(entry.value["id"] or "")
-        known = entry.value.get("known")
-        if not found or any(chunk.hash == known for chunk in found):
-            current.append(entry)
-    return current
+def _after(
+    lines: Sequence[bytes], letters: Iterable[Letter], left: Mapping[int, bytes]
+) -> list[bytes]:
+    """Return the lines of the file afterwards: what others have written meanwhile stays."""
+    outcomes: dict[bytes, list[bytes | None]] = defaultdict(list)
+    for letter in letters:
+        outcomes[letter.raw].append(left.get(letter.line))
+    after = [outcomes[raw].pop(0) if outcomes.get(raw) else raw for raw in lines]
+    return [raw for raw in after if raw is not None]

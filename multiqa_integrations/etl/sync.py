@@ -23,6 +23,7 @@ from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.pruning import PruneGuard, delete, find_deleted
 from multiqa_integrations.etl.read import read
+from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import Progress, SyncReport
 from multiqa_integrations.etl.seen import Seen
 from multiqa_integrations.etl.write import write
@@ -120,10 +121,14 @@ def sync(
                 closing(run.store(lease, sparse_vector)) as outcomes,
             ):
                 for outcome in outcomes:
-                    if isinstance(outcome, Rejection):
+                    if isinstance(outcome, Written):
+                        letters.stored(outcome.change.document.id)
+                        guard.note(outcome.change)
+                    elif isinstance(outcome, Rejection):
                         letters.write(outcome)
-                    if not isinstance(outcome, Encoded):
-                        guard.note(outcome.change if isinstance(outcome, Written) else outcome)
+                        guard.note(outcome)
+                    elif isinstance(outcome, Unread):
+                        guard.note(outcome)
             if prune:
                 run.prune(lease, guard)
             run.optimize()
@@ -152,7 +157,7 @@ class Run:
         """Begin; with more than `max_errors` rejected records, the run ends."""
         self.report = SyncReport(collection=job.collection, source=job.options.source_name)
         self._job, self._seen, self._max_errors = job, seen, max_errors
-        self._ledger = Ledger(job.store, job.collection, job.options.source_name, job.stop)
+        self._ledger = Ledger(job.store, job.collection, job.options.source_name)
         self._progress = progress or (lambda _: None)
 
     def store(self, lease: Lease, sparse_vector: str | None) -> Generator[Outcome, None, None]:
@@ -160,7 +165,7 @@ class Run:
         job, report = self._job, self.report
         documents = report.counting(read(job, self._seen))
         changes = decide(job, self._ledger, documents)
-        allowed = takewhile(lambda _: self._why_stop() is None, changes)
+        allowed = takewhile(lambda _: self._why_stop(lease) is None, changes)
         with closing(write(job, allowed, sparse_vector=sparse_vector)) as outcomes:
             for outcome in outcomes:
                 report.count(outcome)
@@ -176,7 +181,9 @@ class Run:
                         merge=False,
                     )
         self._tell("reading")
-        report.note = self._why_stop() or "; ".join(report.unread[:10])
+        if not job.stop.is_set():
+            lease.check()
+        report.note = self._why_stop(lease) or "; ".join(report.unread[:10])
         report.ended = not report.note
 
     def prune(self, lease: Lease, guard: PruneGuard) -> None:
@@ -216,10 +223,12 @@ class Run:
                 report=self.report,
             )
 
-    def _why_stop(self) -> str | None:
+    def _why_stop(self, lease: Lease) -> str | None:
         rejected, allowed = self.report.rejected, self._max_errors
         if self._job.stop.is_set():
             return "it was stopped"
+        if lease.lost is not None:
+            return lease.lost
         if rejected > allowed:
             last = self.report.rejections[-1]
             return (

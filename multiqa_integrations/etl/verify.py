@@ -70,7 +70,7 @@ def verify(
         if job.info() is None:
             raise collection_not_found_error(collection)
         report = VerifyReport(collection=collection, source=options.source_name)
-        ledger = Ledger(job.store, collection, options.source_name, job.stop)
+        ledger = Ledger(job.store, collection, options.source_name)
         for change in decide(job, ledger, report.counting(read(job, seen))):
             if isinstance(change, Unread):
                 raise SourceError(f"{change.reason}.", source=job.source.name, line=change.line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -25,7 +24,6 @@ from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.qdrant.documents import name_vectors
 from multiqa_integrations.qdrant.payload import PayloadLayout, PointRecord, update_record
 from multiqa_integrations.qdrant.points import Point, PointId
-from multiqa_integrations.qdrant.retry import call_with_retry
 from multiqa_integrations.qdrant.upload import Uploader
 
 # Changes that are taken up at a time.
@@ -73,8 +71,7 @@ def write(
 def delete_points(job: Job, points: Sequence[PointId]) -> None:
     """Delete points, some at a time."""
     for start in range(0, len(points), _PAGE_TO_DELETE):
-        page = points[start : start + _PAGE_TO_DELETE]
-        call_with_retry(partial(job.store.delete, job.collection, ids=page), job.stop)
+        job.store.delete(job.collection, ids=points[start : start + _PAGE_TO_DELETE])
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +195,11 @@ class _Writer:
 
     def _retrieve(self, ids: Sequence[PointId]) -> dict[PointId, Point]:
         points: dict[PointId, Point] = {}
-        store, collection = self._job.store, self._job.collection
         for start in range(0, len(ids), _PAGE):
-            page = ids[start : start + _PAGE]
-            request = partial(store.retrieve, collection, page, with_vectors=True)
-            points.update((point.id, point) for point in call_with_retry(request, self._job.stop))
+            page = self._job.store.retrieve(
+                self._job.collection, ids[start : start + _PAGE], with_vectors=True
+            )
+            points.update((point.id, point) for point in page)
         return points
 
     def _points(

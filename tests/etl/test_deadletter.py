@@ -12,7 +12,8 @@ from qdrant_client import QdrantClient
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl import replay, sync
-from multiqa_integrations.etl.deadletter import read_entries
+from multiqa_integrations.etl.deadletter import read_letters
+from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
@@ -25,7 +26,9 @@ def where() -> dict[str, Any]:
 
 def letters(source: object, file: Path, where: dict[str, Any]) -> list[SourceItem]:
     sync(source, "manual", dead_letter=file, **where)
-    return [entry.item() for entry in read_entries(file)]
+    found, torn = read_letters(LetterFile(file))
+    assert not torn
+    return [letter.item() for letter in found]
 
 
 def test_records_come_back_as_they_were(tmp_path: Path, where: dict[str, Any]) -> None:
@@ -93,6 +96,6 @@ def test_replay_takes_up_all_of_a_file(
 def test_a_file_of_something_else(tmp_path: Path, where: dict[str, Any], line: str) -> None:
     file = tmp_path / "letters.jsonl"
     file.write_text(line + "\n", encoding="utf-8")
-    with pytest.raises(SourceError, match="line 1 of .* is no dead letter"):
+    with pytest.raises(SourceError, match="line 1 of .* is not a dead letter"):
         replay(file, "manual", **where)
     assert file.exists()

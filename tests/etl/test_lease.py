@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -14,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from multiqa_integrations.errors import LeaseError
+from multiqa_integrations.errors import LeaseError, StoreError, SyncIncompleteError
 from multiqa_integrations.etl import sync
 from multiqa_integrations.etl.job import Job, JobOptions
-from multiqa_integrations.etl.lease import EXPIRES_SECONDS, RENEWED_SECONDS, Lease
+from multiqa_integrations.etl.lease import CLOCK_SECONDS, EXPIRES_SECONDS, RENEWED_SECONDS, Lease
+from multiqa_integrations.etl.lease import _machine as this_machine
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.qdrant import EdgeStore, Store
 from multiqa_integrations.testing import FakeEncoder
@@ -25,6 +25,7 @@ from multiqa_integrations.testing import FakeEncoder
 Found = Callable[[], dict[str, Any]]
 
 KEY = "multiqa.lease.default"
+NOBODYS: list[object] = [0, -1, 10**30, True, 1.0, "7", None, []]
 ROWS = [{"id": n, "text": f"Text {n}."} for n in range(5)]
 
 
@@ -41,9 +42,11 @@ def metadata_of(store: Store, name: str = "docs") -> Any:
     return info.metadata
 
 
-def someone(*, host: str, pid: int, seconds_ago: float) -> dict[str, Any]:
+def someone(*, pid: object, seconds_ago: float, **machine: str) -> dict[str, Any]:
+    """The lease of a run; on this machine unless another one is named."""
     moment = datetime.now(timezone.utc) - timedelta(seconds=seconds_ago)
-    return {"run": "x", "host": host, "pid": pid, "since": "then", "renewed": moment.isoformat()}
+    renewed = {"since": "then", "renewed": moment.isoformat()}
+    return {"run": "x", **this_machine(), "pid": pid, **renewed, **machine}
 
 
 def dead_pid() -> int:
@@ -90,10 +93,23 @@ def test_a_second_run_is_refused_while_the_first_is_at_work(store: Store, name: 
 @pytest.mark.parametrize(
     "found",
     [
-        lambda: someone(host=socket.gethostname(), pid=dead_pid(), seconds_ago=1),
-        lambda: someone(host=socket.gethostname(), pid=os.getpid(), seconds_ago=1),  # used again
+        lambda: someone(pid=dead_pid(), seconds_ago=1),
+        lambda: someone(pid=os.getpid(), seconds_ago=1),  # used again
         lambda: someone(host="elsewhere", pid=1, seconds_ago=EXPIRES_SECONDS + 5),
         lambda: {"run": "not readable"},
+        lambda: ["not", "a", "lease"],
+        # Nobody's: process ids that none can have, moments that no clock shows.
+        *[lambda pid=pid: someone(pid=pid, seconds_ago=1) for pid in NOBODYS],
+        *[lambda pid=pid: someone(host="elsewhere", pid=pid, seconds_ago=1) for pid in NOBODYS],
+        lambda: someone(host="elsewhere", pid=1, seconds_ago=-CLOCK_SECONDS - 5),
+        lambda: someone(host="elsewhere", pid=1, seconds_ago=-30 * 86_400),
+        *[
+            lambda moment=moment: {
+                **someone(host="elsewhere", pid=1, seconds_ago=0),
+                "renewed": moment,
+            }
+            for moment in (None, 0, "then", "9999-12-31T23:59:59-23:59", "2024-01-01T00:00:00")
+        ],
     ],
 )
 def test_the_lease_of_a_dead_run_is_taken_over(embedded: Store, found: Found) -> None:
@@ -105,8 +121,12 @@ def test_the_lease_of_a_dead_run_is_taken_over(embedded: Store, found: Found) ->
 @pytest.mark.parametrize(
     "found",
     [
-        lambda: someone(host="elsewhere", pid=1, seconds_ago=EXPIRES_SECONDS - 60),
-        lambda: someone(host=socket.gethostname(), pid=os.getppid(), seconds_ago=1),
+        lambda: someone(host="elsewhere", pid=1, seconds_ago=EXPIRES_SECONDS - 30),
+        lambda: someone(pid=os.getppid(), seconds_ago=1),
+        lambda: someone(host="elsewhere", pid=1, seconds_ago=-CLOCK_SECONDS + 10),
+        # Containers may share a host name; a process id of another one says nothing here.
+        lambda: someone(boot="another machine's", pid=dead_pid(), seconds_ago=1),
+        lambda: someone(pids="pid:[1]", pid=os.getpid(), seconds_ago=1),
     ],
 )
 def test_the_lease_of_a_living_run_is_not(embedded: Store, found: Found) -> None:
@@ -154,3 +174,58 @@ def test_a_failed_run_gives_its_lease_back(embedded: Store) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         sync(failing(), "docs", store=embedded, encoder=FakeEncoder())
     assert metadata_of(embedded) == {}
+
+
+def test_no_lease_keeps_a_run_out_for_longer_than_three_minutes() -> None:
+    assert CLOCK_SECONDS + EXPIRES_SECONDS <= 180
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ({"shard": (0, 4)}, {"shard": (1, 4)}, True),
+        ({"shard": (0, 4)}, {"shard": (0, 4)}, False),
+        ({"shard": (0, 4)}, {"shard": (1, 3)}, False),
+        ({"shard": (0, 4)}, {"prune": True}, False),
+        ({"prune": True}, {"shard": (0, 4)}, False),
+        ({}, {"shard": (0, 4)}, False),
+        ({"shard": (0, 4)}, {"source_name": "other", "prune": True}, True),
+        ({"source_name": "default.b"}, {"shard": (0, 4)}, True),
+    ],
+)
+def test_runs_over_the_same_documents_keep_each_other_out(
+    embedded: Store, first: dict[str, Any], second: dict[str, Any], together: bool
+) -> None:
+    before = embedded.count("docs")
+
+    def meanwhile() -> Iterator[dict[str, Any]]:
+        if together:
+            assert sync(ROWS, "docs", store=embedded, encoder=FakeEncoder(), **second).complete
+        else:
+            with pytest.raises(LeaseError, match="another run is working"):
+                sync(ROWS, "docs", store=embedded, encoder=FakeEncoder(), **second)
+        yield from ROWS
+
+    sync(meanwhile(), "docs", store=embedded, encoder=FakeEncoder(), **first)
+    assert metadata_of(embedded) == {}
+    assert embedded.count("docs") >= before
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_collection_that_is_dropped_during_a_run(embedded: Store, made_anew: bool) -> None:
+    """What was found unchanged is gone: such a run is not complete, and the next one repairs it."""
+
+    def source() -> Iterator[dict[str, Any]]:
+        yield from ROWS[:4]
+        embedded.drop("docs")
+        if made_anew:
+            sync([], "docs", store=embedded, encoder=FakeEncoder(), source_name="other")
+        yield ROWS[4]
+
+    with pytest.raises((SyncIncompleteError, StoreError)) as caught:
+        sync(source(), "docs", store=embedded, encoder=FakeEncoder(), prune=True)
+    if made_anew:
+        assert isinstance(caught.value, SyncIncompleteError)
+        assert "made anew" in str(caught.value)
+    assert sync(ROWS, "docs", store=embedded, encoder=FakeEncoder()).complete
+    assert embedded.count("docs") == 5

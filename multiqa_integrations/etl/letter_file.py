@@ -1,0 +1,156 @@
+"""A file of lines that several processes append to and rewrite, and that may hold private data."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from multiqa_integrations.errors import SourceError
+
+if sys.platform != "win32":
+    import fcntl
+
+
+class LetterFile:
+    """Lines in a file, which is made with the first of them and removed with the last.
+
+    It is made for its owner alone. A file that exists keeps its mode and owner, a link stays one.
+
+    Attributes:
+        path: The file as it was named.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take a path; nothing is opened yet."""
+        self.path = path
+        self._target = Path(os.path.realpath(path))
+
+    def lines(self) -> Iterator[bytes]:
+        """Read its lines, without their ends; none if there is no such file.
+
+        Raises:
+            SourceError: It cannot be read.
+        """
+        try:
+            with self._target.open("rb") as file:
+                for line in file:
+                    yield line.rstrip(b"\r\n")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._error("read", error) from error
+
+    def check_writable(self) -> None:
+        """Raise if it is known beforehand that it cannot be written.
+
+        Raises:
+            SourceError: It cannot.
+        """
+        existing = self._target
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
+        if existing == self._target and existing.is_dir():
+            raise self._error("written", IsADirectoryError("it is a folder"))
+        if existing != self._target and not existing.is_dir():
+            raise self._error("written", NotADirectoryError(f"{existing} is not a folder"))
+        effective = os.access in os.supports_effective_ids
+        if not os.access(existing, os.W_OK, effective_ids=effective):
+            raise self._error("written", PermissionError(f"no permission for {existing}"))
+
+    def append(self, line: bytes) -> None:
+        """Add a line at the end; all of it or, if that fails, nothing.
+
+        Raises:
+            SourceError: It cannot be written.
+        """
+        try:
+            self._target.parent.mkdir(parents=True, exist_ok=True)
+            with self._locked(create=True) as file:
+                size = os.fstat(file).st_size
+                if size and os.pread(file, 1, size - 1) != b"\n":
+                    line = b"\n" + line  # after a line that a killed run has left half written
+                try:
+                    _write(file, line + b"\n")
+                except OSError:
+                    with suppress(OSError):
+                        os.ftruncate(file, size)
+                    raise
+        except OSError as error:
+            raise self._error("written", error) from error
+
+    def rewrite(self, change: Callable[[Sequence[bytes]], Sequence[bytes]]) -> None:
+        """Replace its lines atomically; nobody else can write meanwhile.
+
+        Args:
+            change: Makes the new lines of the old ones.
+
+        Raises:
+            SourceError: It cannot be written; it is as it was.
+        """
+        try:
+            with self._locked(create=False) as file:
+                lines = change(self._target.read_bytes().splitlines())
+                if lines:
+                    self._replace(b"".join(line + b"\n" for line in lines), os.fstat(file))
+                else:
+                    self._target.unlink()
+        except FileNotFoundError:
+            return  # whoever removed it, removed its lines
+        except OSError as error:
+            raise self._error("written", error) from error
+
+    def _replace(self, content: bytes, old: os.stat_result) -> None:
+        partial = self._target.with_name(f".{self._target.name}.{secrets.token_hex(8)}")
+        file = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            try:
+                if sys.platform != "win32":
+                    with suppress(PermissionError):
+                        os.fchown(file, old.st_uid, old.st_gid)
+                    os.fchmod(file, stat.S_IMODE(old.st_mode))
+                _write(file, content)
+                os.fsync(file)
+            finally:
+                os.close(file)
+            partial.replace(self._target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def _locked(self, *, create: bool) -> Iterator[int]:
+        """Open the file, alone: not even one that has just replaced it is in other hands."""
+        flags = os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0)
+        while True:
+            file = os.open(self._target, flags, 0o600)
+            try:
+                if sys.platform != "win32":
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                opened = os.fstat(file)
+                try:
+                    current = self._target.stat()
+                except FileNotFoundError:
+                    current = None
+                if current is not None and os.path.samestat(opened, current):
+                    yield file
+                    return
+            finally:
+                os.close(file)
+
+    def _error(self, what: str, error: OSError) -> SourceError:
+        return SourceError(
+            f"the dead letters in {self.path} cannot be {what} ({error}). Make room, or give "
+            "another file.",
+            source=str(self.path),
+        )
+
+
+def _write(file: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
