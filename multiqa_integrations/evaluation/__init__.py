@@ -1,9 +1,10 @@
 """Measure retrieval quality on sets in the format of BEIR: `multiqa evaluate`.
 
-from multiqa_integrations.evaluation import Configuration, evaluate
-
-evaluation = evaluate("scifact", [Configuration(), Configuration(search="hnsw")])
-evaluation.results[0].mean("nDCG@10")
+Example:
+    >>> from multiqa_integrations.evaluation import Configuration, evaluate
+    >>> ways = [Configuration(), Configuration(search="hnsw")]
+    >>> evaluation = evaluate("scifact", ways)  # doctest: +SKIP
+    >>> evaluation.results[0].mean("nDCG@10")  # doctest: +SKIP
 """
 
 from __future__ import annotations

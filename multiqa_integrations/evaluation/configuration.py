@@ -129,24 +129,29 @@ def name_all(configurations: Sequence[Configuration]) -> list[str]:
     """Name configurations, by their own names or by what sets them apart from the first.
 
     Raises:
-        ConfigurationError: Two are the same, or have the same name.
+        ConfigurationError: There is none, or two are the same or have the same name.
 
     Example:
         >>> name_all([Configuration(), Configuration(search="hnsw"), Configuration(mode="bm25")])
         ['mode=dense search=exact', 'search=hnsw', 'mode=bm25']
     """
-    first, *others = settings = [one.settings for one in configurations]
-    known = dict.fromkeys(key for one in settings for key in one)
-    apart = [[key for key in known if one.get(key) != first.get(key)] for one in others]
-    shown = [[key for key in known if any(key in keys for keys in apart)], *apart]
+    if not configurations:
+        raise ConfigurationError("there is no configuration, expected one or more.")
+    settings = [configuration.settings for configuration in configurations]
+    keys = dict.fromkeys(key for values in settings for key in values)
+    base = settings[0]
+    differing = [[key for key in keys if values.get(key) != base.get(key)] for values in settings]
+    # The first is named by whatever any of the others differs in.
+    differing[0] = [key for key in keys if any(key in others for others in differing[1:])]
     names = []
-    for one, values, keys in zip(configurations, settings, shown, strict=True):
-        told = " ".join(f"{key}={_plain(values[key])}" for key in keys if key in values)
-        names.append(one.name or told or f"{one.mode} {one.search}")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    for configuration, values, shown in zip(configurations, settings, differing, strict=True):
+        name = " ".join(f"{key}={_plain(values[key])}" for key in shown if key in values)
+        names.append(configuration.name or name or f"{configuration.mode} {configuration.search}")
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None:
         raise ConfigurationError(
-            f"two configurations are called {twice!r}: they are the same, or have the same name."
+            f"two configurations are called {duplicate!r}: they are the same, or have the same "
+            "name."
         )
     return names
 

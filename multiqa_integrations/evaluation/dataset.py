@@ -58,7 +58,7 @@ class Dataset:
     @property
     def remarks(self) -> list[str]:
         """What is to be known about the judgements, in sentences."""
-        found = []
+        remarks = []
         for what, ids in (
             ("Queries without judgements, not searched", self.unjudged),
             ("Judged queries that are not in queries.jsonl, left out", self.unknown_queries),
@@ -70,8 +70,8 @@ class Dataset:
         ):
             if ids:
                 shown = ", ".join(map(repr, ids[:3])) + (", …" if len(ids) > 3 else "")
-                found.append(f"{what}: {len(ids):,} ({shown}).")
-        return found
+                remarks.append(f"{what}: {len(ids):,} ({shown}).")
+        return remarks
 
 
 def read_dataset(folder: str | Path, *, split: str = "test") -> Dataset:
@@ -88,7 +88,7 @@ def read_dataset(folder: str | Path, *, split: str = "test") -> Dataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise SourceError(
-            f"{folder} is no directory. Expected a folder with corpus.jsonl, queries.jsonl and "
+            f"{folder} is not a directory. Expected a folder with corpus.jsonl, queries.jsonl and "
             "qrels, as BEIR has them.",
             source=str(folder),
         )
@@ -103,7 +103,7 @@ def read_dataset(folder: str | Path, *, split: str = "test") -> Dataset:
             "another set, or of another --split?",
             source=str(folder),
         )
-    named = dict.fromkeys(one for grades in judged.values() for one in grades)
+    named = dict.fromkeys(document for grades in judged.values() for document in grades)
     return Dataset(
         name=folder.resolve().name,
         folder=folder,
@@ -113,20 +113,20 @@ def read_dataset(folder: str | Path, *, split: str = "test") -> Dataset:
         qrels={query: judged[query] for query in queries if query in judged},
         unjudged=tuple(query for query in queries if query not in judged),
         unknown_queries=tuple(query for query in qrels if query not in queries),
-        unknown_documents=tuple(one for one in named if one not in documents),
+        unknown_documents=tuple(document for document in named if document not in documents),
         without_relevant=tuple(q for q, grades in judged.items() if max(grades.values()) < 1),
     )
 
 
 def _texts_by_id(file: Path, *, keep_texts: bool) -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for line, record in _records(file):
-        if record["_id"] in found:
+        if record["_id"] in texts:
             _fail(file, line, f"the _id {record['_id']!r} occurs a second time")
-        found[record["_id"]] = record["text"] if keep_texts else ""
-    if not found:
+        texts[record["_id"]] = record["text"] if keep_texts else ""
+    if not texts:
         _fail(file, None, "it is empty")
-    return found
+    return texts
 
 
 def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -135,7 +135,7 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             record = json.loads(text)
         except ValueError as error:
-            _fail(file, line, f"no JSON ({error})")
+            _fail(file, line, f"not JSON ({error})")
         if not isinstance(record, dict):
             _fail(file, line, f"a JSON {type(record).__name__}, expected an object")
         for field in ("_id", "text"):
@@ -158,7 +158,7 @@ def _judgements(folder: Path, split: str) -> dict[str, dict[str, int]]:
             f"({_HEADER}), or name another --split.",
             source=str(folder),
         )
-    found: dict[str, dict[str, int]] = {}
+    grades: dict[str, dict[str, int]] = {}
     for line, text in _lines(file):
         fields = text.rstrip("\r\n").split("\t")
         if len(fields) != 3:
@@ -170,11 +170,11 @@ def _judgements(folder: Path, split: str) -> dict[str, dict[str, int]]:
             if line == 1:
                 continue  # the header
             _fail(file, line, f"the score is {score!r}, expected a whole number")
-        if found.setdefault(query, {}).setdefault(document, grade) != grade:
+        if grades.setdefault(query, {}).setdefault(document, grade) != grade:
             _fail(file, line, f"{query!r} and {document!r} were judged otherwise before")
-    if not found:
-        _fail(file, None, "it has no judgement")
-    return found
+    if not grades:
+        _fail(file, None, "there is no judgement in it")
+    return grades
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:

@@ -45,7 +45,7 @@ class Result:
     remarks: list[str]
 
     def mean(self, metric: str) -> float:
-        """Give the mean of a measure over all judged queries."""
+        """Return the mean of a measure over all judged queries."""
         return float(self.scores[metric].mean())
 
 
@@ -56,7 +56,7 @@ class Evaluation:
     Attributes:
         dataset: The set.
         limit: How many hits each query was given.
-        results: One a configuration; the first is what the others are compared with.
+        results: One per configuration; the first is what the others are compared with.
         comparisons: Each other configuration with the first, by every measure.
     """
 
@@ -68,12 +68,12 @@ class Evaluation:
     @property
     def remarks(self) -> list[str]:
         """What is to be known about the set and the searches, in sentences."""
-        encoded = [one for one in self.results if one.lengths is not None]
+        encoded = [result for result in self.results if result.lengths is not None]
         names: dict[str, list[str]] = {}
-        for one in self.results:
-            cut = "" if one.lengths is None else one.lengths.remark
-            for remark in filter(None, [cut, *one.remarks]):
-                names.setdefault(remark, []).append(one.name)
+        for result in self.results:
+            cut = "" if result.lengths is None else result.lengths.remark
+            for remark in filter(None, [cut, *result.remarks]):
+                names.setdefault(remark, []).append(result.name)
         # What is the same of all vectors is said without names.
         few = f"Each query got {self.limit} hits: recall@100 and MAP are of those."
         return [
@@ -86,7 +86,7 @@ class Evaluation:
         ]
 
     def comparison(self, other: str, metric: str = METRICS[0]) -> Comparison:
-        """Find the comparison of a configuration with the first, by a measure."""
+        """Return the comparison of a configuration with the first, by a measure."""
         return next(c for c in self.comparisons if (c.other, c.metric) == (other, metric))
 
 
@@ -107,7 +107,7 @@ def evaluate(
     Args:
         dataset: A folder in the format of BEIR, or what `read_dataset` made of one.
         configurations: One, or several of which the first is what the others are compared with;
-            by default the model as it comes, searched exactly.
+            by default the model as it is by default, searched exactly.
         limit: Hits of each query, at least 10. By default as `hits_wanted` says.
         store: Where collections are made, and dropped at the end; by default embedded ones in a
             temporary directory.
@@ -166,7 +166,7 @@ def evaluate(
 
 
 def hits_wanted(configurations: Iterable[Configuration], limit: int | None = None) -> int:
-    """Tell how many hits each query is given.
+    """Return how many hits each query is given.
 
     1,000 where every search is exact. 100 where one follows a graph, for all of them: a graph is
     followed at least as widely as hits are taken from it, so that with more its losses would not
@@ -178,14 +178,14 @@ def hits_wanted(configurations: Iterable[Configuration], limit: int | None = Non
     """
     configurations = list(configurations)
     if limit is None:
-        graph = any(one.search == "hnsw" for one in configurations)
+        graph = any(configuration.search == "hnsw" for configuration in configurations)
         limit = _GRAPH_LIMIT if graph else _EXACT_LIMIT
     if limit < MINIMUM_LIMIT:
         raise ConfigurationError(
             f"limit is {limit}, expected {MINIMUM_LIMIT} or more: nDCG@10 needs so many hits."
         )
-    for one in configurations:
-        one.check_reach(limit)
+    for configuration in configurations:
+        configuration.check_reach(limit)
     return limit
 
 

@@ -36,20 +36,20 @@ def score(dataset: Dataset, hits: Hits) -> Scores:
     require("ir_measures", purpose="measuring retrieval quality")
     from ir_measures import AP, RR, R, iter_calc, nDCG
 
-    # Reciprocal rank without a cutoff, which is made below: with one, another program computes it
+    # Reciprocal rank without a cutoff, which is made below: with one, it is delegated to a provider
     # that puts hits of equal scores in another order.
-    wanted = {nDCG @ 10: "nDCG@10", RR: "MRR@10", R @ 100: "recall@100", AP: "MAP"}
+    names = {nDCG @ 10: "nDCG@10", RR: "MRR@10", R @ 100: "recall@100", AP: "MAP"}
     row_of = {query: row for row, query in enumerate(dataset.queries)}
     scores: Scores = {name: np.zeros(len(row_of)) for name in METRICS}
     run: dict[str, dict[str, float]] = {}
 
     def add() -> None:
-        for value in iter_calc(list(wanted), {query: dataset.qrels[query] for query in run}, run):
-            scores[wanted[value.measure]][row_of[value.query_id]] = value.value
+        for value in iter_calc(list(names), {query: dataset.qrels[query] for query in run}, run):
+            scores[names[value.measure]][row_of[value.query_id]] = value.value
         run.clear()
 
-    for query, found in hits.by_query(dataset):
-        run[query] = found
+    for query, scores_by_id in hits.by_query(dataset):
+        run[query] = scores_by_id
         if len(run) == _BLOCK:
             add()
     if run:

@@ -105,9 +105,9 @@ def render(report: Mapping[str, Any], sections: Sequence[Section]) -> str:
     )
     environment.filters |= {"signed": signed, "plural": _plural}
     rows = [
-        (f"{one['name']}: {comparison['other']}", comparison["difference"], *ends)
-        for one in report["sets"]
-        for comparison in one["comparisons"]
+        (f"{dataset['name']}: {comparison['other']}", comparison["difference"], *ends)
+        for dataset in report["sets"]
+        for comparison in dataset["comparisons"]
         if comparison["metric"] == METRICS[0] and (ends := comparison["confidence_interval_95"])
     ]
     page: str = environment.get_template("page.html").render(

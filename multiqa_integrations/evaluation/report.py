@@ -27,7 +27,7 @@ _PACKAGES = (
 
 
 class Report:
-    """What was found in several retrieval sets, set by set.
+    """The results of several retrieval sets, set by set.
 
     Of each set the figures and the page's section are kept, not its vectors and hits.
 
@@ -53,21 +53,21 @@ class Report:
         """
         self.sets: list[dict[str, Any]] = []
         self._sections: list[page.Section] = []
-        self._names = [one.name for one in datasets]
-        twice = next((name for name in self._names if self._names.count(name) > 1), None)
-        if twice is not None:
-            raise ConfigurationError(f"two of the folders are called {twice!r}. Rename one.")
+        self._names = [dataset.name for dataset in datasets]
+        duplicate = next((name for name in self._names if self._names.count(name) > 1), None)
+        if duplicate is not None:
+            raise ConfigurationError(f"two of the folders are called {duplicate!r}. Rename one.")
         names = name_all(configurations)
         self._head: dict[str, Any] = {
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
             "versions": {"multiqa-integrations": __version__}
-            | {name: found for name in _PACKAGES if (found := _version(name))},
+            | {name: installed for name in _PACKAGES if (installed := _version(name))},
             "settings": settings,
             "configurations": [
-                {"name": name, **_described(one)}
-                for name, one in zip(names, configurations, strict=True)
+                {"name": name, **_describe(configuration)}
+                for name, configuration in zip(names, configurations, strict=True)
             ],
         }
 
@@ -111,13 +111,13 @@ def write_run(dataset: Dataset, result: Result, folder: Path) -> Path:
     file = folder / f"{dataset.name}.{tag}.trec"
     folder.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8") as lines:
-        for query, found in result.hits.by_query(dataset):
-            ordered = sorted(found.items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
+        for query, scores in result.hits.by_query(dataset):
+            ordered = sorted(scores.items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
             for rank, (document, score) in enumerate(ordered, 1):
-                for one in (query, document):
-                    if len(one.split()) != 1:
+                for id in (query, document):
+                    if len(id.split()) != 1:
                         raise ConfigurationError(
-                            f"the id {one!r} of {dataset.name} has white space in it, or nothing "
+                            f"the id {id!r} of {dataset.name} has white space in it, or nothing "
                             "else: a run in the format of TREC cannot hold it."
                         )
                 lines.write(f"{query} Q0 {document} {rank} {score:.9g} {tag}\n")
@@ -137,8 +137,8 @@ def _set_to_dict(evaluation: Evaluation) -> dict[str, Any]:
         "unknown_documents": list(dataset.unknown_documents),
         "without_relevant": list(dataset.without_relevant),
         "query_ids": list(dataset.queries),
-        "results": [_result_to_dict(one) for one in evaluation.results],
-        "comparisons": [_comparison_to_dict(one) for one in evaluation.comparisons],
+        "results": [_result_to_dict(result) for result in evaluation.results],
+        "comparisons": [_comparison_to_dict(comparison) for comparison in evaluation.comparisons],
     }
 
 
@@ -155,21 +155,23 @@ def _result_to_dict(result: Result) -> dict[str, Any]:
     }
 
 
-def _comparison_to_dict(one: Comparison) -> dict[str, Any]:
+def _comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
     return {
-        "metric": one.metric,
-        "base": one.base,
-        "other": one.other,
-        "difference": one.mean,
-        "confidence_interval_95": None if one.low is None else [one.low, one.high],
-        "p_value": one.p_value,
-        "better": one.better,
-        "worse": one.worse,
-        "by_query": one.differences.tolist(),
+        "metric": comparison.metric,
+        "base": comparison.base,
+        "other": comparison.other,
+        "difference": comparison.mean,
+        "confidence_interval_95": (
+            None if comparison.low is None else [comparison.low, comparison.high]
+        ),
+        "p_value": comparison.p_value,
+        "better": comparison.better,
+        "worse": comparison.worse,
+        "by_query": comparison.differences.tolist(),
     }
 
 
-def _described(configuration: Configuration) -> dict[str, Any]:
+def _describe(configuration: Configuration) -> dict[str, Any]:
     """Describe a configuration: what was chosen, what "auto" became, which weights."""
     described: dict[str, Any] = {"settings": configuration.settings}
     if configuration.mode != "bm25":

@@ -36,15 +36,15 @@ class Hits:
         )
 
     def by_query(self, dataset: Dataset) -> Iterator[tuple[str, dict[str, float]]]:
-        """Give the scores of the found documents by their ids, query by query."""
+        """Yield the scores of the hits by document id, query by query."""
         ids = dataset.document_ids
         for query, rows, scores in zip(dataset.queries, self.rows, self.scores, strict=True):
-            found = rows >= 0
+            hit = rows >= 0
             yield (
                 query,
                 {
                     ids[row]: score
-                    for row, score in zip(rows[found], scores[found].tolist(), strict=True)
+                    for row, score in zip(rows[hit], scores[hit].tolist(), strict=True)
                 },
             )
 
@@ -52,7 +52,7 @@ class Hits:
         """Drop every document that has the id of its query, and the last place."""
         limit = self.rows.shape[1] - 1
         kept = Hits.none(len(self.rows), limit)
-        row_of = {one: row for row, one in enumerate(dataset.document_ids)}
+        row_of = {document: row for row, document in enumerate(dataset.document_ids)}
         for number, query in enumerate(dataset.queries):
             others = np.flatnonzero(self.rows[number] != row_of.get(query, -2))[:limit]
             kept.rows[number, : len(others)] = self.rows[number, others]

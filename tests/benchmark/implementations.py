@@ -106,7 +106,7 @@ def peer(name: str) -> Peer | None:
 
 
 def why_absent(name: str) -> str | None:
-    """Tell why an implementation cannot take part in this Python; None if it can."""
+    """Return why an implementation cannot take part in this Python; None if it can."""
     other = peer(name)
     needed = other.modules if other else ADAPTERS.get(name, ())
     missing = [module for module in needed if not is_installed(module)]
@@ -121,7 +121,7 @@ def why_absent(name: str) -> str | None:
 
 
 def versions(name: str) -> dict[str, str]:
-    """Tell the versions of what a peer is made of, by the names of its packages."""
+    """Return the versions of what a peer is made of, by the names of its packages."""
     other = peer(name)
     modules = other.modules if other else ()
     packages = [_PACKAGES.get(module, re.sub("[_.]", "-", module)) for module in modules]

@@ -42,7 +42,7 @@ Result: TypeAlias = dict[str, Any]
 
 
 def look_up(*, implementation: str, model: str, limit_tokens: int) -> Result:
-    """Tell why a peer cannot take part in this Python, or else what it is made of."""
+    """Return why a peer cannot take part in this Python, or else its packages."""
     reason = implementations.why_absent(implementation)
     return {
         "reason": reason,

@@ -143,7 +143,7 @@ class Session:
         return results, absent
 
     def why_absent(self, name: str) -> str | None:
-        """Tell why an implementation cannot take part; None if it can.
+        """Return why an implementation cannot take part; None if it can.
 
         The export that a peer reads is made here, before any clock runs.
         """

@@ -60,7 +60,7 @@ def test_queries_without_a_relevant_document(make_set: MakeSet) -> None:
     ("file", "content", "line", "message"),
     [
         ("corpus.jsonl", "", None, "it is empty"),
-        ("corpus.jsonl", '{"_id": "a", "text": "b"}\n{"_id"\n', 2, "no JSON"),
+        ("corpus.jsonl", '{"_id": "a", "text": "b"}\n{"_id"\n', 2, "not JSON"),
         ("corpus.jsonl", "[1]\n", 1, "a JSON list, expected an object"),
         ("corpus.jsonl", '{"_id": 7, "text": "b"}\n', 1, "'_id' is 7, expected a string"),
         ("corpus.jsonl", '{"_id": "a"}\n', 1, "'text' is None, expected a string"),
@@ -68,7 +68,7 @@ def test_queries_without_a_relevant_document(make_set: MakeSet) -> None:
         ("corpus.jsonl", '{"_id": "a", "text": "b"}\n' * 2, 2, "'a' occurs a second time"),
         ("corpus.jsonl", b'{"_id": "a", "text": "\xff"}\n', 1, "not UTF-8"),
         ("queries.jsonl", "\n", None, "it is empty"),
-        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", None, "it has no judgement"),
+        ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", None, "there is no judgement in it"),
         ("qrels/test.tsv", "q1\tpress\t1\nq1 press 1\n", 2, "1 fields, expected query-id"),
         ("qrels/test.tsv", "q1\tpress\t1\nq1\toil\thigh\n", 2, "the score is 'high'"),
         ("qrels/test.tsv", "q1\tpress\t1\nq1\tpress\t0\n", 2, "were judged otherwise before"),
@@ -95,5 +95,5 @@ def test_a_file_is_missing(make_set: MakeSet, file: str) -> None:
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="is no directory"):
+    with pytest.raises(SourceError, match="is not a directory"):
         read_dataset(tmp_path / "nothing")
