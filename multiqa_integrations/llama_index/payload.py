@@ -59,10 +59,12 @@ def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
     """
     node = _with_json_metadata(node)
     whole = node_to_metadata_dict(node)
-    own = {key: whole[key] for key in NODE_KEYS}
-    if node.ref_doc_id is None:
-        # LlamaIndex writes the string "None", as if all of them were of one document.
-        own = {key: value for key, value in own.items() if key not in _DOCUMENT_KEYS}
+    # Where a node has no document, or one whose id is "", LlamaIndex writes "None" as its id: all
+    # such nodes would be of one document.
+    document_id = node.ref_doc_id
+    own = {key: whole[key] for key in NODE_KEYS if key not in _DOCUMENT_KEYS}
+    if document_id is not None:
+        own |= dict.fromkeys(_DOCUMENT_KEYS, document_id)
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     # Its own metadata, of which LlamaIndex's dictionary overwrites what has its names of ids.
     document = types.Document(text, node.node_id, node.metadata)

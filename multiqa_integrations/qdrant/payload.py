@@ -113,7 +113,8 @@ class PayloadLayout:
 
     def document_id(self, point: Point) -> str:
         """Return a point's id as its writer knew it."""
-        return PointRecord.of(point.payload).id or str(point.id)
+        stored = PointRecord.of(point.payload).id
+        return str(point.id) if stored is None else stored
 
     def document(self, point: Point) -> Document:
         """Return the document of a point."""

@@ -219,6 +219,19 @@ def test_generators_and_mixed_ids(store: Store, name: str) -> None:
         made.add_documents([Document("a"), Document("b")], ids=["x"])
 
 
+@pytest.mark.parametrize(
+    "id",
+    ["", " ", "\x00", "😀", "x" * 3000, "007", "-1", "None", "../../etc", "\u202eabc", "e\u0301"],
+)
+def test_an_id_comes_back_as_it_was_given(vectors: MultiQAVectorStore, id: str) -> None:
+    assert vectors.add_texts(["text"], ids=[id]) == [id]
+    assert ids(vectors.get_by_ids([id])) == [id]
+    assert ids(vectors.similarity_search("text", k=1)) == [id]
+    vectors.delete([id])
+    assert vectors.get_by_ids([id]) == []
+    assert vectors.collection.count() == 3
+
+
 def test_hybrid(vectors: MultiQAVectorStore) -> None:
     assert vectors.similarity_search("oiling", k=1, hybrid=True)[0].id == "m#2"
 

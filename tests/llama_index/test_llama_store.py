@@ -242,6 +242,20 @@ def test_deleting(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
     assert vectors.collection.count() == len(NODES)
 
 
+@pytest.mark.parametrize("source", ["", "None", "null", "\x00", "a/b", "7", "\u202e", "x" * 3000])
+def test_deleting_a_document_of_any_name(vectors: MultiQAVectorStore, source: str) -> None:
+    relationships = {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=source)}
+    node = TextNode(id_="of it", text="x", relationships=relationships)
+    node.embedding = [1.0] + [0.0] * 383
+    vectors.add([node])
+    if source != "None":  # the name that other nodes without a document must not have
+        vectors.delete("None")
+    assert ids(vectors.get_nodes()) == ids(NODES) | {"of it"}
+    vectors.delete(source)
+    left = ids(NODES) - ({"7"} if source == "7" else set())  # a node that is its own document
+    assert ids(vectors.get_nodes()) == left
+
+
 def test_a_document_that_is_a_node_itself(
     vectors: MultiQAVectorStore, encoder: MultiQAEncoder
 ) -> None:
