@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import AsJson, CollectionName, DryRun
+from multiqa_integrations.cli.options import (
+    AsJson,
+    CollectionName,
+    ConnectionFlags,
+    DryRun,
+    options,
+)
 from multiqa_integrations.cli.progress import points_bar
 from multiqa_integrations.cli.stores import find_collection, open_at
 from multiqa_integrations.errors import ConfigurationError
@@ -17,6 +24,7 @@ from multiqa_integrations.qdrant import Store, open_store
 from multiqa_integrations.qdrant import copy as copy_collection
 
 
+@options
 def copy(
     name: CollectionName,
     *,
@@ -48,6 +56,7 @@ def copy(
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    flags: ConnectionFlags,
 ) -> None:
     """Copy a collection with its vectors.
 
@@ -57,11 +66,13 @@ def copy(
     for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):
         if (url is None) == (path is None):
             raise ConfigurationError(f"give one of --{side}-url and --{side}-path.")
-    with _source(from_url, from_path) as source:
+    if flags.connection and from_url is None and to_url is None:
+        raise ConfigurationError("options of a connection go with --from-url or --to-url.")
+    with _source(from_url, from_path, flags.connection) as source:
         info = find_collection(source, name, from_url or str(from_path))
         same = from_path is not None and to_path is not None and _same(from_path, to_path)
         with (
-            source if same else open_at(to_url, to_path, creates=True) as target,
+            source if same else _target(to_url, to_path, flags.connection) as target,
             points_bar(info.points) as progress,
         ):
             report = copy_collection(
@@ -85,11 +96,17 @@ def _same(path: Path, other: Path) -> bool:
     return path.expanduser().resolve() == other.expanduser().resolve()
 
 
-def _source(url: str | None, path: Path | None) -> Store:
+def _source(url: str | None, path: Path | None, connection: Mapping[str, Any]) -> Store:
     if url is not None:
-        return open_store(url=url, api_key=os.environ.get("QDRANT_SOURCE_API_KEY"))
+        # Set and empty is no key: that of the target is not for the source.
+        key = os.environ.get("QDRANT_SOURCE_API_KEY")
+        return open_store(url=url, api_key=key, **connection)
     if path is not None and (path / "meta.json").exists():
         from multiqa_integrations.qdrant.server.store import ServerStore
 
         return ServerStore.open_local(path)
     return open_at(None, path)
+
+
+def _target(url: str | None, path: Path | None, connection: Mapping[str, Any]) -> Store:
+    return open_at(url, path, creates=True, **(connection if url is not None else {}))

@@ -32,7 +32,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
         >>> @options
         ... def search(name: str, store: StoreOptions) -> None: ...
         >>> list(inspect.signature(search).parameters)
-        ['name', 'url', 'path']
+        ['name', 'timeout', 'wait', 'grpc', 'grpc_port', 'ca', 'url', 'path']
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {}
@@ -107,8 +107,63 @@ class EncoderOptions(ModelOptions):
         )
 
 
+_PANEL = "Connection to a server"
+
+
 @dataclass(frozen=True)
-class StoreOptions:
+class ConnectionFlags:
+    """How a server is reached."""
+
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Time limit of each request.",
+            show_default="30",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long requests that fail for the time being are repeated.",
+            show_default="10; jobs 300",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    grpc: Annotated[bool, typer.Option("--grpc", help="Use gRPC.", rich_help_panel=_PANEL)] = False
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", help="Port of gRPC.", show_default="6334", rich_help_panel=_PANEL
+        ),
+    ] = None
+    ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca",
+            metavar="FILE",
+            help="Certificate of a private CA.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """Return what was given, as options of a connection."""
+        given = {
+            "timeout": self.timeout,
+            "wait": self.wait,
+            "prefer_grpc": self.grpc or None,
+            "grpc_port": self.grpc_port,
+            "verify": self.ca,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class StoreOptions(ConnectionFlags):
     """Which store."""
 
     url: Annotated[
@@ -126,7 +181,7 @@ class StoreOptions:
 
     def open(self, *, creates: bool = False) -> Store:
         """Open the store; a folder must exist unless the command creates it."""
-        return open_at(self.url, self.path, creates=creates)
+        return open_at(self.url, self.path, creates=creates, **self.connection)
 
     def find(self, opened: Store, name: str) -> CollectionInfo:
         """Describe a collection, or name those that exist."""

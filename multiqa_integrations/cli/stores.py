@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from multiqa_integrations.cli.outputs import check_folder
 from multiqa_integrations.errors import CollectionNotFoundError, ConfigurationError
@@ -13,13 +14,16 @@ from multiqa_integrations.qdrant import CollectionInfo, Store, open_store
 _SHOWN = 20
 
 
-def open_at(url: str | None, path: Path | None, *, creates: bool = False) -> Store:
+def open_at(
+    url: str | None, path: Path | None, *, creates: bool = False, **connection: Any
+) -> Store:
     """Open the store at a URL or in a folder.
 
     Args:
         url: Of a server.
         path: A folder of embedded collections.
         creates: Whether the command may create the folder and writes into it.
+        connection: Options of the connection to `url`.
 
     Raises:
         ConfigurationError: Not exactly one is given, or the folder does not exist, or it cannot
@@ -37,7 +41,7 @@ def open_at(url: str | None, path: Path | None, *, creates: bool = False) -> Sto
             f"--path is {str(path)!r}, and there is no such folder. multiqa sync and "
             "multiqa collection create make one."
         )
-    return open_store(url=url, path=path)
+    return open_store(url=url, path=path, **connection)
 
 
 def find_collection(store: Store, name: str, place: str) -> CollectionInfo:

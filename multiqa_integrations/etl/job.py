@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.ledger import PAYLOAD_INDEXES
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import Format, Source
-from multiqa_integrations.qdrant.open import open_store
+from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
@@ -26,6 +27,7 @@ from multiqa_integrations.qdrant.schema import (
     filled_sparse_vector,
     raise_on_mismatch,
 )
+from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Encoder
 
@@ -46,6 +48,7 @@ class JobOptions:
         client: A client of qdrant-client.
         store: A store of `open_store`, which stays open.
         api_key: For `url`; by default that of the environment variable QDRANT_API_KEY.
+        connection: For `url`: see `ConnectionOptions`. As keywords they are given by themselves.
         encoder: By default `MultiQAEncoder()`.
         source_name: Names the source: its documents are distinguished by it from those of other
             sources of the collection, never by a path.
@@ -72,6 +75,7 @@ class JobOptions:
     client: QdrantClient | AsyncQdrantClient | None = None
     store: Store | None = None
     api_key: str | None = None
+    connection: Mapping[str, Any] = field(default_factory=dict)
     encoder: Encoder | None = None
     source_name: str = "default"
     fields: Fields = field(default_factory=Fields)
@@ -101,15 +105,29 @@ class JobOptions:
                 raise ConfigurationError(
                     f"shard is {part}/{parts}, expected 0/{parts} to {parts - 1}/{parts}."
                 )
-        place = (self.url, self.path, self.client, self.api_key)
-        if self.store is not None and any(value is not None for value in place):
-            raise ConfigurationError("store comes without url, path, client and api_key.")
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Return what `open_store` takes."""
+        place = {"url": self.url, "path": self.path, "client": self.client}
+        return {**place, "api_key": self.api_key, **self.connection}
 
     def updated(self, settings: Mapping[str, Any]) -> JobOptions:
-        """Return the options with other settings; those that are None are left as they are."""
-        return replace(
-            self, **{name: value for name, value in settings.items() if value is not None}
+        """Return the options with other settings; those that are None are left as they are.
+
+        Raises:
+            ConfigurationError: There is no such option, or it cannot be honoured.
+        """
+        connection, others = split_options(
+            {name: value for name, value in settings.items() if value is not None}
         )
+        names = [option.name for option in dataclass_fields(self)]
+        if unknown := sorted(others.keys() - set(names)):
+            raise ConfigurationError(
+                f"{', '.join(unknown)}: neither a job nor a connection has such an option. A job "
+                f"has {', '.join(names)}; a connection {', '.join(sorted(CONNECTION_OPTIONS))}."
+            )
+        return replace(self, **others, connection={**self.connection, **connection})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,11 +219,7 @@ def open_job(
     """
     opened = open_source(source, format=options.format, glob=options.glob)
     stop = stop or threading.Event()
-    store = options.store
-    if store is None:
-        store = open_store(
-            url=options.url, path=options.path, client=options.client, api_key=options.api_key
-        )
+    store = use_store(options.store, options.place)
     try:
         with retrying(JOB_SECONDS, stop=stop):
             yield Job(

@@ -37,6 +37,7 @@ from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.conditions import has_id
 from multiqa_integrations.qdrant.documents import name_vectors, with_document_ids
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
+from multiqa_integrations.qdrant.open import split_options
 from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
@@ -106,6 +107,13 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         default_factory=dict,
         description="For a new collection; see ensure_collection. Each may also be an argument.",
     )
+    connection_options: dict[str, Any] = Field(
+        default_factory=dict,
+        exclude=True,
+        repr=False,
+        description="For url, such as timeout and headers; see ConnectionOptions. Each may also "
+        "be an argument. In no dictionary.",
+    )
 
     _collection: Collection = PrivateAttr()
     _given: object = PrivateAttr(default=None)
@@ -118,13 +126,13 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         store: Store | None = None,
         **settings: Any,
     ) -> None:
-        create_options = {
-            **settings.pop("create_options", {}),
-            **{name: settings.pop(name) for name in settings.keys() - type(self).model_fields},
-        }
+        others = {name: settings.pop(name) for name in settings.keys() - type(self).model_fields}
+        connection, creation = split_options(others)
+        create_options = {**settings.pop("create_options", {}), **creation}
         if fixed := sorted(create_options.keys() & signature(Collection.open).parameters):
             raise ConfigurationError(f"{', '.join(fixed)} cannot be set for LlamaIndex's nodes.")
         settings |= {"collection_name": collection_name, "create_options": create_options}
+        settings["connection_options"] = {**settings.get("connection_options", {}), **connection}
         super().__init__(**settings)
         self._given = store if client is None else client
         self._collection = Collection.open(
@@ -139,6 +147,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
                 SYNC_DOCUMENT_KEY: "keyword",
                 **self.payload_indexes,
             },
+            **self.connection_options,
             **self.create_options,
         )
 

@@ -14,7 +14,7 @@ from multiqa_integrations.errors import ConfigurationError, TextTypeError, Write
 from multiqa_integrations.qdrant.documents import PointBuilder
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.open import open_store
+from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.payload import PayloadLayout
 from multiqa_integrations.qdrant.points import (
     PointQuery,
@@ -145,7 +145,7 @@ class Collection(Dual):
         adopt: bool = False,
         content_payload_key: str = "page_content",
         metadata_payload_key: str = "metadata",
-        **create_options: Any,
+        **options: Any,
     ) -> Collection:
         """Open a collection; it is created if there is none.
 
@@ -165,7 +165,8 @@ class Collection(Dual):
             adopt: See `ensure_collection`.
             content_payload_key: Where the text is in the payload, for collections of others.
             metadata_payload_key: Where the metadata is.
-            create_options: See `ensure_collection`.
+            options: Of the connection to `url`: see `ConnectionOptions`. Of a new collection: see
+                `ensure_collection`.
 
         Raises:
             CollectionMismatchError: Another model filled it, or it differs otherwise.
@@ -173,7 +174,9 @@ class Collection(Dual):
             StoreError: It cannot be opened.
         """
         encoder = _encoder(encoder)
-        opened = _store(store, url, path, client, api_key)
+        connection, create_options = split_options(options)
+        where = {"url": url, "path": path, "client": client, "api_key": api_key, **connection}
+        opened = use_store(store, where)
         try:
             schema = CollectionSchema.of(
                 encoder, vector_name=vector_name, sparse=sparse, payload_indexes=payload_indexes
@@ -454,20 +457,6 @@ def _encoder(encoder: Encoder | None) -> Encoder:
             f"encoder is {type(encoder).__name__}, expected MultiQAEncoder or another Encoder."
         )
     return encoder
-
-
-def _store(
-    store: Store | None,
-    url: str | None,
-    path: str | Path | None,
-    client: QdrantClient | AsyncQdrantClient | None,
-    api_key: str | None,
-) -> Store:
-    if store is None:
-        return open_store(url=url, path=path, client=client, api_key=api_key)
-    if url is not None or path is not None or client is not None or api_key is not None:
-        raise ConfigurationError("store comes without url, path, client and api_key.")
-    return store
 
 
 def _mmr_options(

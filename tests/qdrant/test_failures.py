@@ -190,6 +190,10 @@ ANSWERS: list[tuple[Exception, Meaning, type[MultiQAError], str]] = [
         qdrant(400, f"Bad request: Condition size limit reached (1000 > 64){STRICT}"),
         *(Meaning.TOO_LARGE, TooLargeError, "1000 > 64"),
     ),
+    (
+        ResponseHandlingException(OSError("the answer is larger than 268435456 bytes")),
+        *(Meaning.TOO_LARGE, TooLargeError, "268435456"),
+    ),
     # Rates.
     (
         ResourceExhaustedResponse("Read rate limit exceeded: … Retry after 3s", 3),

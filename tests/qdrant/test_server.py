@@ -136,14 +136,14 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     assert Refusals.keys == [KEY]
     seen = [repr(store), str(store), str(caught.value), repr(caught.value), caplog.text]
     seen += [repr(caught.value.__cause__), str(caught.value.__cause__)]
-    monkeypatch.setenv("QDRANT_API_KEY", "of the environment")
+    monkeypatch.setenv("QDRANT_API_KEY", "of-the-environment")
     pickled = pickle.dumps(store)
     assert not [text for text in seen if KEY in text]
     assert KEY.encode() not in pickled
     # In another process the key comes from the environment.
     with pytest.raises(StoreError):
         pickle.loads(pickled).collections()
-    assert Refusals.keys[-1] == "of the environment"
+    assert Refusals.keys[-1] == "of-the-environment"
     monkeypatch.delenv("QDRANT_API_KEY")
     with pytest.raises(ConfigurationError, match="Set QDRANT_API_KEY"):
         pickle.loads(pickled)
@@ -193,7 +193,7 @@ def test_a_key_over_plain_http_warns(url: str, warned: bool) -> None:
         ({"path": "x", "api_key": KEY}, "api_key: these go with url, not with path"),
         ({"path": "x", "prefer_grpc": True}, "prefer_grpc: these go with url"),
         ({"client": object()}, "client is object"),
-        ({"url": "ftp://localhost"}, "Unknown scheme"),
+        ({"url": "ftp://localhost"}, "expected http:"),
         ({"url": "http://localhost:6333", "colour": "red"}, "colour"),
     ],
 )

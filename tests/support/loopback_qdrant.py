@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -104,6 +105,7 @@ class LoopbackQdrant:
         faults: What goes wrong from now on.
         seen: How many requests of each kind came, and how many of each fault were answered.
         largest: The largest body of a request, in bytes.
+        headers: Those of each request.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -113,6 +115,7 @@ class LoopbackQdrant:
         self.faults = Faults()
         self.seen: Counter[str] = Counter()
         self.largest = 0
+        self.headers: list[Message] = []
         handler = type("Handler", (_Handler,), {"loopback": self})
         self.server = _Server(("127.0.0.1", port), handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -128,6 +131,12 @@ class LoopbackQdrant:
         """Wait until whoever was connected is gone, and what they asked for is done."""
         with self.server.changed:
             assert self.server.changed.wait_for(lambda: not self.server.connections, timeout=60)
+
+    def wait_for_connections(self, most: int) -> None:
+        """Wait until no more than so many are open."""
+        with self.server.changed:
+            few = self.server.changed.wait_for(lambda: self.server.connections <= most, timeout=30)
+            assert few, f"{self.server.connections} connections are open, expected {most}"
 
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
@@ -176,6 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
         path = self.path.partition("?")[0]
+        loopback.headers.append(self.headers)
         try:
             key = loopback.faults.api_key
             if key is not None and self.headers.get("api-key") != key:

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from qdrant_client import models
+
 from multiqa_integrations.errors import CollectionNotFoundError, MultiQAError
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import (
@@ -18,7 +20,9 @@ from multiqa_integrations.qdrant.failures import (
     BadRequestError,
 )
 from multiqa_integrations.qdrant.retry import repeat, repeat_async
+from multiqa_integrations.qdrant.server.connection import Connection
 from multiqa_integrations.qdrant.server.failures import CLIENT_ERRORS, error_of
+from multiqa_integrations.qdrant.server.options import ConnectionOptions
 
 T = TypeVar("T")
 
@@ -86,40 +90,48 @@ async def arun(send: SendAsync, steps: Steps[T]) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-def sender(client: Callable[[], Any], address: str, seconds: float | None = None) -> Send:
-    """Return what sends calls to a server, and repeats what fails for the time being.
-
-    Args:
-        client: Returns the client of this process.
-        address: Where the server is, for messages.
-        seconds: For how long calls are repeated; by default as `retrying` says.
-    """
+def sender(connection: Connection, options: ConnectionOptions) -> Send:
+    """Return what sends calls to a server, and repeats what fails for the time being."""
 
     def send(wanted: Call) -> Any:
         def request() -> Any:
             try:
-                return getattr(client(), wanted.method)(**wanted.arguments)
+                method = getattr(connection.client(), wanted.method)
+                return method(**_arguments(wanted, options))
             except CLIENT_ERRORS as error:
-                raise _own(error, wanted, address) from error
+                raise _own(error, wanted, connection.address) from error
 
-        return repeat(request, seconds)
+        return repeat(request, options.wait)
 
     return send
 
 
-def async_sender(client: Callable[[], Any], address: str, seconds: float | None) -> SendAsync:
+def async_sender(connection: Connection, options: ConnectionOptions) -> SendAsync:
     """Return what sends calls as `sender` does, for an event loop."""
 
     async def send(wanted: Call) -> Any:
         async def request() -> Any:
             try:
-                return await getattr(client(), wanted.method)(**wanted.arguments)
+                method = getattr(await connection.async_client(), wanted.method)
+                return await method(**_arguments(wanted, options))
             except CLIENT_ERRORS as error:
-                raise _own(error, wanted, address) from error
+                raise _own(error, wanted, connection.address) from error
 
-        return await repeat_async(request, seconds)
+        return await repeat_async(request, options.wait)
 
     return send
+
+
+def _arguments(wanted: Call, options: ConnectionOptions) -> dict[str, Any]:
+    if options.consistency is not None and wanted.method in _READS:
+        return {**wanted.arguments, "consistency": options.consistency}
+    if options.ordering is not None and wanted.method in _WRITES:
+        return {**wanted.arguments, "ordering": models.WriteOrdering(options.ordering)}
+    return wanted.arguments
+
+
+_READS = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
+_WRITES = frozenset({"create_payload_index", "delete", "upsert"})
 
 
 def _own(error: Exception, wanted: Call, address: str) -> MultiQAError:

@@ -161,6 +161,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Meaning.MISSING, _status(404), own=True),
     # Sizes. A proxy refuses them too.
     Rule(Meaning.TOO_LARGE, _status(413), cure=_SPLIT),
+    Rule(Meaning.TOO_LARGE, _status(0), words="the answer is larger than", cure=_SPLIT),
     Rule(Meaning.TOO_LARGE, _status(400, 429), own=True, cure=_SPLIT,
          words=r"larger than (allowed|max)|exceeded limit \(|message length too large"
          r"|try to split your request"),

@@ -46,6 +46,7 @@ from multiqa_integrations.qdrant.schema import (
     report_on,
 )
 from multiqa_integrations.qdrant.server.calls import Connected, call
+from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 
 _SAMPLE = 64  # points that are asked who wrote them where the collection does not say
 
@@ -320,10 +321,9 @@ def _check_create_options(options: Mapping[str, Any]) -> None:
             )
     if unknown := sorted(options.keys() - set(_CREATE_OPTIONS)):
         raise ConfigurationError(
-            f"a collection has no option {', '.join(unknown)}, expected some of "
-            f"{', '.join(_CREATE_OPTIONS)}. Options of the connection, such as timeout and "
-            "headers, go to open_store(...), and what it returns goes where the collection is "
-            "opened, as store=."
+            f"neither a collection nor a connection has an option {', '.join(unknown)}. A "
+            f"collection has {', '.join(_CREATE_OPTIONS)}; a connection "
+            f"{', '.join(sorted(CONNECTION_OPTIONS))}."
         )
 
 
