@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from multiqa_integrations.qdrant.failures import TooLargeError
 from multiqa_integrations.qdrant.filters import Matches
 from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.points import Point, PointId
@@ -22,6 +23,7 @@ PAYLOAD_INDEXES = {f"{RESERVED_KEY}.source": "keyword", f"{RESERVED_KEY}.documen
 _NAMESPACE = uuid.UUID("6f0e9c56-3b1d-5d0a-8a53-3a2f6b0f7c11")
 
 _PAGE = 2_000
+_DOCUMENTS = 2_000  # that are looked up at a time
 
 
 def chunk_id(source: str, document: str, number: int) -> str:
@@ -63,14 +65,25 @@ class Ledger:
 
     def __init__(self, store: Store, collection: str | None, source: str) -> None:
         self._store, self._collection, self._source = store, collection, source
+        self._most = _DOCUMENTS
 
     def look_up(self, documents: Sequence[str]) -> dict[str, list[StoredChunk]]:
         """Read what there is of documents, by their ids."""
         found: dict[str, list[StoredChunk]] = {}
-        for page in self._pages({f"{RESERVED_KEY}.document": documents} if documents else None):
-            for point in page:
-                chunk = stored_chunk(point)
-                found.setdefault(chunk.document, []).append(chunk)
+        start = 0
+        while start < len(documents):
+            some = documents[start : start + self._most]
+            try:
+                for page in self._pages({f"{RESERVED_KEY}.document": some}):
+                    for point in page:
+                        chunk = stored_chunk(point)
+                        found.setdefault(chunk.document, []).append(chunk)
+            except TooLargeError:  # a server's limit on the size of conditions
+                if len(some) == 1:
+                    raise
+                self._most = (len(some) + 1) // 2
+                continue
+            start += len(some)
         return found
 
     def everything(self, *, with_vectors: bool = False) -> Iterator[list[Point]]:

@@ -17,7 +17,15 @@ class BadRequestError(StoreError):
 
 
 class TooLargeError(StoreLimitError):
-    """The request is larger than the store ever accepts: a smaller one may pass."""
+    """The request is larger than the store ever accepts: a smaller one may pass.
+
+    Attributes:
+        most: How many items may be in one, where the store says so.
+    """
+
+    def __init__(self, message: str, *, most: int | None = None) -> None:
+        super().__init__(message)
+        self.most = most
 
 
 class DiskFullError(StoreLimitError, StoreUnavailableError):

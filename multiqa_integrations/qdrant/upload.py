@@ -47,13 +47,17 @@ class _Batches:
         for point in points:
             size = request_size(point)
             if self._waiting and (
-                len(self._waiting) == self._max_points or self._bytes + size > self._max_bytes
+                len(self._waiting) >= self._max_points or self._bytes + size > self._max_bytes
             ):
                 yield self.rest()
             # A duplicate id: last write wins, as with sequential upserts.
             self._waiting.pop(point.id, None)
             self._waiting[point.id] = point
             self._bytes += size
+
+    def shrink(self, most: int) -> None:
+        """Cut further requests at no more than so many points: the store takes no more."""
+        self._max_points = max(1, min(self._max_points, most))
 
     def rest(self) -> list[Point]:
         """Give what is left; it may be nothing."""
@@ -217,6 +221,8 @@ class Uploader:
                     with retrying(self._deadline, stop=self._stop):
                         self._store.upsert(self._collection, request)
                 except (BadRequestError, TooLargeError, WriteRejectedError) as error:
+                    if isinstance(error, TooLargeError):
+                        self._batches.shrink(error.most or len(request) // 2)
                     request = steps.throw(error)
                 else:
                     request = next(steps)
@@ -251,8 +257,10 @@ def _deliver(batch: list[Point]) -> Generator[list[Point], None, dict[str, str]]
             waiting += [rest] if rest else []
         except (BadRequestError, TooLargeError) as error:
             if len(request) > 1:
-                middle = len(request) // 2
-                waiting += [request[middle:], request[:middle]]
+                most = error.most if isinstance(error, TooLargeError) else None
+                size = min(most or len(request), (len(request) + 1) // 2)
+                parts = [request[at : at + size] for at in range(0, len(request), size)]
+                waiting += reversed(parts)
             else:
                 refused[str(request[0].id)] = str(error)
                 if len(refused) == len(batch) >= _ALL_REFUSED:

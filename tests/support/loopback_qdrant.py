@@ -32,6 +32,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from qdrant_client import QdrantClient, models
 
+from tests.support import strict_mode
+
 MAX_BODY = 32 * 1024 * 1024
 STATUS = {"result": {"operation_id": 0, "status": "completed"}}
 
@@ -106,6 +108,8 @@ class LoopbackQdrant:
         seen: How many requests of each kind came, and how many of each fault were answered.
         largest: The largest body of a request, in bytes.
         headers: Those of each request.
+        version: What it says it is.
+        strict: Its strict mode, for every collection.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -116,6 +120,8 @@ class LoopbackQdrant:
         self.seen: Counter[str] = Counter()
         self.largest = 0
         self.headers: list[Message] = []
+        self.version = "1.18.3"
+        self.strict = models.StrictModeConfig()
         handler = type("Handler", (_Handler,), {"loopback": self})
         self.server = _Server(("127.0.0.1", port), handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -196,10 +202,13 @@ class _Handler(BaseHTTPRequestHandler):
             act, arguments = _route(self.command, path)
             loopback.seen[act.__name__] += 1
             parsed = json.loads(body) if body else {}
+            if refused := strict_mode.refusal(loopback.strict, act.__name__, parsed):
+                raise _Refusal(400, refused)
             with self._faults(act.__name__, parsed), loopback.lock, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = act(loopback, parsed, *arguments)
-            self._send(200, {"result": result, "status": "ok", "time": 0.0})
+            answer = {"result": result, "status": "ok", "time": 0.0}
+            self._send(200, result if act is version else answer)
         except _Refusal as refusal:
             error = {"status": {"error": refusal.reason}, "time": 0.0, "result": None}
             self._send(refusal.status, error, refusal.headers)
@@ -400,8 +409,8 @@ def change_aliases(loopback: LoopbackQdrant, body: Any) -> Any:
     return loopback.client.update_collection_aliases(wanted.actions)
 
 
-def version(_: LoopbackQdrant, __: Any) -> Any:
-    return {"title": "a stand-in for Qdrant in tests", "version": "1.18.0"}
+def version(loopback: LoopbackQdrant, _: Any) -> Any:
+    return {"title": "a stand-in for Qdrant in tests", "version": loopback.version}
 
 
 _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [

@@ -29,10 +29,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a client's method, with its named arguments."""
+    """A call of a client's method, with its named arguments.
+
+    Attributes:
+        method: Its name.
+        arguments: Its arguments.
+        repeat: Whether it is repeated where it fails for the time being.
+    """
 
     method: str
     arguments: dict[str, Any]
+    repeat: bool = True
 
 
 class Connected(Protocol):
@@ -40,11 +47,17 @@ class Connected(Protocol):
 
     Attributes:
         local: Whether the client is in its local mode.
+        grpc: Whether the client uses gRPC.
         known: What the collections are that were written to.
+        sizes: How many items a request may have, by collection and method, where that was learnt.
+        version: The server's, once it was asked.
     """
 
     local: bool
+    grpc: bool
     known: dict[str, Any]
+    sizes: dict[tuple[str, str], int]
+    version: tuple[int, int] | None
 
     def _run(self, steps: Steps[T]) -> T: ...
 
@@ -101,7 +114,7 @@ def sender(connection: Connection, options: ConnectionOptions) -> Send:
             except CLIENT_ERRORS as error:
                 raise _own(error, wanted, connection.address) from error
 
-        return repeat(request, options.wait)
+        return repeat(request, options.wait if wanted.repeat else 0.0)
 
     return send
 
@@ -117,7 +130,7 @@ def async_sender(connection: Connection, options: ConnectionOptions) -> SendAsyn
             except CLIENT_ERRORS as error:
                 raise _own(error, wanted, connection.address) from error
 
-        return await repeat_async(request, options.wait)
+        return await repeat_async(request, options.wait if wanted.repeat else 0.0)
 
     return send
 

@@ -52,6 +52,7 @@ class Connection:
     Attributes:
         address: Scheme, host and port, for messages.
         local: Whether it is no server but the client's local mode.
+        grpc: Whether the clients use gRPC.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Connection:
         """
         self.address = address
         self.local = given is not None and _is_local(given)
-        self._make, self._given, self._grpc = make, given, grpc
+        self._make, self._given, self.grpc = make, given, grpc
         self._process = os.getpid()
         self._closed = False
         self._given_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
@@ -166,7 +167,7 @@ class Connection:
         return self._given
 
     def _check_async_grpc(self) -> None:
-        if self._grpc and self._process != os.getpid():
+        if self.grpc and self._process != os.getpid():
             raise ConfigurationError(
                 "gRPC cannot be used by coroutines of a process that was forked from one that used "
                 "it. Use REST (without prefer_grpc), or start processes with 'spawn'."

@@ -289,6 +289,11 @@ def _error(answer: Answer, what: str, address: str) -> MultiQAError:
         )
     if rule.meaning is Meaning.UNAVAILABLE:
         return StoreUnavailableError(f"{what} failed ({status}{reason}).{cure}")
+    if rule.meaning is Meaning.TOO_LARGE:
+        most = re.search(r"Limit exceeded [0-9]+ > ([0-9]+)", reason)
+        return TooLargeError(
+            f"{what} was refused ({status}{reason}).{cure}", most=int(most[1]) if most else None
+        )
     kinds: dict[Meaning, type[StoreError]] = {
         Meaning.BAD_POINTS: BadRequestError,
         Meaning.DISK_FULL: DiskFullError,
@@ -296,7 +301,6 @@ def _error(answer: Answer, what: str, address: str) -> MultiQAError:
         Meaning.FORBIDDEN: StorePermissionError,
         Meaning.LIMIT: StoreLimitError,
         Meaning.MISSING: CollectionNotFoundError,
-        Meaning.TOO_LARGE: TooLargeError,
     }
     kind = kinds.get(rule.meaning, StoreError)
     return kind(f"{what} was refused ({status}{reason}).{cure}")

@@ -13,6 +13,7 @@ from multiqa_integrations.errors import (
     CollectionNotFoundError,
     ConfigurationError,
     StoreError,
+    StoreLimitError,
 )
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import AlreadyExistsError
@@ -45,9 +46,12 @@ from multiqa_integrations.qdrant.schema import (
     raise_on_mismatch,
     report_on,
 )
-from multiqa_integrations.qdrant.server.calls import Connected, call
+from multiqa_integrations.qdrant.server import limits
+from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 
+_IDS = 1_000  # of a request
+_QUERIES = 256  # of a request
 _SAMPLE = 64  # points that are asked who wrote them where the collection does not say
 
 # These belong to the vector, not to the collection.
@@ -69,8 +73,11 @@ def ensure(
     **options: Any,
 ) -> Steps[CollectionReport]:
     """Create the collection, or make sure that it fits."""
-    name, local = check_name(collection), self.local
+    name = check_name(collection)
     _check_create_options(options)
+    yield from limits.server_version(self)
+    yield from limits.check_options_are_known(self, options)
+    yield from limits.check_options_are_known(self, schema.payload_indexes)
     created = False
     if not (yield call("collection_exists", collection_name=name)):
         try:
@@ -78,7 +85,7 @@ def ensure(
             created = True
         except AlreadyExistsError:
             pass  # somebody was faster: theirs is checked like any other
-    found = yield from _info(name, local)
+    found = yield from _info(self, name)
     raise_on_mismatch(name, differences(schema, found, indexes=False))
     adopted = adopt and not created and not found.fingerprints
     if adopted:
@@ -98,7 +105,7 @@ def ensure(
         )
     changed = created or adopted or created_indexes
     return ensured_report(
-        (yield from _info(name, local)) if changed else found,
+        (yield from _info(self, name)) if changed else found,
         found=found,
         created=created,
         adopt=adopted,
@@ -116,7 +123,7 @@ def info(self: Connected, collection: str) -> Steps[CollectionInfo | None]:
     check_name(collection)
     if not (yield call("collection_exists", collection_name=collection)):
         return None
-    return (yield from _info(collection, self.local))
+    return (yield from _info(self, collection))
 
 
 def collections(self: Connected) -> Steps[list[str]]:
@@ -173,8 +180,10 @@ def upsert(self: Connected, collection: str, points: Sequence[Point]) -> Steps[N
         return
     name, known = collection, self.known
     if name not in known:
-        known[name] = yield from _info(name, self.local, sample=False)
+        known[name] = yield from _info(self, name, sample=False)
     check_points(points, known[name].sizes, known[name].sparse)
+    if not self.local:
+        limits.check_payloads(points, grpc=self.grpc)
     answer = yield call(
         "upsert", collection_name=name, points=[_point_struct(one) for one in points], wait=True
     )
@@ -192,14 +201,18 @@ def retrieve(
     """Read points by their ids, in the order of the ids; missing ones are left out."""
     if not ids:
         return []
-    records = yield call(
-        "retrieve",
-        collection_name=collection,
-        ids=list(ids),
-        with_payload=_wanted(with_payload),
-        with_vectors=with_vectors,
-    )
-    found = {record.id: _point(record) for record in records}
+
+    def read(some: Sequence[PointId]) -> Call:
+        return call(
+            "retrieve",
+            collection_name=collection,
+            ids=list(some),
+            with_payload=_wanted(with_payload),
+            with_vectors=with_vectors,
+        )
+
+    pages = yield from limits.in_parts(self, collection, list(dict.fromkeys(ids)), _IDS, read)
+    found = {record.id: _point(record) for records in pages for record in records}
     return [found[one] for one in dict.fromkeys(ids) if one in found]
 
 
@@ -214,13 +227,20 @@ def delete(
     check_selection(ids, filter)
     if ids is not None and not ids:
         return
-    selector = (
-        models.FilterSelector(filter=filter)
-        if filter is not None
-        else models.PointIdsList(points=list(ids or ()))
-    )
-    answer = yield call("delete", collection_name=collection, points_selector=selector, wait=True)
-    _completed(answer, "delete", collection)
+    yield from limits.check_filter_is_known(self, filter)
+
+    def remove(selector: Any) -> Call:
+        return call("delete", collection_name=collection, points_selector=selector, wait=True)
+
+    if filter is not None:
+        answers = [(yield remove(models.FilterSelector(filter=filter)))]
+    else:
+        answers = yield from limits.in_parts(
+            *(self, collection, list(ids or ()), _IDS),
+            lambda some: remove(models.PointIdsList(points=some)),
+        )
+    for answer in answers:
+        _completed(answer, "delete", collection)
 
 
 def annotate(
@@ -238,6 +258,7 @@ def annotate(
 def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
     """Find points."""
     check_filter(query.filter)
+    yield from limits.check_filter_is_known(self, query.filter)
     answer = yield call("query_points", collection_name=collection, **_query(query, self.local))
     return [_scored(point) for point in answer.points]
 
@@ -251,6 +272,7 @@ def query_batch(
     wanted = []
     for one in queries:
         check_filter(one.filter)
+        yield from limits.check_filter_is_known(self, one.filter)
         arguments = _query(one, self.local)
         wanted.append(
             models.QueryRequest(
@@ -260,7 +282,16 @@ def query_batch(
                 **arguments,
             )
         )
-    answers = yield call("query_batch_points", collection_name=collection, requests=wanted)
+    pages = yield from limits.in_parts(
+        *(self, collection, wanted, _QUERIES),
+        lambda some: call("query_batch_points", collection_name=collection, requests=some),
+    )
+    answers = [answer for page in pages for answer in page]
+    if len(answers) != len(queries):
+        raise StoreError(
+            f"the server gave {len(answers)} answers to {len(queries)} queries. Look at what is "
+            "there: a proxy, or another server."
+        )
     return [[_scored(point) for point in answer.points] for answer in answers]
 
 
@@ -278,15 +309,22 @@ def scroll(
     if isinstance(filter, Matches):
         filter = _all_match(filter)
     check_filter(filter)
-    records, following = yield call(
-        "scroll",
-        collection_name=collection,
-        scroll_filter=filter,
-        limit=limit,
-        offset=offset,
-        with_payload=_wanted(with_payload),
-        with_vectors=with_vectors,
-    )
+    yield from limits.check_filter_is_known(self, filter)
+
+    def read(size: int) -> Call:
+        return call(
+            "scroll",
+            collection_name=collection,
+            scroll_filter=filter,
+            limit=size,
+            offset=offset,
+            with_payload=_wanted(with_payload),
+            with_vectors=with_vectors,
+        )
+
+    records, following = yield from limits.page(self, collection, limit, read)
+    if not self.local:
+        limits.check_order([record.id for record in records], offset, following)
     return [_point(record) for record in records], following
 
 
@@ -307,8 +345,26 @@ def _all_match(matches: Matches) -> models.Filter:
 def count(self: Connected, collection: str, *, filter: models.Filter | None = None) -> Steps[int]:
     """Count points exactly."""
     check_filter(filter)
-    answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
+    yield from limits.check_filter_is_known(self, filter)
+    try:
+        answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
+    except StoreLimitError as error:
+        if "Exact" not in str(error):
+            raise
+        return (yield from _count_pages(self, collection, filter))
     return int(answer.count)
+
+
+def _count_pages(self: Connected, collection: str, filter: models.Filter | None) -> Steps[int]:
+    """Count points page by page, where strict mode forbids exact counts."""
+    total, offset = 0, None
+    while True:
+        points, offset = yield from scroll(
+            self, collection, filter=filter, limit=2_000, offset=offset, with_payload=False
+        )
+        total += len(points)
+        if offset is None:
+            return total
 
 
 def _check_create_options(options: Mapping[str, Any]) -> None:
@@ -355,7 +411,7 @@ def _index(kind: Any, key: str) -> Any:
     return models.PayloadSchemaType(kind) if isinstance(kind, str) else kind
 
 
-def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInfo]:
+def _info(self: Connected, name: str, *, sample: bool = True) -> Steps[CollectionInfo]:
     try:
         info = yield call("get_collection", collection_name=name)
     except CollectionNotFoundError as error:
@@ -366,13 +422,17 @@ def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInf
     ours = metadata.get(METADATA_KEY) or {}
     fingerprints = [ours["fingerprint"]] if ours.get("fingerprint") else []
     if not fingerprints and sample:
-        records, _ = yield call(
-            "scroll",
-            collection_name=name,
-            limit=_SAMPLE,
-            with_payload=[RESERVED_KEY],
-            with_vectors=False,
-        )
+
+        def read(size: int) -> Call:
+            return call(
+                "scroll",
+                collection_name=name,
+                limit=size,
+                with_payload=[RESERVED_KEY],
+                with_vectors=False,
+            )
+
+        records, _ = yield from limits.page(self, name, _SAMPLE, read)
         found = {PointRecord.of(record.payload or {}).fingerprint for record in records}
         fingerprints = sorted(fingerprint for fingerprint in found if fingerprint)
     return CollectionInfo(
@@ -392,12 +452,12 @@ def _info(name: str, local: bool, *, sample: bool = True) -> Steps[CollectionInf
             for name, one in (params.sparse_vectors or {}).items()
         },
         payload_indexes=None
-        if local
+        if self.local
         else {key: str(one.data_type.value) for key, one in info.payload_schema.items()},
         fingerprints=tuple(fingerprints),
         model=ours.get("model"),
         identity=ours.get("identity"),
-        indexed_vectors=None if local else info.indexed_vectors_count,
+        indexed_vectors=None if self.local else info.indexed_vectors_count,
         metadata={key: value for key, value in metadata.items() if key != METADATA_KEY},
         details=_details(info),
     )

@@ -62,7 +62,10 @@ class ServerStore(Store):
         self.local = connection.local
         self._lock = threading.RLock()
         self._thread: ThreadPoolExecutor | None = None
+        self.grpc = connection.grpc
         self.known: dict[str, CollectionInfo] = {}
+        self.sizes: dict[tuple[str, str], int] = {}
+        self.version: tuple[int, int] | None = None
 
     @classmethod
     def open(cls, url: str, *, api_key: str | None = None, **options: Any) -> ServerStore:
