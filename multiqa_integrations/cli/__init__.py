@@ -75,8 +75,8 @@ def _options(
     terminal.quiet = quiet
     if quiet:
         warnings.simplefilter("ignore")
-    if verbose:
-        logging.basicConfig(level=logging.INFO, handlers=[terminal.LogHandler()])
+    level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, handlers=[terminal.LogHandler()])
 
 
 def run() -> None:
@@ -85,6 +85,7 @@ def run() -> None:
     Expected errors are shown as one message: status 2 for wrong usage, 1 for the rest.
     """
     warnings.showwarning = terminal.show_warning
+    sys.excepthook = terminal.show_traceback
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # not every terminal shows UTF-8

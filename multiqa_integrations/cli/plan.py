@@ -67,22 +67,24 @@ def plan(
 
 
 def _show(report: PlanReport, prune: bool) -> None:
-    terminal.echo(f"{report.collection}: {report.records:,} records; nothing was written")
+    terminal.echo(
+        f"{report.collection}: {terminal.count(report.records, 'record')}; nothing was written"
+    )
     jobs.show_counts(
         {
-            "documents to add": report.added,
+            "to add": report.added,
             "to encode again": report.changed,
             "to give other metadata only": report.metadata,
             "unchanged": report.unchanged,
-            "that the source no longer has"
-            + (", to delete" if prune else "; --prune deletes them"): report.deleted,
+            "no longer in the source, "
+            + ("to delete" if prune else "kept without --prune"): report.deleted,
             "rejected": report.rejected,
         },
         report.rejections,
     )
     if report.estimated_seconds is not None:
         terminal.echo(
-            f"{report.chunks:,} chunks of {report.tokens:,} word pieces to encode: "
+            f"{terminal.count(report.chunks, 'chunk')} of {report.tokens:,} word pieces to encode: "
             f"about {_duration(report.estimated_seconds)} here, at "
             f"{report.tokens_per_second:,.0f} word pieces/s"
         )

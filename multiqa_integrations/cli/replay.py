@@ -53,7 +53,7 @@ def replay(
         if as_json:
             terminal.echo_json(report.to_dict())
         else:
-            terminal.echo(f"{collection}: {report.entries:,} dead letters")
+            terminal.echo(f"{collection}: {terminal.count(report.entries, 'dead letter')}")
             jobs.show_counts(
                 {
                     "stored": report.stored,

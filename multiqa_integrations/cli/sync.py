@@ -101,15 +101,16 @@ def _show(report: SyncReport, letters: Path, as_json: bool) -> None:
         return
     rate = f"{report.records / max(report.seconds, 1e-9):,.0f}/s"
     terminal.echo(
-        f"{report.collection}: {report.records:,} records in {report.seconds:,.1f} s ({rate})"
+        f"{report.collection}: {terminal.count(report.records, 'record')} in "
+        f"{report.seconds:,.1f} s ({rate})"
     )
     jobs.show_counts(
         {
-            f"added and changed documents, {report.encoded:,} chunks encoded": report.added
+            f"added or changed, {terminal.count(report.encoded, 'chunk')} encoded": report.added
             + report.changed,
             "with other metadata only": report.metadata,
             "unchanged": report.unchanged,
-            "deleted because the source no longer has them": report.deleted,
+            "deleted, no longer in the source": report.deleted,
             "rejected": report.rejected,
         },
         report.rejections,

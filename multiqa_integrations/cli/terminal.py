@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from traceback import format_exception
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -76,6 +79,26 @@ class Terminal(Console):
         """Let the reader of a pipe go: `run` ends without a message."""
         raise BrokenPipeError
 
+    def prose(self, text: str, *, label: str = "", style: str = "") -> None:
+        """Print sentences, after a label in its style.
+
+        On a terminal they are wrapped between words; no path is ever broken.
+        """
+        text = f"{label} {text}" if label else text
+        if self.is_terminal:
+            text = "\n".join(self._wrapped(line) for line in text.split("\n"))
+        self.print(Text.assemble((text[: len(label)], style), text[len(label) :]))
+
+    def _wrapped(self, line: str) -> str:
+        indent = " " * (len(line) - len(line.lstrip(" ")))
+        return textwrap.fill(
+            line,
+            self.width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Print labels, each with its value."""
         width = max((len(label) for label, _ in rows), default=0)
@@ -104,7 +127,7 @@ def stderr() -> Terminal:
 
 def echo(text: str) -> None:
     """Print a line of results."""
-    stdout().print(text)
+    stdout().prose(text)
 
 
 def echo_json(value: object) -> None:
@@ -141,12 +164,19 @@ def confirm(question: str) -> bool:
 
 def show_error(error: object) -> None:
     """Print an error as one message."""
-    stderr().print(Text.assemble(("error:", "bold red"), f" {error}"))
+    stderr().prose(str(error), label="error:", style="bold red")
 
 
 def show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning as one message; takes the place of `warnings.showwarning`."""
-    stderr().print(Text.assemble(("warning:", "yellow"), f" {message}"))
+    stderr().prose(str(message), label="warning:", style="yellow")
+
+
+def show_traceback(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Print the traceback of a bug; takes the place of `sys.excepthook`."""
+    stderr().print("".join(format_exception(kind, error, traceback)), end="")
 
 
 def show_usage_error(error: Any) -> None:
@@ -166,4 +196,7 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        stderr().print(f"{record.name}: {record.getMessage()}", style="dim")
+        if record.levelno >= logging.WARNING:
+            show_warning(record.getMessage())
+        else:
+            stderr().prose(record.getMessage(), label=f"{record.name}:", style="dim")

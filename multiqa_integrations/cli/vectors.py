@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ def open_output(output: str, dimension: int) -> Iterator[Write]:
     if not output.endswith((".npy", ".jsonl")):
         raise ConfigurationError(f"--output is {output!r}, expected a .npy or .jsonl file, or -.")
     check_file(Path(output), "--output")
-    partial = Path(f"{output}.partial")
+    partial = Path(f"{output}.{os.getpid()}.partial")
     try:
         if output.endswith(".jsonl"):
             with partial.open("w", encoding="utf-8") as file:

@@ -18,9 +18,9 @@ from multiqa_integrations.cli.progress import JobProgress
 _MEANINGS = {
     "missing": "missing from the collection",
     "stale": "stale: other texts, other metadata, or missing chunks",
-    "extra": "that the source does not have",
-    "foreign": "points encoded by other weights",
-    "norms": "points whose vectors are not of length 1",
+    "extra": "not in the source",
+    "foreign": "encoded by other weights (points)",
+    "norms": "of another length than 1 (vectors)",
 }
 
 
@@ -53,9 +53,8 @@ def verify(
             terminal.echo_json(report.to_dict())
         else:
             fits = "equals its source" if report.fits else "differs from its source"
-            terminal.echo(
-                f"{collection} {fits}: {report.records:,} records, {report.equal:,} equal"
-            )
+            records = terminal.count(report.records, "record")
+            terminal.echo(f"{collection} {fits}: {records}, {report.equal:,} equal")
             for kind, ids in report.examples.items():
                 count, shown = report.differences[kind], ", ".join(ids[:3])
                 terminal.echo(f"  {count:,} {_MEANINGS[kind]}, such as {shown}")

@@ -491,8 +491,8 @@ def check_no_alias(name: str, aliases: Mapping[str, str]) -> None:
     if standing:
         raise StoreError(
             f"the collection {name!r} was not dropped: searches find it by the alias "
-            f"{', '.join(map(repr, standing))}. Point the alias at another collection first "
-            "(swap(), or multiqa alias), or drop both with force=True (--force)."
+            f"{', '.join(map(repr, standing))}. Point the alias at another collection first with "
+            "swap(), or drop both with force=True."
         )
 
 

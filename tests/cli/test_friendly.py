@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import warnings
@@ -124,7 +125,8 @@ def test_the_list_shows_aliases(store: Path) -> None:
 def test_a_collection_with_an_alias_is_dropped_only_by_force(store: Path) -> None:
     at = ("--path", store)
     message = invoke("collection", "drop", "articles", "--yes", *at, error=StoreError)
-    assert "by the alias 'live'" in message
+    assert "by the alias live" in message
+    assert "multiqa alias live NAME" in message
     message = invoke("collection", "drop", "live", "--yes", "--force", *at, error=StoreError)
     assert "'live' is an alias of the collection 'articles'" in message
     assert invoke("collection", "list", *at) == "articles  (alias live)\nnews\n"
@@ -181,6 +183,25 @@ def test_quiet_and_verbose(sibling: Path, tmp_path: Path) -> None:
     assert multiqa("--quiet", *arguments).stderr == ""
     refused = multiqa("-v", "collection", "list", "--url", "http://127.0.0.1:9")
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
+
+
+def test_offline_commands_open_no_connection(store: Path, sibling: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("one\n", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), address)
+        for arguments in (
+            ("doctor", "-m", str(sibling)),
+            ("encode", str(lines), "-m", str(sibling)),
+            ("search", "news", "x", "--path", str(store), "-m", str(sibling)),
+            ("encode", str(lines)),  # a model that is not here
+        ):
+            result = multiqa(*arguments, "--offline", HF_HOME=str(tmp_path), **proxies)
+            assert result.returncode in (0, 1), result.stderr
+            with pytest.raises(BlockingIOError):
+                proxy.accept()
 
 
 # --- places that cannot be written --------------------------------------------------------------

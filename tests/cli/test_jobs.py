@@ -78,7 +78,7 @@ def test_from_plan_to_replay(multiqa: Any, tmp_path: Path) -> None:
 
     result = multiqa("sync", source)
     assert result.returncode == 3
-    for expected in ("manual: 3 records", "2 added and changed documents, 2 chunks", "1 rejected",
+    for expected in ("manual: 3 records", "2 added or changed, 2 chunks encoded", "1 rejected",
                      "line 3: its text ('text') is missing", str(letters.name)):  # fmt: skip
         assert expected in result.stdout
 
@@ -127,7 +127,7 @@ def test_prune(multiqa: Any, tmp_path: Path) -> None:
 
     result = multiqa("sync", "-", "--prune", "--max-delete-share", "0.7", stdin=less)
     assert result.returncode == 0
-    assert "2 deleted because the source no longer has them" in result.stdout
+    assert "2 deleted, no longer in the source" in result.stdout
 
     result = multiqa("sync", "-", "--prune", stdin="")
     assert result.returncode == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import unicodedata
 
 import pytest
@@ -89,6 +90,40 @@ def test_what_is_piped_is_never_broken() -> None:
     table.add_row(path, path)
     console.print(table)
     assert output.getvalue().count(path) == 3
+
+
+def test_sentences_wrap_between_words_and_paths_stay_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    console = terminal.stdout()
+    console.file = output = io.StringIO()
+    path = "/data/" + "x" * 60
+    console.prose(f"the file {path} is not there, and these are some more words of a sentence.")
+    lines = output.getvalue().splitlines()
+    assert [line.strip() for line in lines] == [
+        "the file",
+        path,
+        "is not there, and these are some more",
+        "words of a sentence.",
+    ]
+
+
+def test_log_records_warnings_and_tracebacks_are_shown_visibly(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = terminal.LogHandler()
+    for level in (logging.INFO, logging.WARNING):
+        handler.handle(logging.LogRecord("http", level, "", 1, "got %s", (EVIL,), None))
+    terminal.show_warning(EVIL)
+    terminal.show_error(EVIL)
+    terminal.show_traceback(ValueError, ValueError(EVIL), None)
+    shown = capsys.readouterr().err
+    assert is_safe(shown)
+    starts = ("http: got a", "warning: got a", "warning: a", "error: a", "ValueError: a")
+    for line, start in zip(shown.splitlines(), starts, strict=True):
+        assert line.startswith(start)
 
 
 def test_counts_have_the_right_noun() -> None:

@@ -8,6 +8,7 @@ import typer
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import AsJson, CollectionName, StoreOptions, options
+from multiqa_integrations.errors import StoreError
 
 
 @options
@@ -28,9 +29,14 @@ def drop(
     with store.open() as opened:
         info, aliases = store.find(opened, name), opened.aliases()
         standing = [alias for alias, collection in aliases.items() if collection == name]
-        refused = name in aliases or (standing and not force)
+        if standing and not force:
+            raise StoreError(
+                f"{name} was not dropped: searches find it by the alias {', '.join(standing)}. "
+                f"Point the alias at another collection first (multiqa alias {standing[0]} NAME), "
+                "or drop both with --force."
+            )
         question = f"Delete {name} with its {terminal.count(info.points, 'point')}?"
-        if not (yes or refused or terminal.confirm(question)):
+        if not (yes or name in aliases or terminal.confirm(question)):  # drop() refuses aliases
             terminal.show_error(f"{name} was kept.")
             raise typer.Exit(1)
         opened.drop(name, force=force)
