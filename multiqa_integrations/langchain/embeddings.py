@@ -16,14 +16,14 @@ from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.texts import check_text
 from multiqa_integrations.types import Encoder
 
-_NOT_OF_THE_ENCODER = {"show_progress", "encoder"}
+_OWN_FIELDS = {"show_progress", "encoder"}
 
 
 class MultiQAEmbeddings(Serializable, Embeddings):
     """Embed texts with `multi-qa-MiniLM-L6-cos-v1`; vectors have length 1.
 
     No argument is needed. Every setting of `MultiQAEncoder` is a field here; see there for what
-    they mean. The model is loaded at the first use, once a process for the same settings, however
+    they mean. The model is loaded on first use, once per process for the same settings, however
     many embeddings, stores and encoders use it. Pickles, copies and LangChain's serialisation keep
     the settings.
 
@@ -54,9 +54,9 @@ class MultiQAEmbeddings(Serializable, Embeddings):
     max_seq_length: int | None = None
     """Limit in word pieces; by default the checkpoint's own."""
     batch_tokens: int | None = None
-    """Size of a batch in word pieces; by default the backend's."""
+    """Word pieces per batch; by default the backend's."""
     on_truncation: str = "warn"
-    """What to do about longer texts: "warn", "error" or "ignore"."""
+    """What happens to longer texts: "warn", "error" or "ignore"."""
     cache_folder: str | None = None
     """The hub cache; by default the hub library's own."""
     local_files_only: bool = False
@@ -66,7 +66,7 @@ class MultiQAEmbeddings(Serializable, Embeddings):
     show_progress: bool = False
     """Show a progress bar while documents are embedded."""
     encoder: Encoder | None = None
-    """An encoder to use instead: `FakeEncoder()` in tests. It excludes all settings above."""
+    """An encoder to use instead, such as `FakeEncoder()` in tests; excludes the settings above."""
 
     _encoder: Encoder = PrivateAttr()
 
@@ -84,7 +84,7 @@ class MultiQAEmbeddings(Serializable, Embeddings):
         if self.encoder is None:
             self._encoder = MultiQAEncoder(**self._settings())
             return
-        excluded = self.model_fields_set - _NOT_OF_THE_ENCODER
+        excluded = self.model_fields_set - _OWN_FIELDS
         if excluded:
             raise ConfigurationError(
                 f"encoder has its own settings: leave {', '.join(sorted(excluded))} out."
@@ -98,7 +98,7 @@ class MultiQAEmbeddings(Serializable, Embeddings):
 
     @property
     def fingerprint(self) -> str:
-        """Names the weights: vectors are comparable where it is equal.
+        """Fingerprint of the weights: vectors are comparable where it is equal.
 
         A good namespace for `CacheBackedEmbeddings`.
         """
@@ -111,15 +111,15 @@ class MultiQAEmbeddings(Serializable, Embeddings):
 
     @property
     def used_encoder(self) -> Encoder:
-        """The encoder behind."""
+        """The encoder that computes the vectors."""
         return self._encoder
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed documents; one vector of 384 Python floats for each.
 
         Raises:
-            TextError: `texts` is no list of strings; `.index` tells where.
-            ModelError: The model cannot be found, or is damaged or of another kind.
+            TextError: `texts` is not a list of strings; `.index` is the place.
+            ModelError: The model is missing, damaged or of another architecture.
         """
         vectors = self._encoder.encode_document(texts, show_progress=self.show_progress)
         embedded: list[list[float]] = vectors.tolist()
@@ -129,7 +129,7 @@ class MultiQAEmbeddings(Serializable, Embeddings):
         """Embed a query: 384 Python floats.
 
         Raises:
-            TextError: It is no string.
+            TextError: It is not a string.
             ModelError: As `embed_documents`.
         """
         embedded: list[float] = self._encoder.encode_query([check_text(text, 0)])[0].tolist()
@@ -147,18 +147,18 @@ class MultiQAEmbeddings(Serializable, Embeddings):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Tell LangChain that `dumpd` and `load` work."""
+        """Return True: `dumpd` and `load` work."""
         return True
 
     @classmethod
     def get_lc_namespace(cls) -> list[str]:
-        """Tell LangChain where to find the class again."""
+        """Return where LangChain finds the class again."""
         return ["multiqa_integrations", "langchain"]
 
     def to_json(self) -> Any:
-        """Serialise the settings; with an encoder of one's own it cannot be."""
+        """Serialise the settings; a given encoder cannot be serialised."""
         return super().to_json() if self.encoder is None else self.to_json_not_implemented()
 
     def _settings(self) -> dict[str, Any]:
         # What was not given is left to the encoder, whose defaults these are.
-        return {name: getattr(self, name) for name in self.model_fields_set - _NOT_OF_THE_ENCODER}
+        return {name: getattr(self, name) for name in self.model_fields_set - _OWN_FIELDS}

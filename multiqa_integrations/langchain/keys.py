@@ -1,4 +1,4 @@
-"""Keys for LangChain's `index()` that Qdrant takes as ids."""
+"""Keys for LangChain's `index()` that Qdrant accepts as ids."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import uuid
 
 from langchain_core.documents import Document
 
-# Never change it: what was indexed is found again by it.
+# Never change it: documents that were indexed are found again by it.
 _NAMESPACE = uuid.UUID("8b1b8a2b-34f0-5b8c-9d2e-4a2f7c1d6e53")
 
 
 def uuid5_key_encoder(document: Document) -> str:
-    """Give the key of a document for `langchain_core.indexing.index()`: a UUID.
+    """Return the key of a document for `langchain_core.indexing.index()`: a UUID.
 
-    It depends on the text and the metadata, so that either's change is a new document. The keys
-    that LangChain makes by itself are digests, which Qdrant does not take as ids.
+    It depends on the text and the metadata: a change of either makes a new document. LangChain's
+    own keys are digests, which Qdrant does not accept as ids.
 
     Example:
         >>> uuid5_key_encoder(Document("text", metadata={"a": 1, "b": 2}))

@@ -1,4 +1,4 @@
-"""Split texts into passages that the model reads whole."""
+"""Split texts into chunks that the model reads whole."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from multiqa_integrations.types import Encoder
 class WordPieceTextSplitter(TextSplitter):
     """Split on sentence boundaries, by the model's own word pieces.
 
-    The model was trained on passages of up to 250 word pieces, [CLS] and [SEP] included; no
-    chunk is longer. Nothing is lost: the chunks cover the text.
+    The model was trained on texts of up to 250 word pieces, [CLS] and [SEP] included; no chunk is
+    longer. Nothing is lost: the chunks cover the text.
 
     Example:
         >>> from multiqa_integrations.testing import FakeEncoder
@@ -39,16 +39,16 @@ class WordPieceTextSplitter(TextSplitter):
         add_start_index: bool = False,
         strip_whitespace: bool = True,
     ) -> None:
-        """Make a splitter; the tokenizer is loaded at the first use.
+        """Create a splitter; the tokenizer is loaded on first use.
 
         Args:
-            chunk_size: Most word pieces of a chunk, [CLS] and [SEP] included.
-            chunk_overlap: Word pieces that a chunk repeats of the one before.
-            embeddings: Whose tokenizer counts; by default `MultiQAEncoder()`'s.
-            encoder: The same, as an encoder.
-            add_start_index: Put the first character's place in the text into the metadata, as
-                `start_index`.
-            strip_whitespace: Leave white space at both ends of a chunk out.
+            chunk_size: Most word pieces per chunk, [CLS] and [SEP] included.
+            chunk_overlap: Word pieces that a chunk repeats from the one before.
+            embeddings: Their tokenizer counts; by default `MultiQAEncoder()`'s.
+            encoder: An encoder whose tokenizer counts, instead of embeddings.
+            add_start_index: Keep the position of the chunk's first character in the text, as
+                `start_index` in its metadata.
+            strip_whitespace: Strip white space from both ends of a chunk.
 
         Raises:
             ConfigurationError: Both `embeddings` and `encoder` are given, or the sizes do not go
@@ -76,7 +76,7 @@ class WordPieceTextSplitter(TextSplitter):
 
     def split_text(self, text: str) -> list[str]:
         """Split one text."""
-        return [passage for passage, _ in self._split([text])[0]]
+        return [chunk for chunk, _ in self._split([text])[0]]
 
     def create_documents(
         self, texts: list[str], metadatas: list[dict[Any, Any]] | None = None
@@ -85,24 +85,28 @@ class WordPieceTextSplitter(TextSplitter):
         if metadatas is not None and len(metadatas) != len(texts):
             raise ConfigurationError(f"{len(metadatas)} metadatas for {len(texts)} texts.")
         documents = []
-        for number, passages in enumerate(self._split(texts)):
-            for passage, start in passages:
+        for number, chunks in enumerate(self._split(texts)):
+            for text, start in chunks:
                 metadata = copy.deepcopy(metadatas[number]) if metadatas else {}
                 if self._add_start_index:
                     metadata["start_index"] = start
-                documents.append(Document(page_content=passage, metadata=metadata))
+                documents.append(Document(page_content=text, metadata=metadata))
         return documents
 
     def _split(self, texts: Sequence[str]) -> list[list[tuple[str, int]]]:
-        chunks = chunk_many(
+        """Return the chunks of each text, and where they start in it."""
+        chunks_of_texts = chunk_many(
             texts,
             self._encoder,
             chunk_size=self._chunk_size,
             chunk_overlap=self._chunk_overlap,
         )
-        return [[found for one in of_one if (found := self._passage(one))] for of_one in chunks]
+        return [
+            [stripped for chunk in chunks if (stripped := self._strip(chunk))]
+            for chunks in chunks_of_texts
+        ]
 
-    def _passage(self, chunk: Chunk) -> tuple[str, int] | None:
+    def _strip(self, chunk: Chunk) -> tuple[str, int] | None:
         if not self._strip_whitespace:
             return chunk.text, chunk.start
         text = chunk.text.strip()

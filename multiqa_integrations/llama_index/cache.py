@@ -9,50 +9,50 @@ from llama_index.core.storage.kvstore.types import DEFAULT_COLLECTION, BaseKVSto
 
 
 class KeyedCache(BaseKVStore):
-    """Another key-value store, whose keys begin with what made the vectors.
+    """A key-value store whose keys start with the name of what computed the vectors.
 
-    LlamaIndex's embedding classes use the text alone as the key, so that two models that share a
-    cache would get each other's vectors.
+    LlamaIndex's embedding classes use the text alone as the key: two models that share a cache
+    would get each other's vectors.
     """
 
     def __init__(self, store: BaseKVStore, prefix: Callable[[], str]) -> None:
-        """Wrap `store`; `prefix` is called when the cache is first used."""
+        """Wrap `store`; `prefix` is called on first use."""
         self.store = store
         self._make_prefix = prefix
         self._prefix: str | None = None
 
     def put(self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION) -> None:
-        """Keep a value."""
+        """Store a value."""
         self.store.put(self._key(key), val, collection)
 
     async def aput(
         self, key: str, val: dict[str, Any], collection: str = DEFAULT_COLLECTION
     ) -> None:
-        """Keep a value."""
+        """Store a value."""
         await self.store.aput(self._key(key), val, collection)
 
     def get(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """Find a value."""
+        """Return a value; None where there is none."""
         return self.store.get(self._key(key), collection)
 
     async def aget(self, key: str, collection: str = DEFAULT_COLLECTION) -> dict[str, Any] | None:
-        """Find a value."""
+        """Return a value; None where there is none."""
         return await self.store.aget(self._key(key), collection)
 
     def get_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
-        """Give the values of this model."""
-        return self._own(self.store.get_all(collection))
+        """Return all values of this model."""
+        return self._of_this_model(self.store.get_all(collection))
 
     async def aget_all(self, collection: str = DEFAULT_COLLECTION) -> dict[str, dict[str, Any]]:
-        """Give the values of this model."""
-        return self._own(await self.store.aget_all(collection))
+        """Return all values of this model."""
+        return self._of_this_model(await self.store.aget_all(collection))
 
     def delete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Forget a value."""
+        """Delete a value."""
         return self.store.delete(self._key(key), collection)
 
     async def adelete(self, key: str, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Forget a value."""
+        """Delete a value."""
         return await self.store.adelete(self._key(key), collection)
 
     def _key(self, key: str) -> str:
@@ -60,7 +60,7 @@ class KeyedCache(BaseKVStore):
             self._prefix = self._make_prefix() + "/"
         return self._prefix + key
 
-    def _own(self, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _of_this_model(self, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         prefix = self._key("")
         return {
             key.removeprefix(prefix): value

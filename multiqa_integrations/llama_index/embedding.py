@@ -16,8 +16,8 @@ from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.llama_index.cache import KeyedCache
 from multiqa_integrations.model import MULTI_QA
 
-# The core makes its own batches, by word pieces: the more texts it sees, the better.
-_WINDOW = 512
+# The encoder makes its own batches, by word pieces: the more texts it sees, the better.
+_TEXTS_PER_CALL = 512
 
 _SETTINGS = (
     *("revision", "backend", "dtype", "device", "max_seq_length", "batch_tokens"),
@@ -29,9 +29,9 @@ class MultiQAEmbedding(BaseEmbedding):
     """Embed with `multi-qa-MiniLM-L6-cos-v1`; vectors have length 1.
 
     No argument is needed. Every setting of `MultiQAEncoder` is a field here; see there for what
-    they mean. The model itself is no part of this object: it is loaded at the first use, once a
-    process for the same settings, so that copies, pickles, dictionaries and worker processes
-    carry settings only.
+    they mean. The model is not part of this object: it is loaded on first use, once per process for
+    the same settings, so that copies, pickles, dictionaries and worker processes carry settings
+    only.
 
     Example:
         >>> from llama_index.core import Settings
@@ -51,17 +51,17 @@ class MultiQAEmbedding(BaseEmbedding):
         description="A hub name, or a directory.",
     )
     embed_batch_size: int = Field(
-        default=_WINDOW,
+        default=_TEXTS_PER_CALL,
         gt=0,
         le=2048,
-        description="Texts that are handed to the encoder at a time; it makes its own batches.",
+        description="Texts per call of the encoder, which makes its own batches.",
     )
     revision: str | None = Field(default=None, description="Commit, tag or branch of the hub.")
     backend: str = Field(default="auto", description="openvino, sentence-transformers or auto.")
     dtype: str = Field(default="auto", description="float32, bfloat16, float16, int8 or auto.")
     device: str = Field(default="auto", description="cpu, a torch device, or auto.")
     max_seq_length: int | None = Field(default=None, description="Limit in word pieces.")
-    batch_tokens: int | None = Field(default=None, description="Word pieces of a batch.")
+    batch_tokens: int | None = Field(default=None, description="Word pieces per batch.")
     on_truncation: str = Field(default="warn", description="warn, error or ignore.")
     cache_folder: str | None = Field(default=None, description="The hub cache.")
     local_files_only: bool = Field(default=False, description="Never use the network.")
@@ -75,7 +75,7 @@ class MultiQAEmbedding(BaseEmbedding):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown(cls, values: Any) -> Any:
-        # The base class would drop them without a word.
+        # The base class silently drops them.
         known = cls.model_fields.keys() | {"model", "class_name"}
         if isinstance(values, dict) and (unknown := values.keys() - known):
             raise ConfigurationError(
@@ -95,7 +95,7 @@ class MultiQAEmbedding(BaseEmbedding):
 
     @classmethod
     def class_name(cls) -> str:
-        """Tell LlamaIndex how the class is called."""
+        """Return the name that LlamaIndex knows the class by."""
         return "MultiQAEmbedding"
 
     @property
@@ -113,7 +113,7 @@ class MultiQAEmbedding(BaseEmbedding):
 
     @property
     def fingerprint(self) -> str:
-        """Names the weights: vectors are comparable where it is equal."""
+        """Fingerprint of the weights: vectors are comparable where it is equal."""
         return self.encoder.fingerprint
 
     @property
@@ -122,7 +122,7 @@ class MultiQAEmbedding(BaseEmbedding):
         return MULTI_QA.dimension
 
     def _cache_key(self) -> str:
-        """Name everything that changes a vector: weights, arithmetic, limit."""
+        """Return a name of everything that changes a vector: weights, arithmetic, limit."""
         encoder = self.encoder
         return f"{encoder.fingerprint}/{encoder.compute.dtype}/{encoder.max_seq_length}"
 
@@ -169,5 +169,5 @@ def not_multiqa_error(embedding: object) -> ConfigurationError:
     )
 
 
-# So that load_embed_model(embedding.to_dict()) gives it back.
+# For load_embed_model(embedding.to_dict()).
 RECOGNIZED_EMBEDDINGS[MultiQAEmbedding.class_name()] = MultiQAEmbedding

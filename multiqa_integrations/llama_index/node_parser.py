@@ -19,7 +19,7 @@ from multiqa_integrations.chunking import chunk as split
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.llama_index.embedding import MultiQAEmbedding, embedding_of_settings
 
-_LEAST_TEXT = 16  # word pieces that metadata has to leave for the text
+_MIN_TEXT = 16  # word pieces that metadata has to leave for the text
 
 
 class WordPieceNodeParser(NodeParser):
@@ -34,9 +34,11 @@ class WordPieceNodeParser(NodeParser):
         128
     """
 
-    chunk_size: int = Field(default=250, description="Most word pieces of what is embedded.")
+    chunk_size: int = Field(
+        default=250, description="Most word pieces of what is embedded of a node."
+    )
     chunk_overlap: int = Field(
-        default=0, ge=0, description="Word pieces that a node repeats of the one before."
+        default=0, ge=0, description="Word pieces that a node repeats from the one before."
     )
     embedding: MultiQAEmbedding | None = Field(
         default=None,
@@ -46,21 +48,21 @@ class WordPieceNodeParser(NodeParser):
 
     @model_validator(mode="after")
     def _check(self) -> WordPieceNodeParser:
-        if not _LEAST_TEXT <= self.chunk_size <= 512 or self.chunk_overlap >= self.chunk_size:
+        if not _MIN_TEXT <= self.chunk_size <= 512 or self.chunk_overlap >= self.chunk_size:
             raise ConfigurationError(
                 f"chunk_size is {self.chunk_size} and chunk_overlap {self.chunk_overlap}, expected "
-                f"{_LEAST_TEXT} to 512 and less than that."
+                f"{_MIN_TEXT} to 512 and less than that."
             )
         return self
 
     @classmethod
     def class_name(cls) -> str:
-        """Tell LlamaIndex how the class is called."""
+        """Return the name that LlamaIndex knows the class by."""
         return "WordPieceNodeParser"
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> WordPieceNodeParser:
-        """Make a parser of what `to_dict` gave."""
+        """Create a parser from what `to_dict` returned."""
         data = {**data, **kwargs}
         if isinstance(data.get("embedding"), dict):
             data["embedding"] = MultiQAEmbedding.from_dict(dict(data["embedding"]))
@@ -79,7 +81,7 @@ class WordPieceNodeParser(NodeParser):
         """The embedding model whose tokenizer counts."""
         return embedding_of_settings() if self.embedding is None else self.embedding
 
-    # Where it goes, to another process or into the key of a pipeline's cache, are no Settings.
+    # A worker process has no Settings, and a pipeline's cache must not depend on them.
 
     @field_serializer("embedding")
     def _serialize_embedding(self, _: MultiQAEmbedding | None) -> dict[str, Any]:
@@ -109,10 +111,10 @@ class WordPieceNodeParser(NodeParser):
         text = node.get_content(metadata_mode=MetadataMode.NONE)
         encoder = self.used_embedding.encoder
         room = self.chunk_size - self._metadata_tokens(node)
-        if self.include_metadata and room < _LEAST_TEXT:
+        if self.include_metadata and room < _MIN_TEXT:
             raise ConfigurationError(
                 f"the metadata of {node.node_id!r} leaves {max(room, 0)} of {self.chunk_size} word "
-                f"pieces for the text, expected {_LEAST_TEXT} or more. Leave keys out of what is "
+                f"pieces for the text, expected {_MIN_TEXT} or more. Leave keys out of what is "
                 "embedded (excluded_embed_metadata_keys), or raise chunk_size."
             )
         return split(
@@ -120,7 +122,7 @@ class WordPieceNodeParser(NodeParser):
         )
 
     def _metadata_tokens(self, node: BaseNode) -> int:
-        """Count what the metadata adds to a text, in word pieces."""
+        """Count the word pieces that the metadata adds to a text."""
         if not self.include_metadata:
             return 0
         # The text is joined to the metadata by white space, so that the word pieces of both add up.

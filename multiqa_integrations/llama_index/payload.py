@@ -51,11 +51,11 @@ _DOCUMENTS = {kind.class_name(): kind for kind in (Document, ImageDocument)}
 
 
 def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
-    """Make the payload of a node, item `index` of the input.
+    """Return the payload of a node, item `index` of the input.
 
     Raises:
-        TextError: Its text is no text.
-        ConfigurationError: Its metadata is nothing that JSON can hold.
+        TextError: Its text is not a string.
+        ConfigurationError: Its metadata has a value that JSON cannot hold.
     """
     node = _with_json_metadata(node)
     whole = node_to_metadata_dict(node)
@@ -85,7 +85,9 @@ def _with_json_metadata(node: BaseNode) -> BaseNode:
         update={
             "metadata": json_payload(node.metadata, f"the metadata of node {node.node_id!r}"),
             "relationships": {
-                kind: [related(one) for one in infos] if isinstance(infos, list) else related(infos)
+                kind: [related(info) for info in infos]
+                if isinstance(infos, list)
+                else related(infos)
                 for kind, infos in node.relationships.items()
             },
         }
@@ -93,7 +95,7 @@ def _with_json_metadata(node: BaseNode) -> BaseNode:
 
 
 def to_node(point: Point, vector_name: str) -> BaseNode:
-    """Make the node of a point; with its embedding, where the point was read with vectors."""
+    """Return the node of a point; with its embedding, if the point was read with vectors."""
     node: BaseNode
     if "_node_content" not in point.payload:  # written by this package's Collection, LangChain…
         document = _LAYOUT.document(point)

@@ -58,11 +58,13 @@ def to_point_query(
     if mode not in _MODES:
         raise ConfigurationError(
             f"the query's mode is {mode.value!r}, expected one of "
-            f"{', '.join(one.value for one in _MODES)}."
+            f"{', '.join(known.value for known in _MODES)}."
         )
     if mmr_threshold is None:
         mmr_threshold = query.mmr_threshold
-    mmr, hybrid, sparse = (mode is one for one in _MODES[1:])
+    mmr = mode is VectorStoreQueryMode.MMR
+    hybrid = mode is VectorStoreQueryMode.HYBRID
+    sparse = mode is VectorStoreQueryMode.SPARSE
     for name, value, honoured in (
         ("alpha", query.alpha, False),  # lists that are fused by ranks have no weights
         ("output_fields", query.output_fields, False),
@@ -90,7 +92,7 @@ def to_point_query(
         sparse_name=collection.sparse_vector or "",
         limit=query.hybrid_top_k or query.similarity_top_k,
         filter=to_filter(
-            # An index gives an empty list of ids where it means all.
+            # An index passes an empty list of ids where it means all.
             _of_documents(query.doc_ids) if query.doc_ids else None,
             has_id(lookup_ids(query.node_ids)) if query.node_ids else None,
             to_condition(query.filters, collection.report.info.payload_indexes),
@@ -104,15 +106,15 @@ def to_point_query(
     )
 
 
-def to_filter(*given: Condition | models.Filter | None) -> models.Filter | None:
+def to_filter(*conditions: Condition | models.Filter | None) -> models.Filter | None:
     """Join conditions by "and"; None where there is none."""
-    joined = [one for one in given if one is not None]
+    joined = [condition for condition in conditions if condition is not None]
     if not joined:
         return None
     # Imports the client, which takes seconds.
-    from multiqa_integrations.qdrant.server import conditions
+    from multiqa_integrations.qdrant.server import conditions as server_conditions
 
-    return conditions.to_filter({"must": joined}, METADATA_KEY)
+    return server_conditions.to_filter({"must": joined}, METADATA_KEY)
 
 
 def of_document(ref_doc_id: str) -> models.Filter | None:
@@ -137,12 +139,12 @@ def _words(text: str | None, collection: Collection) -> SparseVector:
             "is created: MultiQAVectorStore(..., sparse=True)."
         )
     if not text:
-        raise ConfigurationError("a search by words needs query_str.")
+        raise ConfigurationError("a search by words needs query_str, the text of the query.")
     return bm25.encode_queries([text])[0]
 
 
 def _unit(embedding: list[float] | None) -> Vectors:
-    """Give the query's vector the length 1: the mean of several has less."""
+    """Scale the query's vector to length 1: the mean of several vectors is shorter."""
     if embedding is None:
         raise ConfigurationError("the query has no query_embedding.")
     vector = np.asarray(embedding, np.float32)

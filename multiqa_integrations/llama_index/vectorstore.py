@@ -185,12 +185,12 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
 
     @classmethod
     def class_name(cls) -> str:
-        """Tell LlamaIndex how the class is called."""
+        """Return the name that LlamaIndex knows the class by."""
         return "MultiQAVectorStore"
 
     @property
     def collection(self) -> Collection:
-        """The collection behind."""
+        """The collection that holds the nodes."""
         return self._collection
 
     @property
@@ -260,7 +260,10 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
     clear, aclear = both(_clear)
 
     def persist(self, persist_path: str, fs: Any = None) -> None:
-        """Make what was written survive a power cut; where it is, is not changed."""
+        """Make what was written survive a power cut.
+
+        `StorageContext.persist` calls it. The path has no use: a collection stays where it is.
+        """
         self._collection.store.flush(self._collection.name)
 
     # --- reading ------------------------------------------------------------------------------
@@ -327,11 +330,11 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
     # --- opening and closing ------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the collection."""
         self._collection.close()
 
     async def aclose(self) -> None:
-        """Close what was opened."""
+        """Close the collection."""
         await self._collection.aclose()
 
     # --- between LlamaIndex and points --------------------------------------------------------
