@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.etl.records import Record
-from multiqa_integrations.qdrant.payload import json_payload
 from multiqa_integrations.texts import repair_surrogates
 from multiqa_integrations.types import Document
+from multiqa_integrations.values import json_value
 
 WRITTEN = ("document_id", "chunk", "start_index", "end_index")
 """Fields of the metadata that are written by the job itself."""
@@ -127,10 +127,8 @@ def to_document(record: Record, fields: Fields, *, max_characters: int) -> Sourc
         )
     except RecordError as error:
         raise RecordError(str(error), identity) from error
-    except ConfigurationError as error:  # of json_payload: what JSON cannot hold
+    except ConfigurationError as error:  # of json_value: what JSON cannot hold
         raise RecordError(str(error), identity) from error
-    except RecursionError as error:
-        raise RecordError("its metadata is nested too deeply", identity) from error
     return document
 
 
@@ -202,7 +200,7 @@ def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[
                 f"it has the field {name!r}, which is written anyway; rename it, or name the "
                 "metadata that is wanted"
             )
-    payload: dict[str, Any] = json_payload(chosen, "its metadata")
+    payload: dict[str, Any] = json_value(chosen, "its metadata")
     return payload
 
 

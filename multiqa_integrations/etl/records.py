@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
-from uuid import UUID
 
-import numpy as np
-
+from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.types import Document
+from multiqa_integrations.values import json_value
 
 Format: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "folder"]
 
@@ -99,18 +96,18 @@ def rows(batch: Any, before: int) -> Iterator[Record]:
             yield Record(number, plain(row))
 
 
-def plain(value: Any) -> Any:
-    """Write the types of tables as JSON has them: times by ISO 8601, decimals and UUIDs as text."""
-    if isinstance(value, str | int | float):  # most of them
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the values of `json_value`.
+
+    What has no such value is kept as it is: only where it is wanted is it a reason to reject.
+    """
+    return {key: _plain(value) for key, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    if type(value) is str:  # most of them
         return value
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    if isinstance(value, np.generic):  # a float64 is a float, but not an int64 an int
-        return value.item()
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+    try:
+        return json_value(value, "it")
+    except ConfigurationError:
+        return value

@@ -32,9 +32,9 @@ from multiqa_integrations.qdrant.payload import (
     RESERVED_KEY,
     PayloadLayout,
     PointRecord,
-    json_payload,
 )
 from multiqa_integrations.qdrant.points import Point
+from multiqa_integrations.values import json_value
 
 _LAYOUT = PayloadLayout()
 METADATA_KEY = _LAYOUT.metadata_key
@@ -69,7 +69,7 @@ def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
     # Its own metadata, of which LlamaIndex's dictionary overwrites what has its names of ids.
     document = types.Document(text, node.node_id, node.metadata)
     return {
-        **json_payload(own, f"node {node.node_id!r}"),
+        **json_value(own, f"node {node.node_id!r}"),
         **_LAYOUT.payload(document, index, fingerprint),
     }
 
@@ -78,12 +78,12 @@ def _with_json_metadata(node: BaseNode) -> BaseNode:
     """Copy a node with metadata that JSON holds, in its relationships too."""
 
     def related(info: RelatedNodeInfo) -> RelatedNodeInfo:
-        metadata = json_payload(info.metadata, f"the metadata of {info.node_id!r}")
+        metadata = json_value(info.metadata, f"the metadata of {info.node_id!r}")
         return info.model_copy(update={"metadata": metadata})
 
     return node.model_copy(
         update={
-            "metadata": json_payload(node.metadata, f"the metadata of node {node.node_id!r}"),
+            "metadata": json_value(node.metadata, f"the metadata of node {node.node_id!r}"),
             "relationships": {
                 kind: [related(info) for info in infos]
                 if isinstance(infos, list)

@@ -126,6 +126,12 @@ class PointBuilder:
             raise TextTypeError(
                 f"expected texts or documents, got one {type(documents).__name__}. Pass a list."
             )
+        if isinstance(documents, Mapping) or hasattr(documents, "columns"):
+            raise TextTypeError(
+                f"expected texts or documents, got a {type(documents).__name__}, of which only the "
+                "names of its columns would be read. Pass [Document(text, id, metadata), ...]; or "
+                "sync() it, which reads tables."
+            )
         for name, given in (("ids", ids), ("metadatas", metadatas)):
             if given is None:
                 continue

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant.points import Point, point_id
-from multiqa_integrations.texts import check_text, repair_surrogates
+from multiqa_integrations.texts import check_text
 from multiqa_integrations.types import Document
+from multiqa_integrations.values import json_value
 
 RESERVED_KEY = "_multiqa"
 """The payload key that this package keeps for itself."""
@@ -97,9 +95,9 @@ class PayloadLayout:
             )
         own_id = document.id is not None and document.id != point_id(document.id)
         record = PointRecord(
-            fingerprint=fingerprint, id=json_payload(document.id, "the id") if own_id else None
+            fingerprint=fingerprint, id=json_value(document.id, "the id") if own_id else None
         )
-        return self.assemble(text, json_payload(document.metadata, where), record)
+        return self.assemble(text, json_value(document.metadata, where), record)
 
     def assemble(
         self, text: str, metadata: Mapping[str, Any], record: PointRecord
@@ -124,47 +122,3 @@ class PayloadLayout:
             id=self.document_id(point),
             metadata=metadata if isinstance(metadata, Mapping) else {},
         )
-
-
-def json_payload(value: Any, where: str) -> Any:
-    """Copy a JSON value, lone surrogates repaired as in texts.
-
-    Raises:
-        ConfigurationError: It holds something that JSON or Qdrant cannot keep; the message
-            says where.
-    """
-    if isinstance(value, str):  # most of them
-        return value if value.isascii() else repair_surrogates(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        if not -(1 << 63) <= value < 1 << 64:
-            raise ConfigurationError(f"{where} is {value}, beyond 64 bits. Pass it as a string.")
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ConfigurationError(f"{where} is {value}, which JSON cannot hold. Pass None.")
-        return value
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise ConfigurationError(f"{where} has the key {key!r}, expected a string.")
-        return {
-            repair_surrogates(key): item
-            if isinstance(item, str) and item.isascii()  # saves the call, and saying where
-            else json_payload(item, f"{where}[{key!r}]")
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [json_payload(item, f"{where}[{index}]") for index, item in enumerate(value)]
-    hint = (
-        " Pass .isoformat()."
-        if hasattr(value, "isoformat")
-        else " Pass .item()."
-        if isinstance(value, np.generic)
-        else " Pass str(...)."
-    )
-    raise ConfigurationError(
-        f"{where} is {type(value).__name__}, expected a JSON value "
-        f"(string, number, true, false, null, list or object).{hint}"
-    )

@@ -148,7 +148,11 @@ for _ in range(100_000):
         ({"id": "a", "text": "x", "m": {"n": [b"x"]}}, "its metadata['m']['n'][0] is bytes", "a"),
         ({"id": "a", "text": "x", "m": {1: 2}}, "its metadata['m'] has the key 1", "a"),
         ({"id": "a", "text": "x", "m": 1 << 70}, "beyond 64 bits", "a"),
-        ({"id": "a", "text": "x", "m": DEEP}, "its metadata is nested too deeply", "a"),
+        (
+            {"id": "a", "text": "x", "m": DEEP},
+            "its metadata is nested more than 30 levels deep",
+            "a",
+        ),
         (Document("x", "a", ["no"]), "its metadata is list, expected an object", None),  # type: ignore[arg-type]
         (Document(3, "a"), "its text ('text') is int 3", "a"),  # type: ignore[arg-type]
         (Document("x", "a", {"start_index": 0}), "it has the field 'start_index'", "a"),

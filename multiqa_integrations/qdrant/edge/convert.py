@@ -197,8 +197,7 @@ def read(record: Any) -> Point:
     return Point(id_of(record.id), _vectors(record.vector), record.payload or {})
 
 
-def read_scored(point: Any) -> ScoredPoint:
-    """Read a point that the engine found."""
-    return ScoredPoint(
-        id_of(point.id), _vectors(point.vector), point.payload or {}, score=float(point.score)
-    )
+def read_scored(point: Any, query: PointQuery) -> ScoredPoint:
+    """Read a point that the engine found; it gives MMR's vectors, asked for or not."""
+    vectors = _vectors(point.vector) if query.with_vectors else {}
+    return ScoredPoint(id_of(point.id), vectors, point.payload or {}, score=float(point.score))

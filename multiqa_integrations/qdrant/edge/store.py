@@ -228,10 +228,7 @@ class EdgeStore(Store):
             shard.save_description()
 
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
-        request = convert.request(query)
-        shard = self._shard(collection)
-        with engine_errors("query", shard.directory):
-            return [convert.read_scored(point) for point in shard.engine.query(request)]
+        return self.query_batch(collection, [query])[0]
 
     def query_batch(
         self, collection: str, queries: Sequence[PointQuery]
@@ -242,7 +239,10 @@ class EdgeStore(Store):
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
             answers = shard.engine.query_batch(request)
-            return [[convert.read_scored(point) for point in points] for points in answers]
+            return [
+                [convert.read_scored(point, query) for point in points]
+                for query, points in zip(queries, answers, strict=True)
+            ]
 
     def scroll(
         self,

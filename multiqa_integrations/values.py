@@ -1,0 +1,200 @@
+"""What becomes of each value in metadata: one table for every way into a collection.
+
+The table is in `docs/values.md`. What has no faithful form in JSON is refused. Neither pandas nor
+Arrow is imported for it: their values are known by the module of their type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Set
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.texts import repair_surrogates
+
+MAX_DEPTH = 30
+"""How deep lists and objects may be nested.
+
+The embedded engine cannot read a collection again that has more than some 120 levels, and gRPC
+carries 32.
+"""
+
+
+def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
+    """Return the JSON value of a value: strings, finite numbers, booleans, None, lists and dicts.
+
+    Args:
+        value: Of Python, NumPy, pandas or Arrow.
+        where: What it is, for the message: "the metadata of document 'a'".
+        depth: How deep lists and objects may be nested.
+
+    Raises:
+        ConfigurationError: It has no faithful form; the message names record, key and type.
+
+    Example:
+        >>> json_value({"at": date(2024, 1, 2), "size": np.int64(3)}, "the metadata")
+        {'at': '2024-01-02', 'size': 3}
+    """
+    kind = type(value)
+    if kind is str:
+        return value if value.isascii() else repair_surrogates(value)
+    if value is None or kind is bool:
+        return value
+    if isinstance(value, Enum):  # before str and int, which it may be too
+        return json_value(value.value, where, depth=depth)
+    if isinstance(value, str):  # np.str_ and other classes of strings
+        return repair_surrogates(str(value))
+    if isinstance(value, int):
+        return _integer(int(value), where)
+    if isinstance(value, float):
+        return _float(float(value), where)
+    if isinstance(value, Mapping):
+        return _object(value, where, depth)
+    if isinstance(value, list | tuple):
+        return _list(value, where, depth)
+    if isinstance(value, np.generic | np.ndarray):
+        return _numpy(value, where, depth)
+    if _is_missing(value):  # before datetime, which NaT is
+        return None
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise _no_json(value, where, "Pass None.")
+        return str(value)
+    if isinstance(value, UUID | PurePath):
+        return repair_surrogates(str(value))
+    if isinstance(value, Set):
+        return _set(value, where, depth)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _object(fields, where, depth)
+    if kind.__module__.startswith("pyarrow") and hasattr(value, "as_py"):
+        return _arrow(value, where, depth)
+    raise _no_json(value, where, "Pass str(...), or leave it out.")
+
+
+def check_depth(value: object, *, depth: int = MAX_DEPTH) -> bool:
+    """Check whether lists and objects of a JSON value are nested no deeper than this."""
+    level = [value]
+    while level:
+        containers = [item for item in level if isinstance(item, list | tuple | Mapping)]
+        if not containers:
+            return True
+        if depth == 0:
+            return False
+        depth -= 1
+        level = []
+        for container in containers:
+            level += container.values() if isinstance(container, Mapping) else container
+    return True
+
+
+def _integer(value: int, where: str) -> int:
+    if not -(1 << 63) <= value < 1 << 64:
+        raise ConfigurationError(
+            f"{where} is an integer of {value.bit_length()} bits, beyond 64 bits. Pass it as a "
+            "string."
+        )
+    return value
+
+
+def _float(value: float, where: str) -> float:
+    if not math.isfinite(value):
+        raise ConfigurationError(f"{where} is {value}, which JSON cannot hold. Pass None.")
+    return value
+
+
+def _object(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+    _check_room(where, depth)
+    result = {}
+    for key, item in value.items():
+        name = key.value if isinstance(key, Enum) else key
+        if not isinstance(name, str):
+            raise ConfigurationError(f"{where} has the key {key!r}, expected a string.")
+        result[repair_surrogates(str(name))] = (
+            item
+            if type(item) is str and item.isascii()  # saves the call, and saying where
+            else json_value(item, f"{where}[{name!r}]", depth=depth - 1)
+        )
+    return result
+
+
+def _list(value: Any, where: str, depth: int) -> list[Any]:
+    _check_room(where, depth)
+    return [
+        json_value(item, f"{where}[{index}]", depth=depth - 1) for index, item in enumerate(value)
+    ]
+
+
+def _set(value: Set[Any], where: str, depth: int) -> list[Any]:
+    """Return the items in an order that does not change from run to run."""
+    items = _list(list(value), where, depth)
+    return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+
+
+def _check_room(where: str, depth: int) -> None:
+    if depth <= 0:
+        start = where.partition("[")[0]
+        raise ConfigurationError(
+            f"{start} is nested more than {MAX_DEPTH} levels deep: no store keeps that safely. "
+            "Flatten it, or store it as JSON text."
+        )
+
+
+def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int) -> Any:
+    if value is np.ma.masked:
+        return None
+    if isinstance(value, np.ndarray):
+        return (
+            _list(value, where, depth)
+            if value.ndim
+            else json_value(value[()], where, depth=depth - 1)
+        )
+    if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
+        return None
+    if isinstance(value, np.datetime64):
+        year = int(value.astype("datetime64[Y]").astype(int)) + 1970
+        if not 1 <= year <= 9999:
+            raise _no_json(value, where, "Its year is not one of 1 to 9999. Pass str(...).")
+        text = str(np.datetime_as_string(value))
+        whole, dot, fraction = text.partition(".")
+        return whole + (dot + fraction.rstrip("0")).rstrip(".")
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, np.integer) and not isinstance(value, np.timedelta64):
+        return _integer(int(value), where)
+    if isinstance(value, np.floating):
+        return _float(float(value), where)
+    raise _no_json(value, where, "Pass .item() or str(...).")
+
+
+def _arrow(value: Any, where: str, depth: int) -> Any:
+    try:
+        found = value.as_py()
+    except (ValueError, OverflowError) as error:  # nanoseconds without pandas, odd years
+        raise _no_json(value, where, f"Arrow says: {error}.") from error
+    return json_value(found, where, depth=depth)
+
+
+def _is_missing(value: object) -> bool:
+    """Check for NaT and NA of pandas."""
+    kind = type(value)
+    return kind.__name__ in ("NaTType", "NAType") and kind.__module__.startswith("pandas")
+
+
+def _no_json(value: object, where: str, cure: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{where} is {type(value).__name__}, expected a JSON value (string, number, true, false, "
+        f"null, list or object) or what becomes one. {cure}"
+    )

@@ -1,0 +1,182 @@
+"""The table of docs/values.md."""
+
+from __future__ import annotations
+
+import enum
+import json
+import subprocess
+import sys
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.values import MAX_DEPTH, check_depth, json_value
+
+WHERE = "the metadata of document 'a'"
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Pair(NamedTuple):
+    left: int
+    right: date
+
+
+@dataclass
+class Author:
+    name: str
+    born: date
+
+
+KEPT: list[tuple[Any, Any]] = [
+    ("é", "é"),
+    ("a\ud83d\ude00b\ud83d", "a😀b\ufffd"),
+    (np.str_("a"), "a"),
+    (None, None),
+    (True, True),
+    (np.bool_(True), True),
+    ((1 << 64) - 1, (1 << 64) - 1),
+    (np.int64(-3), -3),
+    (1.5, 1.5),
+    (np.float32(1.5), 1.5),
+    (np.float64(1.5), 1.5),
+    (datetime(2024, 1, 2, 3, 4, 5), "2024-01-02T03:04:05"),  # noqa: DTZ001  (without a zone)
+    (datetime(2024, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))), "2024-01-02T03:00:00+02:00"),
+    (date(2024, 1, 2), "2024-01-02"),
+    (time(3, 4), "03:04:00"),
+    (np.datetime64("2024-01-02T03:04:05", "ns"), "2024-01-02T03:04:05"),
+    (np.datetime64("2024-01-02T03:04:05.120", "ms"), "2024-01-02T03:04:05.12"),
+    (np.datetime64("2024-01-02"), "2024-01-02"),
+    (np.datetime64("NaT"), None),
+    (np.timedelta64("NaT"), None),
+    (np.ma.masked, None),
+    (Decimal("1.10"), "1.10"),
+    (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    (PurePosixPath("a/b"), "a/b"),
+    (Colour.RED, "red"),
+    (Level.HIGH, 3),
+    (Author("Ada", date(1815, 12, 10)), {"name": "Ada", "born": "1815-12-10"}),
+    ((1, "a"), [1, "a"]),
+    (Pair(1, date(2024, 1, 2)), [1, "2024-01-02"]),
+    ({"b", "a"}, ["a", "b"]),
+    (frozenset({(2, 3), (1, 2)}), [[1, 2], [2, 3]]),
+    (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
+    (np.array(["2024-01-02"], "datetime64[ns]"), ["2024-01-02T00:00:00"]),
+    (np.array(7), 7),
+    (OrderedDict(a=1), {"a": 1}),
+    ({Colour.RED: 1}, {"red": 1}),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), KEPT, ids=lambda one: type(one).__name__)
+def test_kept(value: Any, expected: Any) -> None:
+    assert json_value(value, WHERE) == expected
+    found = json_value({"k": [value]}, WHERE)
+    assert found == {"k": [expected]}
+    assert json.loads(json.dumps(found)) == found
+
+
+REFUSED = [
+    (float("nan"), "is nan"),
+    (np.float32("inf"), "is inf"),
+    (Decimal("Infinity"), "Decimal"),
+    (timedelta(1), "timedelta"),
+    (np.timedelta64(5, "ns"), "timedelta64"),
+    (np.datetime64(20_000, "Y"), "datetime64"),
+    (b"a", "bytes"),
+    (np.bytes_(b"a"), "bytes_"),
+    (np.complex64(1), "complex64"),
+    (1 << 64, "65 bits"),
+    (10**5_000, "beyond 64 bits"),
+    (object(), "object"),
+    (Author, "type"),
+    (iter([1]), "list_iterator"),
+]
+
+
+@pytest.mark.parametrize(("value", "message"), REFUSED, ids=lambda one: type(one).__name__)
+def test_refused_by_record_key_and_type(value: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        json_value({"k": [0, value]}, WHERE)
+    assert f"{WHERE}['k'][1]" in str(caught.value)
+
+
+def test_keys_are_strings() -> None:
+    with pytest.raises(ConfigurationError, match=r"\['k'\] has the key 1"):
+        json_value({"k": {1: 2}}, WHERE)
+
+
+def test_pandas_and_arrow() -> None:
+    pandas, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    moment = pandas.Timestamp("2024-01-02T03:04:05.123456789")
+    kept = {
+        moment: "2024-01-02T03:04:05.123456789",
+        pandas.NaT: None,
+        pandas.NA: None,
+        arrow.scalar(3): 3,
+        arrow.scalar(None): None,
+        arrow.scalar(moment, arrow.timestamp("ns")): "2024-01-02T03:04:05.123456789",
+    }
+    for value, expected in kept.items():
+        assert json_value({"k": value}, WHERE) == {"k": expected}
+    for value in (pandas.Timedelta(1), arrow.scalar(timedelta(1)), pandas.Period("2024-01")):
+        with pytest.raises(ConfigurationError, match=r"\['k'\]"):
+            json_value({"k": value}, WHERE)
+
+
+def test_neither_pandas_nor_arrow_is_imported() -> None:
+    script = (
+        "import sys, multiqa_integrations.values as values\n"
+        "values.json_value({'a': [1]}, 'x')\n"
+        "assert not {'pandas', 'pyarrow'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60, cwd=Path.cwd())
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for level in range(depth):
+        value = [value] if level % 2 else {"k": value}
+    return value
+
+
+def test_depth_is_bounded() -> None:
+    assert json_value(nested(MAX_DEPTH), WHERE) == nested(MAX_DEPTH)
+    assert check_depth(nested(MAX_DEPTH))
+    for depth in (MAX_DEPTH + 1, 10_000):
+        with pytest.raises(ConfigurationError, match=f"{WHERE} is nested more than 30 levels"):
+            json_value(nested(depth), WHERE)
+        assert not check_depth(nested(depth))
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ConfigurationError, match="nested"):
+        json_value(endless, WHERE)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(json_values)
+def test_json_stays_as_it_is(value: Any) -> None:
+    assert json_value(value, WHERE) == value
