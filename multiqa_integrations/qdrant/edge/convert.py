@@ -21,8 +21,6 @@ from multiqa_integrations.qdrant.points import (
 )
 from multiqa_integrations.qdrant.schema import CollectionSchema, index_kind
 
-_RRF_K = 2  # as servers fuse by default
-
 # The graph of a new collection, and how a search follows it, unless other options are given:
 # with 8-bit vectors in the graph and the hits scored again by the originals it is twice as fast
 # as the engine's own defaults and finds more. docs/benchmarks.md has the measurements.
@@ -109,9 +107,8 @@ def index(kind: Any, key: str) -> Any:
         ) from error
 
 
-def request(query: PointQuery) -> edge.QueryRequest:
-    """Make the engine's query."""
-    filter = to_edge(query.filter)
+def request(query: PointQuery, limit: int) -> edge.QueryRequest:
+    """Make the engine's query for the first `limit` hits of a query that is not fused."""
     params = edge.SearchParams(
         exact=query.exact,
         hnsw_ef=query.hnsw_ef or _HNSW_EF,
@@ -123,30 +120,17 @@ def request(query: PointQuery) -> edge.QueryRequest:
     )
     dense: Any = None if query.vector is None else query.vector.tolist()
     name = query.vector_name or None
-    prefetches = None
-    if query.fused:
-        wanted: Any = edge.Fusion.Rrf(_RRF_K)
-        prefetches = [
-            edge.Prefetch(
-                query.candidate_limit,
-                query=edge.Query.Nearest(one, using=using),
-                filter=filter,
-                params=params,
-            )
-            for one, using in ((dense, name), (_vector(query.sparse), query.sparse_name))
-        ]
-    elif query.sparse is not None:
-        wanted = edge.Query.Nearest(_vector(query.sparse), using=query.sparse_name)
+    nearest: Any
+    if query.sparse is not None:
+        nearest = edge.Query.Nearest(_vector(query.sparse), using=query.sparse_name)
     elif query.diversity is None:
-        wanted = edge.Query.Nearest(dense, using=name)
+        nearest = edge.Query.Nearest(dense, using=name)
     else:
-        wanted = edge.Mmr(dense, 1.0 - query.diversity, query.candidate_limit, using=name)
+        nearest = edge.Mmr(dense, 1.0 - query.diversity, query.candidate_limit, using=name)
     return edge.QueryRequest(
-        query.limit,
-        offset=query.offset,
-        query=wanted,
-        prefetches=prefetches,
-        filter=filter,
+        limit,
+        query=nearest,
+        filter=to_edge(query.filter),
         score_threshold=query.score_threshold,
         params=params,
         with_payload=query.with_payload,

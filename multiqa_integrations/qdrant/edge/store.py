@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import qdrant_edge as edge
 
 from multiqa_integrations.errors import StoreError
-from multiqa_integrations.qdrant.edge import convert, files, registry
+from multiqa_integrations.qdrant.edge import convert, files, ranking, registry
 from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
 from multiqa_integrations.qdrant.filters import Matches, check_selection
@@ -235,14 +235,9 @@ class EdgeStore(Store):
     ) -> list[list[ScoredPoint]]:
         if not queries:
             return []
-        request = edge.QueryBatchRequest([convert.request(one) for one in queries])
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
-            answers = shard.engine.query_batch(request)
-            return [
-                [convert.read_scored(point, query) for point in points]
-                for query, points in zip(queries, answers, strict=True)
-            ]
+            return ranking.search(shard.engine, queries)
 
     def scroll(
         self,

@@ -1,0 +1,88 @@
+"""Search an embedded collection; hits of equal score always come in the same order.
+
+The engine chooses at random among hits of equal score, so that pages would repeat some and miss
+others. Here each list of hits goes on until its score falls, is ordered by score and id, and only
+then cut into a page; hybrid lists are fused from such lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import qdrant_edge as edge
+
+from multiqa_integrations.qdrant.edge import convert
+from multiqa_integrations.qdrant.points import PointId, PointQuery, ScoredPoint
+
+_RRF_K = 2  # as servers fuse by default
+
+
+def search(engine: edge.EdgeShard, queries: Sequence[PointQuery]) -> list[list[ScoredPoint]]:
+    """Return the hits of each query, best first."""
+    parts = [(query, part) for query in queries for part in _parts(query)]
+    # One more than is wanted shows whether the last has the score of the next.
+    requests = [convert.request(part, _wanted(part) + 1) for _, part in parts]
+    answers = engine.query_batch(edge.QueryBatchRequest(requests))
+    ranked = iter(
+        [_ranked(engine, part, hits) for (_, part), hits in zip(parts, answers, strict=True)]
+    )
+    return [_page(engine, query, [next(ranked) for _ in _parts(query)]) for query in queries]
+
+
+def _parts(query: PointQuery) -> Iterator[PointQuery]:
+    """Yield the queries whose lists make the answer: one, or two that are fused."""
+    if not query.fused:
+        # Of later pages, the hits before them are read too: only their scores are needed.
+        yield replace(query, with_payload=False, with_vectors=False) if query.offset else query
+        return
+    plain = replace(
+        query, limit=query.candidate_limit, offset=0, with_payload=False, with_vectors=False
+    )
+    yield replace(plain, sparse=None)
+    yield replace(plain, vector=None)
+
+
+def _wanted(query: PointQuery) -> int:
+    return query.offset + query.limit
+
+
+def _ranked(engine: edge.EdgeShard, query: PointQuery, hits: list[Any]) -> list[Any]:
+    """Order hits by score and id, after reading on to the end of the last score."""
+    wanted = limit = _wanted(query)
+    if query.diversity is not None:
+        return hits[:wanted]  # chosen one after the other: their order is not that of scores
+    while len(hits) > limit and hits[wanted - 1].score == hits[-1].score:
+        limit = 4 * len(hits)
+        hits = engine.query(convert.request(query, limit + 1))
+    return sorted(hits, key=lambda hit: (-hit.score, _order(hit.id)))[:wanted]
+
+
+def _order(id: Any) -> tuple[bool, Any]:
+    return (True, str(id)) if not isinstance(id, int) else (False, id)
+
+
+def _page(
+    engine: edge.EdgeShard, query: PointQuery, lists: Sequence[Sequence[Any]]
+) -> list[ScoredPoint]:
+    if not query.fused and not query.offset:
+        return [convert.read_scored(hit, query) for hit in lists[0]]
+    scores = _fused(lists) if query.fused else {hit.id: hit.score for hit in lists[0]}
+    ids = list(scores)[query.offset : _wanted(query)]
+    records = engine.retrieve(ids, query.with_payload, query.with_vectors)
+    points = {record.id: convert.read(record) for record in records}
+    return [
+        ScoredPoint(point.id, point.vectors, point.payload, score=float(scores[id]))
+        for id in ids
+        if (point := points.get(id)) is not None  # deleted meanwhile
+    ]
+
+
+def _fused(lists: Sequence[Sequence[Any]]) -> dict[PointId, float]:
+    """Fuse lists by reciprocal ranks: Cormack, Clarke and Büttcher, SIGIR 2009."""
+    scores: dict[PointId, float] = {}
+    for hits in lists:
+        for rank, hit in enumerate(hits):
+            scores[hit.id] = scores.get(hit.id, 0.0) + 1.0 / (_RRF_K + rank)
+    return dict(sorted(scores.items(), key=lambda item: (-item[1], _order(item[0]))))
