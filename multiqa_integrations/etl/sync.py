@@ -28,6 +28,7 @@ from multiqa_integrations.etl.reports import Progress, SyncReport
 from multiqa_integrations.etl.seen import Seen
 from multiqa_integrations.etl.write import write
 from multiqa_integrations.qdrant.store import OPTIMIZE_AT
+from multiqa_integrations.qdrant.upload import optimize_or_warn
 
 OnError: TypeAlias = Literal["continue", "stop"]
 
@@ -174,7 +175,8 @@ class Run:
                 if isinstance(outcome, Encoded) or report.done % _PROGRESS_EVERY == 0:
                     self._tell("reading")
                 if not isinstance(outcome, Encoded) and report.done % _OPTIMIZE_EVERY == 0:
-                    job.store.optimize(
+                    optimize_or_warn(
+                        job.store,
                         job.collection,
                         minimum=_OPTIMIZE_AFTER,
                         share=_OPTIMIZE_SHARE,
@@ -208,7 +210,7 @@ class Run:
         """Give an embedded collection its search graph, if enough is new."""
         if not self._job.stop.is_set():
             self._tell("optimizing")
-            self._job.store.optimize(self._job.collection, minimum=OPTIMIZE_AT)
+            optimize_or_warn(self._job.store, self._job.collection, minimum=OPTIMIZE_AT)
 
     def raise_if_incomplete(self) -> None:
         """Raise unless all of the source was read.

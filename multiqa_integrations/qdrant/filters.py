@@ -6,10 +6,15 @@ which takes seconds to import, is imported here: whoever has a filter has import
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant.json_path import is_path
+from multiqa_integrations.qdrant.points import is_point_id
+from multiqa_integrations.texts import repair_surrogates
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -27,18 +32,19 @@ FIELD_TESTS = (
 
 
 class Matches(dict[str, "str | Sequence[str]"]):
-    """Keys of the payload, each with the string that is there, or a list of which one is there.
+    """Payload keys, each with the value, or any of the values, it must equal.
 
     All that jobs need of filters, without those of qdrant-client.
     """
 
 
 def check_filter(filter: models.Filter | None) -> None:
-    """Refuse what the engines would read each in its own way, or ignore.
+    """Refuse what the engines would read each in its own way, ignore, or fail at.
 
     Raises:
-        ConfigurationError: It is no `Filter`; or one `FieldCondition` has no test, or several
-            (which an engine may join by "or", or of which it takes the first).
+        ConfigurationError: It is not a `Filter`; a `FieldCondition` has no test or several (which
+            an engine may join by "or", or of which it takes the first); or a test has a value
+            that no engine can compare.
     """
     if filter is None:
         return
@@ -53,19 +59,90 @@ def check_filter(filter: models.Filter | None) -> None:
             "it is true of every point on some engines and refused by others."
         )
     for condition in _leaves(filter):
-        if type(condition).__name__ != "FieldCondition":
-            continue
-        tests = [name for name in FIELD_TESTS if getattr(condition, name) is not None]
-        if len(tests) != 1:
+        kind = type(condition).__name__
+        if kind == "FieldCondition":
+            _check_field(condition)
+        elif kind == "HasIdCondition":
+            _check_ids(condition.has_id)
+        elif kind == "NestedCondition" and selects_all(condition.nested.filter):
             raise ConfigurationError(
-                f"the condition on {condition.key!r} has "
-                f"{'no test' if not tests else 'the tests ' + ', '.join(tests)}, expected one. "
-                "Write one FieldCondition for each; must=[...] joins them."
+                f"the nested filter on {condition.nested.key!r} has no condition. Leave it out."
+            )
+
+
+def _check_field(condition: Any) -> None:
+    where = f"the condition on {condition.key!r}"
+    if not is_path(condition.key):
+        raise ConfigurationError(
+            f"{where} has a key that is not a path: keys with other characters than letters, "
+            'digits, _ and - are quoted, as in metadata."valid from".'
+        )
+    tests = [name for name in FIELD_TESTS if getattr(condition, name) is not None]
+    if len(tests) != 1:
+        raise ConfigurationError(
+            f"{where} has {'no test' if not tests else 'the tests ' + ', '.join(tests)}, expected "
+            "one. Write one FieldCondition for each; must=[...] joins them."
+        )
+    test = getattr(condition, tests[0])
+    if tests[0] == "match":
+        for name in ("value", "any", "except_"):
+            values = getattr(test, name, None)
+            for value in values if isinstance(values, list | set | tuple) else [values]:
+                _check_value(value, where)
+    elif tests[0] in ("range", "values_count"):
+        _check_bounds(test, tests[0], where)
+    elif tests[0].startswith("geo"):
+        for point in _geo_points(test):
+            if not (-180 <= point.lon <= 180 and -90 <= point.lat <= 90):
+                raise ConfigurationError(
+                    f"{where} has lon={point.lon}, lat={point.lat}, expected degrees: -180 to 180 "
+                    "and -90 to 90."
+                )
+
+
+def _check_value(value: object, where: str) -> None:
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise ConfigurationError(
+            f"{where} has an integer beyond 64 bits, expected -2**63 to 2**63 - 1. Store and "
+            "compare greater ones as strings."
+        )
+    if isinstance(value, str) and value != repair_surrogates(value):
+        raise ConfigurationError(f"{where} has text with a lone surrogate, which cannot be stored.")
+
+
+def _check_bounds(test: Any, name: str, where: str) -> None:
+    bounds = {bound: getattr(test, bound) for bound in ("gt", "gte", "lt", "lte")}
+    for open_, closed in (("gt", "gte"), ("lt", "lte")):
+        if bounds[open_] is not None and bounds[closed] is not None:
+            raise ConfigurationError(
+                f"{where} has both {open_} and {closed}, of which an index heeds one. Give one."
+            )
+    for bound, value in bounds.items():
+        if isinstance(value, int | float) and not math.isfinite(value):
+            raise ConfigurationError(f"{where} has {bound}={value}, expected a finite number.")
+        if name == "values_count" and value is not None and not 0 <= value < 1 << 63:
+            raise ConfigurationError(f"{where} has {bound}={value}, expected a count.")
+
+
+def _geo_points(test: Any) -> Iterator[Any]:
+    for name in ("center", "top_left", "bottom_right"):
+        if (point := getattr(test, name, None)) is not None:
+            yield point
+    exterior = getattr(test, "exterior", None)
+    for line in [exterior, *(getattr(test, "interiors", None) or [])] if exterior else []:
+        yield from line.points
+
+
+def _check_ids(ids: Sequence[int | str]) -> None:
+    for id in ids:
+        if not is_point_id(str(id) if isinstance(id, UUID) else id):
+            raise ConfigurationError(
+                f"the filter has the point id {id!r}, expected an unsigned integer or a UUID."
             )
 
 
 def selects_all(filter: models.Filter) -> bool:
-    """Tell whether a filter has no condition anywhere, so that it is true of every point."""
+    """Check whether a filter has no condition anywhere, so that it is true of every point."""
     return next(_leaves(filter), None) is None
 
 
@@ -85,23 +162,36 @@ def check_selection(ids: Sequence[int | str] | None, filter: models.Filter | Non
         raise ConfigurationError(f"expected a list of ids, got the string {ids!r}. Pass [id].")
     if filter is not None:
         check_filter(filter)
-        if selects_all(filter):
+        if any(selects_all(part) for part in _filters(filter)):
             raise ConfigurationError(
-                "the filter has no condition, so it would delete everything. "
+                "the filter, or a filter in it, has no condition, so it could delete everything. "
                 "To delete everything, drop the collection."
             )
 
 
-def _leaves(filter: models.Filter) -> Iterator[Any]:
+def _filters(filter: models.Filter) -> Iterator[models.Filter]:
+    """Yield a filter and all filters in it."""
+    yield filter
+    for condition in _conditions(filter):
+        if type(condition).__name__ == "Filter":
+            yield from _filters(condition)
+
+
+def _conditions(filter: models.Filter) -> Iterator[Any]:
     min_should = None if filter.min_should is None else filter.min_should.conditions
     for clause in (filter.must, filter.should, filter.must_not, min_should):
-        for condition in as_list(clause):
-            if type(condition).__name__ == "Filter":
-                yield from _leaves(condition)
-            else:
-                yield condition
-                if type(condition).__name__ == "NestedCondition":
-                    yield from _leaves(condition.nested.filter)
+        yield from as_list(clause)
+
+
+def _leaves(filter: models.Filter) -> Iterator[Any]:
+    """Yield the conditions of a filter that are not filters, those of nested objects too."""
+    for condition in _conditions(filter):
+        if type(condition).__name__ == "Filter":
+            yield from _leaves(condition)
+        else:
+            yield condition
+            if type(condition).__name__ == "NestedCondition":
+                yield from _leaves(condition.nested.filter)
 
 
 def as_list(clause: Any) -> list[Any]:

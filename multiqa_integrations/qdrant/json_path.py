@@ -11,6 +11,20 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _PLACES = re.compile(r"(?:\[\d*\])*$")  # items of lists: [0] is one, [] is any
 
 
+# What any engine may read; a quoted key has no quotation mark in it.
+_PATH = re.compile(r'(?:[\w-]+|"[^"\\]+")(?:\[\d*\])*(?:\.(?:[\w-]+|"[^"\\]+")(?:\[\d*\])*)*')
+
+
+def is_path(key: str) -> bool:
+    """Check whether a key is written as a path.
+
+    Example:
+        >>> is_path('metadata."valid from"'), is_path("metadata.valid from")
+        (True, False)
+    """
+    return _PATH.fullmatch(key) is not None
+
+
 def quote(key: str) -> str:
     """Return one key of a payload as a part of a path.
 

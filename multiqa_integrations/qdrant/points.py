@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 PointId: TypeAlias = int | str
 """What Qdrant takes: an unsigned integer, or a UUID in its usual form of 36 characters."""
+
+# As JSON: a number of a dense vector, and a number with its index of a sparse one.
+_BYTES_PER_NUMBER = 22
+_BYTES_PER_ENTRY = 34
 
 # Never change it: the points of every collection are found by it.
 _NAMESPACE = uuid.UUID("2f7a1f9e-5c0c-5b53-9d0a-6f1c5d9a7b21")
@@ -176,10 +181,10 @@ def point_id(document_id: str | None) -> PointId:
 
 
 def lookup_ids(document_ids: Iterable[str]) -> list[PointId]:
-    """Give the ids under which documents may be found.
+    """Return the point ids a document id may be stored under.
 
-    One each; two where the id is a whole number, because points of other programs have
-    numbers as ids, and their hits show them as strings.
+    One, or two if it looks like an integer: points of other programs have numbers as ids, and
+    their hits show them as strings.
     """
     if isinstance(document_ids, str):
         raise ConfigurationError(
@@ -190,9 +195,28 @@ def lookup_ids(document_ids: Iterable[str]) -> list[PointId]:
         if document_id is None:
             raise ConfigurationError("an id is None, expected a string.")
         ids.append(point_id(document_id))
-        if document_id.isascii() and document_id.isdigit() and int(document_id) < 1 << 64:
-            ids.append(int(document_id))
+        if (number := _number(document_id)) is not None:
+            ids.append(number)
     return ids
+
+
+def _number(document_id: str) -> int | None:
+    """Return the number that is written as this id; None for "007" and "²", which none is."""
+    if not (document_id.isascii() and document_id.isdigit() and len(document_id) <= 20):
+        return None
+    number = int(document_id)
+    return number if str(number) == document_id and number < 1 << 64 else None
+
+
+def request_bytes(point: Point) -> int:
+    """Return about how many bytes a point has in a request; never too few."""
+    numbers = sum(
+        _BYTES_PER_ENTRY * len(vector.indices)
+        if isinstance(vector, SparseVector)
+        else _BYTES_PER_NUMBER * len(vector)
+        for vector in point.vectors.values()
+    )
+    return numbers + len(json.dumps(dict(point.payload))) + 100
 
 
 def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iterable[str]) -> None:
@@ -210,7 +234,7 @@ def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iter
     faults: dict[PointId, str] = {}
     rows: dict[str, list[tuple[PointId, Vectors]]] = {name: [] for name in sizes}
     for point in points:
-        if not _is_point_id(point.id):
+        if not is_point_id(point.id):
             faults[point.id] = "the id is neither an unsigned integer nor a UUID"
         if not point.vectors:
             faults[point.id] = "it has no vector"
@@ -244,7 +268,8 @@ def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iter
         )
 
 
-def _is_point_id(value: object) -> bool:
+def is_point_id(value: object) -> bool:
+    """Check whether a value is an unsigned integer of 64 bits or a UUID."""
     if isinstance(value, bool):
         return False
     if isinstance(value, int):

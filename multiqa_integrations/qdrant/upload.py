@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextvars
-import json
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -12,20 +12,17 @@ from types import TracebackType
 
 from multiqa_integrations.errors import (
     ConfigurationError,
+    PerformanceWarning,
     StoreError,
     WriteRejectedError,
 )
 from multiqa_integrations.qdrant.failures import BadRequestError, TooLargeError
-from multiqa_integrations.qdrant.points import Point, PointId, SparseVector
+from multiqa_integrations.qdrant.points import Point, PointId, request_bytes
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.store import OPTIMIZE_AT, Store
 
 MAX_POINTS = 256
 MAX_BYTES = 4_000_000
-
-# As JSON: a number of a dense vector, and a number with its place of a sparse one.
-_BYTES_A_NUMBER = 22
-_BYTES_A_PLACE = 34
 
 # When every point of a batch of this size is rejected, the collection is at fault, not the points.
 _ALL_REFUSED = 16
@@ -45,7 +42,7 @@ class _Batches:
     def feed(self, points: Iterable[Point]) -> Iterator[list[Point]]:
         """Take points; yield the requests that are full."""
         for point in points:
-            size = request_size(point)
+            size = request_bytes(point)
             if self._waiting and (
                 len(self._waiting) >= self._max_points or self._bytes + size > self._max_bytes
             ):
@@ -65,15 +62,19 @@ class _Batches:
         return points
 
 
-def request_size(point: Point) -> int:
-    """Tell about how many bytes a point has in a request; never too few."""
-    numbers = sum(
-        _BYTES_A_PLACE * len(vector.indices)
-        if isinstance(vector, SparseVector)
-        else _BYTES_A_NUMBER * len(vector)
-        for vector in point.vectors.values()
-    )
-    return numbers + len(json.dumps(dict(point.payload))) + 100
+def optimize_or_warn(
+    store: Store, collection: str, *, minimum: int, share: float = 0.0, merge: bool = True
+) -> None:
+    """Optimise after a write; where that fails, the write has not: warn, and go on."""
+    try:
+        store.optimize(collection, minimum=minimum, share=share, merge=merge)
+    except StoreError as error:
+        warnings.warn(
+            f"{collection!r} was not optimised, which is tried again later; until then searches "
+            f"take longer. {error}",
+            PerformanceWarning,
+            stacklevel=3,
+        )
 
 
 class Uploader:
@@ -170,7 +171,7 @@ class Uploader:
         finally:
             self.abandon()
         if self._optimize:
-            self._store.optimize(self._collection, minimum=OPTIMIZE_AT)
+            optimize_or_warn(self._store, self._collection, minimum=OPTIMIZE_AT)
         raise_refused(refused)
 
     def abandon(self) -> None:

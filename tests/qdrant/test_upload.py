@@ -29,8 +29,9 @@ from multiqa_integrations.qdrant import (
     Store,
     open_store,
 )
+from multiqa_integrations.qdrant.points import request_bytes
 from multiqa_integrations.qdrant.retry import Attempts
-from multiqa_integrations.qdrant.upload import Uploader, _Batches, request_size
+from multiqa_integrations.qdrant.upload import Uploader, _Batches
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
 from tests.support.loopback_qdrant import Faults, Hold, LoopbackQdrant
@@ -62,7 +63,7 @@ def test_requests_are_bounded_by_points_and_by_bytes() -> None:
     batches = _Batches(max_points=10, max_bytes=10**9)
     sizes = [len(batch) for batch in batches.feed(points(35))]
     assert (sizes, len(batches.rest())) == ([10, 10, 10], 5)
-    one = request_size(points(1)[0])
+    one = request_bytes(points(1)[0])
     batches = _Batches(max_points=100, max_bytes=one * 4)
     sizes = [len(batch) for batch in batches.feed(points(9))]
     assert (sizes, len(batches.rest())) == ([4, 4], 1)

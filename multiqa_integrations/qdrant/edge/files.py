@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import sys
 import uuid
@@ -49,6 +50,36 @@ def check_path(path: str | Path) -> Path:
             "client=QdrantClient(path=...), or give another path."
         )
     return resolved
+
+
+def free_bytes(path: Path) -> int:
+    """Return how much a process without privileges may still write there."""
+    with write_errors(path):
+        return shutil.disk_usage(path).free
+
+
+def check_room(path: Path, needed: int) -> None:
+    """Make sure that the disk has room.
+
+    Raises:
+        StoreError: It has less than needed.
+    """
+    free = free_bytes(path)
+    if free < needed:
+        raise StoreError(
+            f"the disk of {path} has {free / 1e6:,.0f} MB left, {needed / 1e6:,.0f} MB are needed. "
+            "Make room, or move the collections to a larger disk."
+        )
+
+
+def size(directory: Path) -> int:
+    """Return how many bytes its files have, holes counted: a copy fills them."""
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+
+
+def used(directory: Path) -> int:
+    """Return how many bytes its files take on the disk."""
+    return sum(file.stat().st_blocks * 512 for file in directory.rglob("*") if file.is_file())
 
 
 def exists(directory: Path) -> bool:

@@ -40,7 +40,14 @@ def to_edge(filter: models.Filter | Matches | None) -> qdrant_edge.Filter | None
             ]
         )
     check_filter(filter)
-    translated: qdrant_edge.Filter = _Translator(qdrant_edge).filter(filter)
+    try:
+        translated: qdrant_edge.Filter = _Translator(qdrant_edge).filter(filter)
+    except ConfigurationError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigurationError(
+            f"the embedded engine does not take the filter ({error})."
+        ) from error
     return translated
 
 

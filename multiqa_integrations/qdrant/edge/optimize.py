@@ -1,18 +1,21 @@
 """Optimise an embedded collection's files in a process of its own.
 
-`python -m multiqa_integrations.qdrant.edge.optimize DIRECTORY [--keep-segments]`: the engine holds
-the interpreter for as long as this takes, seconds to minutes, so that no other thread of the
-process would run.
+`python -I optimize.py DIRECTORY [--keep-segments] [LIBRARY...]`: the engine holds the interpreter
+for as long as this takes, seconds to minutes, so that no other thread of the process would run.
+
+Run as a file, it imports nothing of this package: the engine comes from the library directories
+that are named, and the working directory is no place to import from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+_KEEP = "--keep-segments"
 _ANY_NUMBER = 1_000_000
 
 
@@ -21,16 +24,18 @@ def main(directory: str, *options: str) -> None:
 
     With "--keep-segments" what has a graph is left as it is, and what is new gets one of its own.
     """
+    sys.path += [option for option in options if option != _KEEP]
     import qdrant_edge
 
-    with _no_merging(directory) if "--keep-segments" in options else nullcontext():
+    with _no_merging(directory) if _KEEP in options else contextlib.nullcontext():
         shard = qdrant_edge.EdgeShard.load(directory)
         shard.optimize()
         shard.flush()
         shard.close()
+    sys.stdout.write("optimized\n")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _no_merging(directory: str) -> Iterator[None]:
     """Let the files have any number of segments; how many, is one of the settings with them."""
     file = Path(directory) / "edge_config.json"
@@ -40,8 +45,10 @@ def _no_merging(directory: str) -> Iterator[None]:
     optimizers = settings.get("optimizers") or {}
     settings["optimizers"] = {**optimizers, "default_segment_number": _ANY_NUMBER}
     file.write_text(json.dumps(settings), encoding="utf-8")
-    yield
-    file.write_text(before, encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.write_text(before, encoding="utf-8")
 
 
 if __name__ == "__main__":

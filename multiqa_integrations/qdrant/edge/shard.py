@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiqa_integrations.errors import StoreError, StoreLockedError
+import numpy as np
+
+from multiqa_integrations.errors import MultiQAError, StoreError, StoreLockedError
 from multiqa_integrations.qdrant.edge import files
 from multiqa_integrations.qdrant.failures import BadRequestError
+from multiqa_integrations.qdrant.points import Point, request_bytes
 
 if TYPE_CHECKING:
     import qdrant_edge
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
 # ten times slower than one sequential read.
 _READ_AHEAD_BYTES = 1 << 30
 _MANY = 5_000  # whoever has read so many payloads is about to read them all
+
+# The engine's files grow by being mapped: where a disk is full then, the system kills the process
+# (SIGBUS). This much stays free for what the engine writes beside the points.
+_RESERVE_BYTES = 16 << 20
+_LOAD_BYTES = 4 << 20
+_PLENTY_BYTES = 256 << 20  # with so much, nobody adds up how large a batch is
 
 # Up to so many new points the engine optimises here: it holds the interpreter meanwhile.
 _IN_PROCESS_LIMIT = 2_000
@@ -89,6 +98,17 @@ class Shard:
         """About how many points were written since all had one graph."""
         return self._unmerged
 
+    def check_room(self, points: Sequence[Point]) -> None:
+        """Make sure that the disk has room for points, before the engine's files grow.
+
+        Raises:
+            StoreError: It has not.
+        """
+        if files.free_bytes(self.directory) < _PLENTY_BYTES:
+            # In the log, in the segment, and in one that replaces it.
+            needed = 4 * sum(map(request_bytes, points))
+            files.check_room(self.directory, needed + _RESERVE_BYTES)
+
     def wrote(self, points: int) -> None:
         """Count points written."""
         self._unindexed += points
@@ -115,6 +135,8 @@ class Shard:
         with self.writing:
             if merge and self._unmerged <= _IN_PROCESS_LIMIT:
                 with engine_errors("optimize", self.directory):
+                    shard = self.directory / self.description["shard"]
+                    files.check_room(self.directory, files.used(shard) + _RESERVE_BYTES)
                     self.engine.optimize()
                     self.engine.flush()
             else:
@@ -145,10 +167,19 @@ class Shard:
     def _load(self) -> qdrant_edge.EdgeShard:
         import qdrant_edge
 
+        shard = self.directory / self.description["shard"]
+        files.check_room(self.directory, _LOAD_BYTES)
         self._read_ahead("vector_storage/quantized*")
         try:
-            engine = qdrant_edge.EdgeShard.load(str(self.directory / self.description["shard"]))
-        except Exception as error:  # the engine raises nothing narrower
+            with engine_errors("open", self.directory):
+                engine = qdrant_edge.EdgeShard.load(str(shard))
+        except StoreError as error:
+            if "Permission denied" in str(error) or "Read-only file system" in str(error):
+                raise StoreError(
+                    f"the collection in {self.directory} is not writable for this user, but the "
+                    "embedded engine maps its files for writing, to search too. Make all of it "
+                    f"writable, or open a copy that is. ({error})"
+                ) from error
             if "WouldBlock" in str(error):
                 raise StoreLockedError(
                     f"the collection in {self.directory} is open in another process"
@@ -157,8 +188,8 @@ class Shard:
                     "only, or use a server."
                 ) from error
             raise StoreError(
-                f"the collection in {self.directory} cannot be opened ({error}). Restore it from "
-                "a backup, or remove the directory and fill it again."
+                f"the collection in {self.directory} cannot be opened: its files are damaged. "
+                f"Restore it from a backup, or fill another directory. ({error})"
             ) from error
         _live[id(engine)] = engine
         return engine
@@ -181,30 +212,25 @@ class Shard:
         with engine_errors("flush", self.directory):
             self.engine.flush()
         try:
+            # The copy, and what the engine makes of it beside it.
+            files.check_room(self.directory, 2 * files.size(old) + _RESERVE_BYTES)
             shutil.copytree(old, new)
-            program = [sys.executable, "-m", "multiqa_integrations.qdrant.edge.optimize", str(new)]
-            done = subprocess.run(  # noqa: S603  (this very interpreter)
-                program if merge else [*program, "--keep-segments"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise StoreError(
-                    f"optimising the collection in {self.directory} failed; it is as it was. "
-                    f"The process said: {done.stderr.strip()[-1000:]}"
-                )
+            _run_optimizer(new, merge=merge)
             before = dict(self.description)
             self.description["shard"] = new.name
             try:
                 fresh = self._load()
+                if _count(fresh) != _count(self.engine):
+                    raise StoreError("the copy has another number of points.")
             except StoreError:
                 self.description = before
                 raise
             self.save_description()
-        except (OSError, StoreError):
+        except (OSError, StoreError) as error:  # shutil.Error is one of the first
             shutil.rmtree(new, ignore_errors=True)
-            raise
+            raise StoreError(
+                f"optimising the collection in {self.directory} failed; it is as it was: {error}"
+            ) from error
         # Searches under way hold the old engine until they are done with it.
         _live.pop(id(self._engine), None)
         self._engine = fresh
@@ -217,6 +243,40 @@ class Shard:
                 shutil.rmtree(other, ignore_errors=True)
 
 
+def _run_optimizer(shard: Path, *, merge: bool) -> None:
+    """Optimise files in a process of its own, which runs no code of the working directory."""
+    import qdrant_edge
+
+    # Isolated (-I), it has the standard library only, and what is named here.
+    libraries = {
+        str(Path(file).parent.parent)
+        for library in (qdrant_edge, np)
+        if (file := library.__file__) is not None
+    }
+    options = [] if merge else ["--keep-segments"]
+    done = subprocess.run(  # noqa: S603  (this very interpreter)
+        [sys.executable, "-I", optimizer_file(), str(shard), *options, *sorted(libraries)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode or not done.stdout.startswith("optimized"):
+        words = done.stderr.strip()[-1000:] or "nothing"
+        raise StoreError(f"the process ended with status {done.returncode} and said: {words}")
+
+
+def optimizer_file() -> str:
+    """Return the path of the program that optimises; a file, since -m would import its package."""
+    return str(Path(__file__).with_name("optimize.py"))
+
+
+def _count(engine: qdrant_edge.EdgeShard) -> int:
+    import qdrant_edge
+
+    return int(engine.count(qdrant_edge.CountRequest(exact=True)))
+
+
 def create(directory: Path, description: dict[str, Any], config: qdrant_edge.EdgeConfig) -> bool:
     """Create a collection; return whether this call did it, and not somebody else.
 
@@ -224,10 +284,11 @@ def create(directory: Path, description: dict[str, Any], config: qdrant_edge.Edg
     """
     import qdrant_edge
 
-    directory.parent.mkdir(parents=True, exist_ok=True)
     making = directory.parent / f".new-{uuid.uuid4().hex}"
     description = {**description, "format": 1, "shard": "shard-1"}
     try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        files.check_room(directory.parent, _RESERVE_BYTES)
         making.mkdir()
         (making / "shard-1").mkdir()
         with engine_errors("create", directory):
@@ -239,8 +300,8 @@ def create(directory: Path, description: dict[str, Any], config: qdrant_edge.Edg
         if files.exists(directory):
             return False
         raise StoreError(
-            f"the collection cannot be created in {directory} ({error}). Give another path, or "
-            "make room."
+            f"the collection cannot be created in {directory} ({error}). Give another path, make "
+            "that one writable, or make room."
         ) from error
     except StoreError:
         shutil.rmtree(making, ignore_errors=True)
@@ -253,12 +314,19 @@ def engine_errors(what: str, directory: Path) -> Iterator[None]:
     """Turn what the engine raises into this package's errors."""
     try:
         yield
-    except StoreError:
+    except MultiQAError:
         raise
-    except (TypeError, ValueError) as error:  # what it was given, it cannot read
+    except (TypeError, ValueError, OverflowError) as error:  # what it was given, it cannot read
         raise BadRequestError(f"{what} in the collection in {directory}: {error}.") from error
     except Exception as error:  # the engine raises nothing narrower
         raise StoreError(f"{what} in the collection in {directory} failed: {error}.") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the engine's; it has no other base
+            raise
+        raise StoreError(
+            f"{what} in the collection in {directory} failed within the engine ({error}). Open it "
+            "again; if that fails too, restore it from a backup."
+        ) from error
 
 
 def _return_memory() -> None:

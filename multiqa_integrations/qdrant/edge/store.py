@@ -179,6 +179,7 @@ class EdgeStore(Store):
         with engine_errors("upsert", shard.directory):
             operation = edge.UpdateOperation.upsert_points([convert.point(one) for one in points])
             with shard.writing:
+                shard.check_room(points)
                 shard.engine.update(operation)
                 shard.wrote(len(points))
 
