@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from multiqa_integrations.qdrant import Collection
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from multiqa_integrations.types import Hit, Vectors
 
+Measure: TypeAlias = Literal["encode", "cold-start", "query-latency", "search", "ingest", "all"]
+
 _PEAK = Column("peak MB")
 _LATENCY = (Column("p50 ms", 2), Column("p95 ms", 2))
 
@@ -30,10 +32,10 @@ _LATENCY = (Column("p50 ms", 2), Column("p95 ms", 2))
 def measure(
     what: str, settings: Settings, step: Callable[..., None] = lambda *_: None
 ) -> Iterator[Table]:
-    """Run one measure, or all; each table is yielded as soon as it is there.
+    """Run one measure, or all, and yield each table as soon as it is there.
 
     Args:
-        what: A name of `MEASURES`, or "all".
+        what: Its name.
         settings: Texts, model and sizes.
         step: See `Session`.
 
@@ -43,13 +45,17 @@ def measure(
         SourceError: The texts cannot be read.
         WorkerError: A process failed.
     """
-    if what not in (*MEASURES, "all"):
+    if what not in get_args(Measure):
         raise ConfigurationError(
-            f"{what!r} is not a measure, expected one of {', '.join(MEASURES)} or all."
+            f"{what!r} is not a measure, expected one of {', '.join(get_args(Measure))}."
         )
+    return _run(list(MEASURES) if what == "all" else [what], settings, step)
+
+
+def _run(names: list[str], settings: Settings, step: Callable[..., None]) -> Iterator[Table]:
     with tempfile.TemporaryDirectory(prefix="multiqa-bench-") as folder:
         session = Session(settings, Path(folder), step)
-        for name in MEASURES if what == "all" else (what,):
+        for name in names:
             yield from MEASURES[name](session)
 
 

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from multiqa_integrations.benchmark.machine import describe_machine, render_machine
-from multiqa_integrations.benchmark.measures import MEASURES, measure
+from multiqa_integrations.benchmark.measures import Measure, measure
 from multiqa_integrations.benchmark.session import Settings
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import TestModel, choose_model
@@ -29,7 +29,7 @@ from multiqa_integrations.model import MULTI_QA
 
 
 def bench(
-    what: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(MEASURES)} or all.")],
+    what: Annotated[Measure, typer.Argument(metavar="MEASURE", help="What to measure.")],
     texts: Annotated[
         Path | None,
         typer.Option(
