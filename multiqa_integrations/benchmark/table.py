@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -55,7 +54,7 @@ class Table:
     rows: Sequence[Row]
     remarks: Sequence[str] = ()
 
-    def render(self) -> RenderableType:
+    def render(self) -> RichTable:
         """Lay it out: medians, with the smallest and largest value where there are several."""
         columns = [c for c in self.columns if any(c.name in row.figures for row in self.rows)]
         notes = any(row.note for row in self.rows)
@@ -76,7 +75,8 @@ class Table:
             remarks.append(
                 f"! spread wider than {WIDE_SPREAD - 1:.0%}: the machine was not quiet; run again."
             )
-        return Group(Text(self.title, "bold"), shown, *map(Text, remarks))
+        shown.title, shown.caption = self.title, "\n".join(remarks)
+        return shown
 
 
 def is_wide(values: Sequence[float]) -> bool:

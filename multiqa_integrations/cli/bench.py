@@ -85,7 +85,7 @@ def bench(
         "tables": (tables := []),
     }
     console = terminal.stdout()
-    console.print(f"{render_machine(machine)}\nModel: {settings.model}")
+    console.prose(f"{render_machine(machine)}\nModel: {settings.model}")
     try:
         with new_progress(terminal.stderr()) as progress:
             task = progress.add_task("starting", total=None)
@@ -97,7 +97,10 @@ def bench(
 
             for table in measure(what, settings, step):
                 tables.append(asdict(table))
-                console.print("", table.render(), soft_wrap=False)
+                progress.stop()  # the bar would be left above the table
+                console.print()
+                console.table(table.render())
+                progress.start()
     finally:  # after Ctrl-C too: what is finished is kept
         if json_file is not None:
             text = json.dumps(report, indent=2, default=str)

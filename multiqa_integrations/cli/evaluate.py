@@ -225,10 +225,11 @@ def _bar(console: Console) -> Iterator[encoding.Progress]:
         yield progress
 
 
-def _show(found: Evaluation, console: Console) -> None:
+def _show(found: Evaluation, console: terminal.Terminal) -> None:
     dataset = found.dataset
     size = (
-        f"  {len(dataset.document_ids):,} documents, {len(dataset.queries):,} queries, up to "
+        f"  {terminal.count(len(dataset.document_ids), 'document')}, "
+        f"{len(dataset.queries):,} {'query' if len(dataset.queries) == 1 else 'queries'}, up to "
         f"{found.limit:,} hits each"
     )
     console.print(Text.assemble("\n", (dataset.name, "bold"), size))
@@ -247,6 +248,6 @@ def _show(found: Evaluation, console: Console) -> None:
             cells += [signed(compared.mean, 4), interval(compared.low, compared.high), p_value]
             cells += [f"{compared.better:,}", f"{compared.worse:,}"]
         table.add_row(Text(result.name), *cells)
-    console.print(table, soft_wrap=False)
+    console.table(table)
     for remark in found.remarks:
-        console.print(f"• {remark}")
+        console.prose(f"• {remark}")

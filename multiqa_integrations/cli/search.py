@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ from multiqa_integrations.cli.options import (
     VectorName,
     options,
 )
-from multiqa_integrations.qdrant import Collection, check_collection
+from multiqa_integrations.qdrant import Collection, Store, check_collection
 from multiqa_integrations.types import Hit
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ def search(
             hybrid=hybrid,
             exact=exact,
         )
+        hint = None
+        if filter is not None and not any(answers):
+            hint = _filter_hint(filter, opened, name)
+    if hint is not None:
+        terminal.show_warning(hint)
     if as_json:
         for query, hits in zip(queries, answers, strict=True):
             for hit in hits:
@@ -90,6 +96,16 @@ def _fields(hit: Hit) -> dict[str, Any]:
         "text": hit.text,
         "metadata": hit.metadata,
     }
+
+
+def _filter_hint(filter: str, store: Store, name: str) -> str | None:
+    """Return how a filter that found nothing names the fields of metadata; None if it does."""
+    points, _ = store.scroll(name, limit=1)
+    metadata = points[0].payload.get("metadata") if points else None
+    for key in re.findall(r'"key"\s*:\s*"([^"]+)"', filter):
+        if isinstance(metadata, dict) and key in metadata and key not in points[0].payload:
+            return f"the filter names {key!r}; stored is 'metadata.{key}'."
+    return None
 
 
 def _parse(text: str) -> models.Filter:

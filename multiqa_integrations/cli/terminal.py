@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 _CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -99,11 +100,32 @@ class Terminal(Console):
             break_on_hyphens=False,
         )
 
-    def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
+    def pairs(self, rows: Sequence[tuple[str, str]], *, indent: str = "") -> None:
         """Print labels, each with its value."""
         width = max((len(label) for label, _ in rows), default=0)
         for label, value in rows:
-            self.print(Text.assemble((f"{label:<{width}}", "bold"), "  ", value))
+            self.print(Text.assemble(indent, (f"{label:<{width}}", "bold"), "  ", value))
+
+    def table(self, table: Table) -> None:
+        """Print a table; if it is too wide, each row as a list, so that no figure is cut."""
+        title, caption = table.title, table.caption
+        table.title = table.caption = None
+        if title:
+            self.print(str(title), style="bold")
+        options = self.options.update(max_width=_UNLIMITED)
+        if self.measure(table, options=options).maximum <= self.width:
+            self.print(table, soft_wrap=False)
+        else:
+            self._list(table)
+        if caption:
+            self.prose(str(caption))
+
+    def _list(self, table: Table) -> None:
+        _, *labels = (str(column.header) for column in table.columns)
+        for first, *cells in zip(*(column.cells for column in table.columns), strict=True):
+            self.print(str(first), style="bold")
+            pairs = zip(labels, map(str, cells), strict=True)
+            self.pairs([pair for pair in pairs if pair[1]], indent="  ")
 
 
 quiet = False

@@ -133,7 +133,7 @@ def bench(
             what,
             settings,
             step=step,
-            finished=lambda table: console.print("", table.render(), soft_wrap=False),
+            finished=lambda table: console.table(table.render()),
         )
     if json_file is not None:
         json_file.write_text(

@@ -180,6 +180,9 @@ def test_collections_from_creation_to_the_end(sibling: Path, tmp_path: Path) -> 
     only = json.dumps({"must": [{"key": "metadata.n", "match": {"value": 2}}]})
     lines = multiqa("search", "docs", "off", *at, *model, "--filter", only, "--json").stdout
     hit = json.loads(lines)
+    bare = json.dumps({"must": [{"key": "n", "match": {"value": 2}}]})
+    nothing = multiqa("search", "docs", "off", *at, *model, "--filter", bare)
+    assert nothing.stderr == "warning: the filter names 'n'; stored is 'metadata.n'.\n"
     assert (hit["id"], hit["text"], hit["metadata"]) == ("oil", "Oil it yearly. [bold]", {"n": 2})
 
     kept = multiqa("collection", "drop", "docs", *at, stdin="n\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import unicodedata
 
 import pytest
@@ -108,6 +109,25 @@ def test_sentences_wrap_between_words_and_paths_stay_whole(
         "is not there, and these are some more",
         "words of a sentence.",
     ]
+
+
+@pytest.mark.parametrize(("columns", "as_list"), [(80, False), (40, True)])
+def test_a_table_that_is_too_wide_is_a_list(
+    columns: int, as_list: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    console = terminal.stdout()
+    console.file = output = io.StringIO()
+    table = Table("", "nDCG@10", "recall@100", "", title="How well")
+    table.add_row(Text("int8, exact"), "0.123456789", "0.987654321", "")
+    console.table(table)
+    shown = re.sub("\x1b\\[[0-9;]*m", "", output.getvalue())
+    for text in ("How well", "int8, exact", "0.123456789", "0.987654321", "recall@100"):
+        assert text in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert (["nDCG@10", "0.123456789"] in lines) == as_list
 
 
 def test_log_records_warnings_and_tracebacks_are_shown_visibly(
