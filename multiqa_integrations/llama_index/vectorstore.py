@@ -90,7 +90,8 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         default=None,
         exclude=True,
         repr=False,
-        description="For url; by default the environment's QDRANT_API_KEY. In no dictionary.",
+        description="For url; by default the environment's QDRANT_API_KEY. In no dictionary or "
+        "pickle.",
     )
     vector_name: str = Field(default="", description='"" is the unnamed vector.')
     sparse: bool | str | None = Field(
@@ -181,7 +182,14 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
                 "a vector store over client= or store= cannot be pickled. Open it with url= or "
                 "path=, or open it where it is needed."
             )
-        return _reopen, (type(self), dict(self))
+        if self.connection_options.get("headers"):
+            raise TypeError(
+                "a vector store with headers= cannot be pickled: they may hold a secret. Open it "
+                "where it is needed."
+            )
+        settings = dict(self)
+        key_given = bool(settings.pop("api_key"))
+        return _reopen, (type(self), settings, key_given)
 
     @classmethod
     def class_name(cls) -> str:
@@ -381,7 +389,14 @@ def _check_options(options: dict[str, Any], allowed: Iterable[str] = ()) -> None
         raise ConfigurationError(f"unknown options: {', '.join(unknown)}. {expected}")
 
 
-def _reopen(kind: type[MultiQAVectorStore], settings: dict[str, Any]) -> MultiQAVectorStore:
+def _reopen(
+    kind: type[MultiQAVectorStore], settings: dict[str, Any], key_given: bool
+) -> MultiQAVectorStore:
+    if key_given and not os.environ.get("QDRANT_API_KEY"):
+        raise ConfigurationError(
+            f"the vector store of {settings['url']} was opened with an API key, which is never "
+            "pickled. Set QDRANT_API_KEY where it is unpickled."
+        )
     return kind(**settings)
 
 

@@ -45,6 +45,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQAVectorStore, vectorstore
 from multiqa_integrations.qdrant import Collection, Store
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 LETTER_ID = "0aab3a2e-5c3f-4d56-8f1c-3c3b6c6f8a11"
 MANUAL = {NodeRelationship.SOURCE: RelatedNodeInfo(node_id="manual.pdf")}
@@ -521,7 +522,7 @@ def test_bad_settings(tmp_path: Path, embedding: MultiQAEmbedding) -> None:
     for _ in range(2):  # whether the collection exists or not
         with pytest.raises(ConfigurationError, match="does not take fliter"):
             MultiQAVectorStore(path=tmp_path, fliter="x", embedding=embedding)
-        with pytest.raises(ConfigurationError, match="no option timeout"):
+        with pytest.raises(ConfigurationError, match="timeout: these go with url"):
             MultiQAVectorStore(client=QdrantClient(":memory:"), timeout=3, embedding=embedding)
         with pytest.raises(ConfigurationError, match="content_payload_key cannot be set"):
             MultiQAVectorStore(path=tmp_path, content_payload_key="text", embedding=embedding)
@@ -596,6 +597,40 @@ def test_settings_are_fields(tmp_path: Path, embedding: MultiQAEmbedding) -> Non
             assert twin.to_dict() == data
             assert ids(twin.get_nodes()) == {"a"}
             twin.close()
+
+
+def test_an_api_key_is_in_nothing(
+    stand_in: LoopbackQdrant,
+    name: str,
+    embedding: MultiQAEmbedding,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("QDRANT_API_KEY", raising=False)
+    with MultiQAVectorStore(
+        name, url=stand_in.url, api_key="SECRET", embedding=embedding
+    ) as vectors:
+        pickled = pickle.dumps(vectors)
+        shown = f"{vectors!r} {vectors} {vectors.to_dict()} {vectors.client!r}"
+    assert b"SECRET" not in pickled
+    assert "SECRET" not in shown
+    with pytest.raises(ConfigurationError, match="Set QDRANT_API_KEY"):
+        pickle.loads(pickled)
+    monkeypatch.setenv("QDRANT_API_KEY", "SECRET")
+    with pickle.loads(pickled) as reopened:
+        assert reopened.get_nodes() == []
+
+
+def test_headers_are_in_nothing(
+    stand_in: LoopbackQdrant, name: str, embedding: MultiQAEmbedding
+) -> None:
+    headers = {"Authorization": "SECRET"}
+    with MultiQAVectorStore(
+        name, url=stand_in.url, headers=headers, embedding=embedding
+    ) as vectors:
+        for store in (vectors, vectors.client):
+            with pytest.raises(TypeError, match="may hold a secret"):
+                pickle.dumps(store)
+        assert "SECRET" not in f"{vectors!r} {vectors} {vectors.to_dict()} {vectors.client!r}"
 
 
 def test_a_given_client_is_not_pickled(memory: MultiQAVectorStore) -> None:
