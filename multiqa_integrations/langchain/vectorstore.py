@@ -14,12 +14,14 @@ from langchain_core.vectorstores import VectorStore
 from multiqa_integrations import types
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.langchain.cached import CachedEncoder
 from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
 from multiqa_integrations.langchain.options import MMR, SIMILARITY, check_options
 from multiqa_integrations.langchain.retriever import MultiQARetriever
 from multiqa_integrations.qdrant.collection import Collection, MmrOptions, SearchOptions
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both
 from multiqa_integrations.qdrant.server.conditions import MetadataFilter, to_filter
+from multiqa_integrations.types import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +61,8 @@ class MultiQAVectorStore(VectorStore, Dual):
         """Open or create a collection.
 
         Args:
-            embedding: `MultiQAEmbeddings`; by default those without settings.
+            embedding: `MultiQAEmbeddings`, also within `CacheBackedEmbeddings`; by default those
+                without settings.
             collection_name: The collection, or an alias.
             options: Those of `Collection.open`: one of `url`, `path`, `client` and `store`;
                 `sparse=True`, so that a new collection can be searched by words too
@@ -72,9 +75,9 @@ class MultiQAVectorStore(VectorStore, Dual):
             ConfigurationError: An argument is wrong.
             StoreError: It cannot be opened.
         """
-        self._embedding = _checked(embedding)
+        self._embedding = MultiQAEmbeddings() if embedding is None else embedding
         self.collection = Collection.open(
-            collection_name, encoder=self._embedding.used_encoder, **options
+            collection_name, encoder=_encoder_of(self._embedding), **options
         )
 
     @classmethod
@@ -88,7 +91,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         return await in_thread(cls, embedding, collection_name, **options)
 
     @property
-    def embeddings(self) -> MultiQAEmbeddings:
+    def embeddings(self) -> Embeddings:
         """The embeddings."""
         return self._embedding
 
@@ -397,15 +400,16 @@ def _closed_on_failure(opened: MultiQAVectorStore) -> Iterator[MultiQAVectorStor
         raise
 
 
-def _checked(embedding: Embeddings | None) -> MultiQAEmbeddings:
-    if embedding is None:
-        return MultiQAEmbeddings()
-    if not isinstance(embedding, MultiQAEmbeddings):
-        raise ConfigurationError(
-            f"embedding is {type(embedding).__name__}, expected MultiQAEmbeddings: the collection "
-            "keeps the fingerprint of its weights. Other embeddings go with langchain-qdrant."
-        )
-    return embedding
+def _encoder_of(embedding: Embeddings) -> Encoder:
+    if isinstance(embedding, MultiQAEmbeddings):
+        return embedding.used_encoder
+    cached = getattr(embedding, "underlying_embeddings", None)  # of CacheBackedEmbeddings
+    if isinstance(cached, MultiQAEmbeddings):
+        return CachedEncoder(embedding, cached.used_encoder)
+    raise ConfigurationError(
+        f"embedding is {type(embedding).__name__}, expected MultiQAEmbeddings: the collection "
+        "keeps the fingerprint of its weights. Other embeddings go with langchain-qdrant."
+    )
 
 
 def _check_write(options: dict[str, Any]) -> None:

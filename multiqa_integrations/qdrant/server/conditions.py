@@ -18,6 +18,7 @@ from multiqa_integrations.qdrant.conditions import (
     one_of,
 )
 from multiqa_integrations.qdrant.json_path import quote
+from multiqa_integrations.values import json_value
 
 MetadataFilter: TypeAlias = "models.Filter | Mapping[str, Any] | None"
 
@@ -34,7 +35,8 @@ def to_filter(
     Args:
         filter: A `models.Filter`; its JSON as a dict; or a dict of metadata fields, all of which
             have to match: a value, a list of which one has to match, a dict of which all members
-            have to match, or None for "empty".
+            have to match, or None for "empty". Values are what they are in metadata:
+            docs/values.md.
         metadata_key: Where the metadata is in the payload.
         indexes: Payload indexes of the collection; None where the engine has none.
 
@@ -59,8 +61,8 @@ def to_filter(
             raise _filter_error(error) from error
     if not filter:
         return None
-    root = quote(metadata_key)
-    return models.Filter.model_validate({"must": _members(root, filter, indexes)})
+    fields = json_value(filter, "the filter")  # as the values were stored
+    return models.Filter.model_validate({"must": _members(quote(metadata_key), fields, indexes)})
 
 
 def parse_filter(text: str) -> models.Filter:
@@ -83,12 +85,10 @@ def _filter_error(error: ValidationError) -> ConfigurationError:
 
 
 def _members(
-    root: str, fields: Mapping[Any, Any], indexes: Mapping[str, str] | None
+    root: str, fields: Mapping[str, Any], indexes: Mapping[str, str] | None
 ) -> list[Condition]:
     conditions = []
     for key, value in fields.items():
-        if not isinstance(key, str):
-            raise ConfigurationError(f"the filter has the key {key!r}, expected a string.")
         places = field_paths(root, key, indexes)
         conditions.append(either([_condition(path, value, indexes) for path in places]))
     return conditions
@@ -97,7 +97,12 @@ def _members(
 def _condition(path: str, value: Any, indexes: Mapping[str, str] | None) -> Condition:
     if value is None:
         return is_empty(path)
-    if isinstance(value, Mapping):
+    if isinstance(value, list):
+        plain = [item for item in value if isinstance(item, str | int | float)]
+        others = [item for item in value if not isinstance(item, str | int | float)]
+        conditions = [_condition(path, item, indexes) for item in others]
+        return either([*([one_of(path, plain)] if plain else []), *conditions])
+    if isinstance(value, dict):
         if not value:
             return nothing()
         members = {"must": _members(path, value, indexes)}
@@ -106,14 +111,4 @@ def _condition(path: str, value: Any, indexes: Mapping[str, str] | None) -> Cond
         # Of an object; or of one item of a list of objects.
         item = {"key": path, "filter": {"must": _members("", value, None)}}
         return either([members, {"nested": item}])
-    if isinstance(value, list | tuple | set | frozenset):
-        plain = [item for item in value if isinstance(item, str | int | float)]
-        others = [item for item in value if not isinstance(item, str | int | float)]
-        conditions = [_condition(path, item, indexes) for item in others]
-        return either([*([one_of(path, plain)] if plain else []), *conditions])
-    if isinstance(value, str | int | float):
-        return one_of(path, [value])
-    raise ConfigurationError(
-        f"filter[{path!r}] is {type(value).__name__}, expected a string, number, boolean, None, or "
-        "a list or dict of them. Other conditions are written with qdrant_client.models.Filter."
-    )
+    return one_of(path, [value])
