@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,17 @@ _EXAMPLES = 5  # queries shown of those with the largest gains and losses
 _FIRST = 10  # hits of a query whose similarities are shown
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Figure:
-    """A plot and its caption."""
+    """A plot and its caption; drawn, once, when a page is made."""
 
     caption: str
-    svg: str
+    draw: Callable[[], str]
+
+    @cached_property
+    def svg(self) -> str:
+        """The plot."""
+        return self.draw()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Section:
 
 
 def section(evaluation: Evaluation) -> Section:
-    """Draw and gather what is shown of one retrieval set; its vectors and hits may then go."""
+    """Gather what is shown of one retrieval set; its vectors and hits may then go."""
     dataset, results = evaluation.dataset, evaluation.results
     compared = [
         [evaluation.comparison(result.name, metric) for metric in METRICS] for result in results[1:]
@@ -66,7 +72,7 @@ def section(evaluation: Evaluation) -> Section:
     figures = [
         Figure(
             f"{first.metric} of each query: {first.other} against {first.base}",
-            plots.differences(first.differences),
+            partial(plots.differences, first.differences),
         )
         for first, *_ in compared
         if first.differences.any()
@@ -96,6 +102,7 @@ def render(report: Mapping[str, Any], sections: Sequence[Section]) -> str:
         MissingDependencyError: The extra `evaluate` is not installed.
     """
     jinja2 = require("jinja2", purpose="writing a page")
+    require("matplotlib", purpose="drawing its plots")  # now, not when a set is finished
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -139,7 +146,7 @@ def _scores(results: Sequence[Result]) -> Figure:
     caption = f"Share of the queries by {metric}"
     if len(results) > most:
         caption += f", the first {most} configurations"
-    return Figure(caption, plots.shares(series, labels, xlabel=metric))
+    return Figure(caption, partial(plots.shares, series, labels, xlabel=metric))
 
 
 def _similarities(dataset: Dataset, results: Sequence[Result]) -> list[Figure]:
@@ -165,8 +172,8 @@ def _similarities(dataset: Dataset, results: Sequence[Result]) -> list[Figure]:
         groups = (("relevant", right), ("not judged relevant", ~right & (rows >= 0)))
         series = [(name, _shares(scores[chosen], edges)) for name, chosen in groups]
         caption = f"The first {_FIRST} hits by similarity, as shares of each kind ({result.name})"
-        svg = plots.shares(series, labels, xlabel="from this similarity")
-        figures.append(Figure(caption, svg))
+        draw = partial(plots.shares, series, labels, xlabel="from this similarity")
+        figures.append(Figure(caption, draw))
     return figures
 
 
@@ -191,10 +198,11 @@ def _lengths(dataset: Dataset, results: Sequence[Result]) -> list[Figure]:
             f"({lengths.cut_documents / len(tokens):.1%}) are cut at {limit} word pieces; "
             f"{lengths.cut_queries:,} of {len(dataset.queries):,} queries"
         )
-        svg = plots.shares(
-            series, labels, xlabel="word pieces", colours=("s0", "loss"), stacked=True
+        colours = ("s0", "loss")
+        draw = partial(
+            plots.shares, series, labels, xlabel="word pieces", colours=colours, stacked=True
         )
-        figures.append(Figure(caption, svg))
+        figures.append(Figure(caption, draw))
     return figures
 
 
