@@ -31,6 +31,7 @@ from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
 from multiqa_integrations.types import Document
+from multiqa_integrations.values import json_value
 
 _REQUIRED = {
     "source": (str, "a string"),
@@ -250,7 +251,10 @@ def _content(record: object) -> dict[str, Any]:
     try:
         json.dumps(value)
     except (TypeError, ValueError, RecursionError):
-        return {"repr": _repr(value)}  # cannot be taken up again, but looked at
+        try:
+            return {name: json_value(value, "the record")}
+        except Exception:  # noqa: BLE001  (of a class of the user's)
+            return {"repr": _repr(value)}  # cannot be taken up again, but looked at
     return {name: value}
 
 

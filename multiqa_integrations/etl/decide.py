@@ -78,7 +78,7 @@ def _change(job: Job, document: SourceDocument, stored: Sequence[StoredChunk]) -
     }
     points = {chunk.point for chunk in fitting.values()}
     total = next(iter(fitting.values())).chunks if fitting else 0
-    if not fitting or fitting.keys() != set(range(total)):
+    if not fitting or total != len(fitting) or fitting.keys() != set(range(total)):
         stale = [chunk.point for chunk in stored]
         return Change(ChangeKind.CHANGED, document, text, metadata, [], stale, stored[0].hash)
     chunks = [fitting[number] for number in range(total)]

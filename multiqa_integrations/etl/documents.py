@@ -101,10 +101,10 @@ def to_document(record: Record, fields: Fields, *, max_characters: int) -> Sourc
     value = record.value
     if isinstance(value, Document):
         found_id, text, rest = value.id, value.text, value.metadata
-        if found_id is None and fields.id is not None:
-            found_id = _get(rest, fields.id)
         if not isinstance(rest, Mapping):
             raise RecordError(f"its metadata is {type(rest).__name__}, expected an object")
+        if found_id is None and fields.id is not None:
+            found_id = _get(rest, fields.id)
         used: set[str] = set()
     else:
         rest = value
@@ -117,7 +117,7 @@ def to_document(record: Record, fields: Fields, *, max_characters: int) -> Sourc
             )
     identity = _identity(found_id)
     try:
-        document = SourceDocument(
+        return SourceDocument(
             id=identity,
             text=_text(text, fields.text, max_characters),
             title=_title(_get(rest, fields.title)) if fields.title else "",
@@ -125,11 +125,53 @@ def to_document(record: Record, fields: Fields, *, max_characters: int) -> Sourc
             line=record.line,
             record=value,
         )
-    except RecordError as error:
+    except (RecordError, ConfigurationError) as error:  # of json_value: what JSON cannot hold
         raise RecordError(str(error), identity) from error
-    except ConfigurationError as error:  # of json_value: what JSON cannot hold
-        raise RecordError(str(error), identity) from error
-    return document
+    except Exception as error:  # whatever a value may do: it costs this record alone
+        reason = f"it cannot be read ({type(error).__name__}: {error})"
+        raise RecordError(reason, identity) from error
+
+
+class FieldUse:
+    """Notes which of the named fields the records of a source have had.
+
+    A name with a mistake in it stores everything without its titles, and no record complains.
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        """Begin with no record."""
+        named = {"title": fields.title, "text": fields.text, "id": fields.id}
+        self._missing = {name: what for what, name in named.items() if name is not None}
+        self._missing |= dict.fromkeys(fields.metadata or (), "metadata")
+        self._there: dict[str, None] = {}
+        self._records = 0
+
+    def note(self, record: Record) -> None:
+        """Take a record into account."""
+        value = record.value
+        self._records += 1
+        if not self._missing:
+            return
+        if isinstance(value, Document):
+            own = ("text", "id") if value.id is not None else ("text",)
+            self._missing = {name: w for name, w in self._missing.items() if w not in own}
+            value = value.metadata if isinstance(value.metadata, Mapping) else {}
+        for name in [name for name in self._missing if _has(value, name)]:
+            del self._missing[name]
+        if len(self._there) < 100:
+            self._there.update(dict.fromkeys(map(str, value)))
+
+    def take_notes(self, *kinds: str) -> list[str]:
+        """Return what there is to say about fields of these kinds, once."""
+        if not self._records:
+            return []
+        wrong = {name: what for name, what in self._missing.items() if what in kinds}
+        self._missing = {name: w for name, w in self._missing.items() if name not in wrong}
+        there = ", ".join(map(repr, self._there)) or "none"
+        return [
+            f"no record has the field {name!r}, which is named for the {what}; there are: {there}"
+            for name, what in wrong.items()
+        ]
 
 
 def text_hash(document: SourceDocument, chunk_size: int, chunk_overlap: int) -> str:
@@ -202,6 +244,13 @@ def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[
             )
     payload: dict[str, Any] = json_value(chosen, "its metadata")
     return payload
+
+
+def _has(value: Mapping[str, Any], path: str) -> bool:
+    """Return whether there is a field, be it null."""
+    parent, _, name = path.rpartition(".")
+    inner = _get(value, parent) if parent else value
+    return path in value or (isinstance(inner, Mapping) and name in inner)
 
 
 def _get(value: Any, path: str) -> Any:

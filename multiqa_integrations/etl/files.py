@@ -1,10 +1,8 @@
-"""Sources in files: JSON lines, CSV and TSV, Parquet and Arrow."""
+"""Sources in files: JSON lines, Parquet and Arrow."""
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import os
 import stat
@@ -15,16 +13,24 @@ from pathlib import Path
 from typing import IO, Any
 
 from multiqa_integrations.errors import SourceError
-from multiqa_integrations.etl.records import BadRecord, Format, Record, SourceItem, rows
+from multiqa_integrations.etl.records import (
+    MAX_RECORD_BYTES,
+    BadRecord,
+    Format,
+    Record,
+    SourceItem,
+    rows,
+)
 
 # Which readers do not ask for: a stream that is cut between two batches looks complete to them.
 _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
 
-# Python's csv refuses longer fields than 131,072 characters, for the whole process.
-_CSV_FIELD_CHARACTERS = (1 << 31) - 1
+
+# How much of a line that is too long is read at a time.
+_SKIPPED_BYTES = 1 << 20
 
 
-class _File:
+class File:
     """A file that is read from its beginning to its end, `.gz` too, or an open stream."""
 
     def __init__(self, file: Path | IO[bytes], name: str) -> None:
@@ -37,13 +43,18 @@ class _File:
         self._line = 0
 
     def fraction(self) -> float | None:
-        """Tell how much of the file has been read."""
+        """Return how much of the file has been read."""
         if not self._size or self._raw is None:
             return None
         return 1.0 if self._raw.closed else min(1.0, self._raw.tell() / self._size)
 
     @contextmanager
-    def _opened(self) -> Iterator[IO[bytes]]:
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Open it; raise at the end if it was written meanwhile.
+
+        Raises:
+            SourceError: It cannot be read on.
+        """
         self._line = 0
         try:
             if not isinstance(self._file, Path):
@@ -75,17 +86,22 @@ def _check_unchanged(before: os.stat_result, after: os.stat_result) -> None:
         raise OSError("it was written while it was read")
 
 
-class JsonLines(_File):
+class JsonLines(File):
     """A JSON object a line; empty lines are skipped."""
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
-        with self._opened() as lines:
-            for line in lines:
+        with self.opened() as file:
+            while line := file.readline(MAX_RECORD_BYTES + 1):
                 self._line += 1
                 if self._line == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")
-                if line.strip():
+                if len(line) > MAX_RECORD_BYTES and not line.endswith(b"\n"):
+                    while line and not line.endswith(b"\n"):
+                        line = file.readline(_SKIPPED_BYTES)
+                    reason = f"the line is longer than {MAX_RECORD_BYTES:,} bytes"
+                    yield BadRecord(self._line, reason)
+                elif line.strip():
                     yield parse_json(self._line, line.rstrip(b"\r\n"))
 
 
@@ -103,79 +119,7 @@ def parse_json(line: int, raw: bytes) -> Record | BadRecord:
     return Record(line, value)
 
 
-class Delimited(_File):
-    """CSV or TSV with a header. Every value is text; an empty one counts as not there."""
-
-    def __init__(self, file: Path | IO[bytes], name: str, delimiter: str) -> None:
-        """Take a file; nothing is read yet."""
-        super().__init__(file, name)
-        self._delimiter = delimiter
-
-    def __iter__(self) -> Iterator[SourceItem]:
-        """Read it from its beginning."""
-        csv.field_size_limit(max(csv.field_size_limit(), _CSV_FIELD_CHARACTERS))
-        with self._opened() as binary:
-            # Bytes that are no UTF-8 become lone surrogates here, so that only their row is lost.
-            text = io.TextIOWrapper(
-                binary, encoding="utf-8-sig", errors="surrogateescape", newline=""
-            )
-            try:
-                reader = csv.reader(text, delimiter=self._delimiter, strict=True)
-                header: list[str] | None = None
-                while True:
-                    try:
-                        row = next(reader)
-                    except StopIteration:
-                        return
-                    except csv.Error as error:
-                        self._line = reader.line_num
-                        if header is None:
-                            raise self._bad_header(f"no CSV ({error})") from error
-                        yield BadRecord(self._line, f"this is not CSV: {error}")
-                        continue
-                    self._line = reader.line_num
-                    if row and header is None:
-                        header = self._header(row)
-                    elif row and header is not None:
-                        yield self._row(header, row)
-            finally:
-                text.detach()  # the binary file is closed by who opened it
-
-    def _header(self, row: list[str]) -> list[str]:
-        if len(set(row)) != len(row) or not all(row) or not all(map(_is_utf8, row)):
-            raise self._bad_header(str(row))
-        return row
-
-    def _bad_header(self, found: str) -> SourceError:
-        return SourceError(
-            f"the header of {self.name} is {found}, expected different names in UTF-8.",
-            source=self.name,
-            line=self._line,
-        )
-
-    def _row(self, header: list[str], row: list[str]) -> SourceItem:
-        fields = dict(zip(header, row, strict=False))
-        reason = None
-        if len(row) != len(header):
-            reason = f"it has {len(row)} fields, the header has {len(header)}"
-        elif bad := [name for name, value in fields.items() if not _is_utf8(value)]:
-            reason = f"{bad[0]!r} is not UTF-8"
-        if reason is not None:
-            raw = self._delimiter.join(row).encode("utf-8", "surrogateescape")
-            return BadRecord(self._line, reason, raw)
-        return Record(self._line, {name: value for name, value in fields.items() if value})
-
-
-def _is_utf8(text: str) -> bool:
-    """Tell whether a text was decoded without lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-class ArrowFile(_File):
+class ArrowFile(File):
     """Parquet, or Arrow's own format, as a file or a stream; read batch by batch."""
 
     def __init__(self, file: Path, name: str, format: Format) -> None:
@@ -186,19 +130,19 @@ class ArrowFile(_File):
         """
         super().__init__(file, name)
         self._format = format
-        with self._opened() as stream:
+        with self.opened() as stream:
             self.total = self._rows(stream)
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
-        with self._opened() as stream:
+        with self.opened() as stream:
             for batch in self._batches(stream):
                 for record in rows(batch, self._line):
                     self._line = record.line
                     yield record
 
     def fraction(self) -> float | None:
-        """Tell how much of it has been read."""
+        """Return how much of it has been read."""
         return self._line / self.total if self.total else super().fraction()
 
     def _rows(self, stream: IO[bytes]) -> int | None:

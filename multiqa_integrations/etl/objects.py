@@ -74,12 +74,15 @@ class Table:
 def _item(number: int, item: Any) -> SourceItem:
     if isinstance(item, Document):
         return Record(number, item)
-    if isinstance(item, Mapping):
-        return Record(number, plain(item))
-    text = getattr(item, "page_content", None)  # LangChain's
-    if text is not None:
-        metadata = getattr(item, "metadata", None) or {}
-        return Record(number, Document(text, getattr(item, "id", None), plain(metadata)))
+    try:
+        if isinstance(item, Mapping):
+            return Record(number, plain(item))
+        text = getattr(item, "page_content", None)  # LangChain's
+        if text is not None:
+            metadata = plain(getattr(item, "metadata", None) or {})
+            return Record(number, Document(text, getattr(item, "id", None), metadata))
+    except Exception as error:  # noqa: BLE001  (of a class of the user's)
+        return BadRecord(number, f"it cannot be read ({type(error).__name__}: {error})")
     return BadRecord(
         number,
         f"it is {type(item).__name__}, expected a dict or a document",

@@ -11,6 +11,7 @@ from typing import get_args
 from multiqa_integrations._optional import require
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl import files
+from multiqa_integrations.etl.delimited import Delimited
 from multiqa_integrations.etl.folder import Folder
 from multiqa_integrations.etl.objects import Objects, Table
 from multiqa_integrations.etl.records import Format, Source
@@ -77,7 +78,7 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
     if path == "-":
         stdin = sys.stdin.buffer
         if format in ("csv", "tsv"):
-            return files.Delimited(stdin, "standard input", "\t" if format == "tsv" else ",")
+            return Delimited(stdin, "standard input", "\t" if format == "tsv" else ",")
         if format in (None, "jsonl"):
             return files.JsonLines(stdin, "standard input")
         raise ConfigurationError(
@@ -100,7 +101,7 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
         raise ConfigurationError(f"glob goes with a folder; {path!r} is a file.")
     known = format or _format_of(file)
     if known in ("csv", "tsv"):
-        return files.Delimited(file, path, "\t" if known == "tsv" else ",")
+        return Delimited(file, path, "\t" if known == "tsv" else ",")
     if known == "jsonl":
         return files.JsonLines(file, path)
     require("pyarrow", purpose=f"reading {path}")

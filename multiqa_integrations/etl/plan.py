@@ -14,7 +14,7 @@ from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.pruning import PruneGuard, find_deleted
-from multiqa_integrations.etl.read import read
+from multiqa_integrations.etl.read import read, source_notes
 from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import PlanReport, Progress
 from multiqa_integrations.etl.seen import Seen
@@ -65,7 +65,7 @@ def plan(
         guard.check(options)
     began = time.monotonic()
     notify = progress or (lambda _: None)
-    with open_job(source, collection, options) as job, Seen() as seen:
+    with open_job(source, collection, options) as job, Seen(options.fields) as seen:
         report = PlanReport(collection=collection, source=options.source_name)
         stored = None if job.info() is None else collection
         ledger = Ledger(job.store, stored, options.source_name)
@@ -81,6 +81,7 @@ def plan(
             texts = _count([item for item in step if isinstance(item, Change)], job, report)
             sample += islice(texts[:: max(1, len(texts) // _SAMPLE)], _SAMPLE - len(sample))
             notify(Progress("reading", report.records, 0, report.rejected, job.source.fraction()))
+        report.warn(source_notes(job, seen))
         report.deleted = find_deleted(ledger, seen)
         if prune:
             refusal = guard.refusal(report.deleted)

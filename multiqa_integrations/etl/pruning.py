@@ -98,7 +98,10 @@ def find_deleted(ledger: Ledger, seen: Seen) -> int:
     """Note every point of a document that the source did not have; returns how many documents."""
     for page in ledger.everything():
         chunks = [stored_chunk(point) for point in page]
-        seen.note_deleted(chunk for chunk in chunks if chunk.document not in seen)
+        # What others have written without saying of which document it is, is not ours to delete.
+        seen.note_deleted(
+            chunk for chunk in chunks if chunk.document and chunk.document not in seen
+        )
     return seen.deleted
 
 

@@ -33,21 +33,23 @@ def read(job: Job, seen: Seen) -> Iterator[SourceDocument | Rejection | Unread]:
         yield Unread(error.line, str(error).rstrip("."))
 
 
+def source_notes(job: Job, seen: Seen) -> list[str]:
+    """Return what of a source looks like a mistake, once it has been read."""
+    notes: list[str] = list(getattr(job.source, "notes", ()))
+    return notes + seen.fields.take_notes("id", "text", "title", "metadata")
+
+
 def _document(job: Job, seen: Seen, item: Record | BadRecord) -> SourceDocument | Rejection | None:
     """Make a document of a record; None if it belongs to another shard."""
     try:
         if isinstance(item, BadRecord):
             raise RecordError(item.reason, item.id)
+        seen.fields.note(item)
         document = to_document(item, job.options.fields, max_characters=job.options.max_characters)
     except RecordError as error:
-        record = item.raw if isinstance(item, BadRecord) else item.value
-        rejection = Rejection(item.line, error.id, str(error), record)
-        if error.id is None:
-            return rejection
-        if not job.has(error.id):
-            return None
-        seen.add(error.id, item.line)  # what is stored of it stays
-        return rejection
+        return _rejection(job, seen, item, str(error), error.id)
+    except Exception as error:  # noqa: BLE001  (whatever a record may hold, it costs itself alone)
+        return _rejection(job, seen, item, f"it cannot be read ({type(error).__name__}: {error})")
     if not job.has(document.id):
         return None
     earlier = seen.add(document.id, document.line)
@@ -55,3 +57,14 @@ def _document(job: Job, seen: Seen, item: Record | BadRecord) -> SourceDocument 
         return document
     reason = f"its id was that of line {earlier:,} already"
     return Rejection(document.line, document.id, reason, document.record, duplicate=True)
+
+
+def _rejection(
+    job: Job, seen: Seen, item: Record | BadRecord, reason: str, id: str | None = None
+) -> Rejection | None:
+    if id is not None:
+        if not job.has(id):
+            return None
+        seen.add(id, item.line)  # what is stored of it stays
+    record = item.raw if isinstance(item, BadRecord) else item.value
+    return Rejection(item.line, id, reason, record)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.errors import SourceError
 from multiqa_integrations.types import Document
 from multiqa_integrations.values import json_value
 
@@ -89,17 +89,42 @@ class Source(Protocol):
 
 
 def rows(batch: Any, before: int) -> Iterator[Record]:
-    """Make the rows of an Arrow batch into records, some at a time."""
+    """Make the rows of an Arrow batch into records, some at a time.
+
+    A value that Python has no type for (a date of the year 10,000) stays Arrow's: its record is
+    rejected if it is to be stored.
+
+    Raises:
+        SourceError: Two columns have one name.
+    """
+    names = batch.schema.names
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SourceError(f"two columns have the name {twice!r}. Rename one of them.", source="")
     for start in range(0, batch.num_rows, ARROW_ROWS):
-        part = batch.slice(start, ARROW_ROWS).to_pylist()
-        for number, row in enumerate(part, start=before + start + 1):
+        part = batch.slice(start, ARROW_ROWS)
+        try:
+            values = part.to_pylist()
+        except Exception:  # noqa: BLE001  (one value of a thousand rows; which one is found below)
+            values = [_row(part, index) for index in range(part.num_rows)]
+        for number, row in enumerate(values, start=before + start + 1):
             yield Record(number, plain(row))
+
+
+def _row(batch: Any, index: int) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            row[name] = column[index].as_py()
+        except Exception:  # noqa: BLE001  (of Arrow: several kinds)
+            row[name] = column[index]
+    return row
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with the values of `json_value`.
 
-    What has no such value is kept as it is: only where it is wanted is it a reason to reject.
+    What has no such value is kept as it is: only where it is to be stored is it a reason to reject.
     """
     return {key: _plain(value) for key, value in row.items()}
 
@@ -109,5 +134,5 @@ def _plain(value: Any) -> Any:
         return value
     try:
         return json_value(value, "it")
-    except ConfigurationError:
+    except Exception:  # noqa: BLE001  (of a class of the user's too)
         return value

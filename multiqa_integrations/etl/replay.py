@@ -172,7 +172,7 @@ def _try_again(
         return {}
     by_line = {letter.line: letter for letter in letters}
     failed: dict[int, bytes] = {}
-    with Seen() as seen:
+    with Seen(job.options.fields) as seen:
         again = replace(job, source=Letters(letters, job.source.name))
         run = Run(again, seen, progress, max_errors=len(letters))
         sparse_vector = job.ensure()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -89,6 +90,7 @@ class Report(_Report):
         records: Records that were read, of this shard.
         rejected: Records that cannot be stored.
         rejections: The first of them, without their records.
+        notes: What looks like a mistake, such as a field that no record has.
         seconds: How long it took.
     """
 
@@ -96,6 +98,7 @@ class Report(_Report):
     source: str
     records: int = 0
     rejected: int = 0
+    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def counting(self, items: Iterable[T]) -> Iterator[T]:
@@ -108,6 +111,12 @@ class Report(_Report):
         """Count a rejection."""
         self.rejected += 1
         self._show(rejection)
+
+    def warn(self, notes: Iterable[str]) -> None:
+        """Add notes, each with a warning."""
+        for note in notes:
+            self.notes.append(note)
+            warnings.warn(f"{self.source}: {note}", stacklevel=2)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,15 +6,21 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
+from multiqa_integrations.etl.documents import Fields, FieldUse
 from multiqa_integrations.etl.ledger import StoredChunk
 from multiqa_integrations.qdrant.points import PointId
 
 
 class Seen:
-    """Ids that the source has had so far, with their lines, in a temporary file."""
+    """Ids that the source has had so far, with their lines, in a temporary file.
 
-    def __init__(self) -> None:
+    Attributes:
+        fields: Which of the named fields its records have had.
+    """
+
+    def __init__(self, fields: Fields) -> None:
         """Begin with none."""
+        self.fields = FieldUse(fields)
         # An empty name is a file of SQLite's own, which is deleted when it is closed.
         self._ids = sqlite3.connect("", isolation_level=None)
         self._ids.execute("PRAGMA journal_mode = OFF")

@@ -22,7 +22,7 @@ from multiqa_integrations.etl.job import Job, JobOptions, open_job
 from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.pruning import PruneGuard, delete, find_deleted
-from multiqa_integrations.etl.read import read
+from multiqa_integrations.etl.read import read, source_notes
 from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import Progress, SyncReport
 from multiqa_integrations.etl.seen import Seen
@@ -112,7 +112,7 @@ def sync(
     if prune:
         guard.check(options)
     began = time.monotonic()
-    with open_job(source, collection, options, stop) as job, Seen() as seen:
+    with open_job(source, collection, options, stop) as job, Seen(options.fields) as seen:
         run = Run(job, seen, progress, max_errors=0 if on_error == "stop" else max_errors)
         report = run.report
         sparse_vector = job.ensure()
@@ -126,10 +126,12 @@ def sync(
                         letters.stored(outcome.change.document.id)
                         guard.note(outcome.change)
                     elif isinstance(outcome, Rejection):
+                        report.warn(seen.fields.take_notes("id", "text"))  # before any letter
                         letters.write(outcome)
                         guard.note(outcome)
                     elif isinstance(outcome, Unread):
                         guard.note(outcome)
+            report.warn(source_notes(job, seen))
             if prune:
                 run.prune(lease, guard)
             run.optimize()

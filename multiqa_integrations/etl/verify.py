@@ -13,7 +13,7 @@ from multiqa_integrations.etl.changes import ChangeKind, Rejection
 from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
 from multiqa_integrations.etl.ledger import Ledger, stored_chunk
-from multiqa_integrations.etl.read import read
+from multiqa_integrations.etl.read import read, source_notes
 from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import Progress, VerifyReport
 from multiqa_integrations.etl.seen import Seen
@@ -66,7 +66,7 @@ def verify(
         )
     began = time.monotonic()
     notify = progress or (lambda _: None)
-    with open_job(source, collection, options) as job, Seen() as seen:
+    with open_job(source, collection, options) as job, Seen(options.fields) as seen:
         if job.info() is None:
             raise collection_not_found_error(collection)
         report = VerifyReport(collection=collection, source=options.source_name)
@@ -85,6 +85,7 @@ def verify(
             if report.records % _PROGRESS_EVERY == 0:
                 fraction = job.source.fraction()
                 notify(Progress("reading", report.records, 0, report.rejected, fraction))
+        report.warn(source_notes(job, seen))
         extra: set[str] = set()
         for page in ledger.everything(with_vectors=True):
             for point in page:

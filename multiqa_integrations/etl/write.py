@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from multiqa_integrations.errors import MissingDependencyError, ModelError
 from multiqa_integrations.etl.changes import (
     Change,
     ChangeKind,
@@ -18,6 +19,7 @@ from multiqa_integrations.etl.changes import (
     Written,
 )
 from multiqa_integrations.etl.chunks import TitledChunk, chunk_documents
+from multiqa_integrations.etl.documents import WRITTEN
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.ledger import chunk_id
 from multiqa_integrations.etl.records import Unread
@@ -125,12 +127,20 @@ class _Writer:
         yield from self._settle()
 
     def _chunk(self, changes: Sequence[Change]) -> list[list[TitledChunk] | str]:
-        return chunk_documents(
-            [change.document for change in changes],
-            self._job.encoder,
-            chunk_size=self._job.options.chunk_size,
-            chunk_overlap=self._job.options.chunk_overlap,
-        )
+        """Split documents; one that cannot be split costs itself alone."""
+        try:
+            return chunk_documents(
+                [change.document for change in changes],
+                self._job.encoder,
+                chunk_size=self._job.options.chunk_size,
+                chunk_overlap=self._job.options.chunk_overlap,
+            )
+        except (ModelError, MissingDependencyError):
+            raise
+        except Exception as error:  # noqa: BLE001  (whatever a document holds)
+            if len(changes) == 1:
+                return [f"it cannot be split ({type(error).__name__}: {error})"]
+            return [self._chunk([change])[0] for change in changes]
 
     def _encode(self) -> Generator[Outcome, None, None]:
         """Encode what waits, and send it."""
@@ -146,8 +156,14 @@ class _Writer:
         yield from self._settle()
         row = 0
         for change, chunks in batch:
-            points = self._points(change, chunks, vectors[row : row + len(chunks)])
+            rows = vectors[row : row + len(chunks)]
             row += len(chunks)
+            try:
+                points = self._points(change, chunks, rows)
+            except Exception as error:  # noqa: BLE001  (whatever a document holds)
+                reason = f"no points can be made of it ({type(error).__name__}: {error})"
+                yield change.rejected(reason)
+                continue
             self._send(change, points)
         self._uploader.send()
 
@@ -176,22 +192,24 @@ class _Writer:
         yield from outcomes
 
     def _rewrite(self, changes: Sequence[Change]) -> list[Change]:
-        """Send points with new metadata; returns the changes whose points are gone meanwhile.
+        """Send points with new metadata; returns the changes whose points others have changed.
 
         The points are written whole, with the vectors that they have: one kind of request, that
         is bounded and repeated like any other.
         """
-        gone = []
+        lost = []
         for start in range(0, len(changes), _PAGE):
             page = changes[start : start + _PAGE]
             points = self._retrieve([chunk.point for change in page for chunk in change.stored])
             for change in page:
-                if all(chunk.point in points for chunk in change.stored):
-                    stored = [points[chunk.point] for chunk in change.stored]
-                    self._send(change, [_with_metadata(point, change) for point in stored])
+                stored = [points.get(chunk.point) for chunk in change.stored]
+                changed = [point and _with_metadata(point, change) for point in stored]
+                whole = [point for point in changed if point is not None]
+                if len(whole) == len(change.stored):
+                    self._send(change, whole)
                 else:
-                    gone.append(replace(change, kind=ChangeKind.CHANGED, stored=[]))
-        return gone
+                    lost.append(replace(change, kind=ChangeKind.CHANGED, stored=[]))
+        return lost
 
     def _retrieve(self, ids: Sequence[PointId]) -> dict[PointId, Point]:
         points: dict[PointId, Point] = {}
@@ -235,9 +253,13 @@ class _Writer:
         return points
 
 
-def _with_metadata(point: Point, change: Change) -> Point:
-    old: Mapping[str, Any] = point.payload[_LAYOUT.metadata_key]
-    place = {name: old[name] for name in ("document_id", "chunk", "start_index", "end_index")}
-    metadata = {**change.document.metadata, **place}
+def _with_metadata(point: Point, change: Change) -> Point | None:
+    """Give a point the document's metadata; None if something else has changed its payload."""
+    old = point.payload.get(_LAYOUT.metadata_key)
+    if not isinstance(old, Mapping) or not set(WRITTEN) <= old.keys():
+        return None
+    if not isinstance(point.payload.get(_LAYOUT.content_key), str):
+        return None
+    metadata = {**change.document.metadata, **{name: old[name] for name in WRITTEN}}
     payload = update_record(point.payload, metadata_hash=change.metadata_hash)
     return Point(point.id, point.vectors, {**payload, _LAYOUT.metadata_key: metadata})

@@ -16,9 +16,11 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
-from multiqa_integrations.etl import BadRecord, Record, open_source
+from multiqa_integrations.etl import BadRecord, Record, open_source, sync
+from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
 
 ROWS = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}]
@@ -143,7 +145,7 @@ def test_csv_with_quotes_and_line_breaks(tmp_path: Path) -> None:
         {"id": "1", "text": 'He said "no",\nand left.'},  # an empty value is none
         {"id": "2", "text": "naïve", "note": "x"},
     ]
-    assert [line for line, _ in read(path)] == [3, 5]
+    assert [line for line, _ in read(path)] == [2, 5]
     assert values(written(tmp_path / "a.csv.gz", gzip.compress(content.encode()))) == values(path)
 
 
@@ -163,10 +165,10 @@ def test_csv_rows_that_cannot_be_read(tmp_path: Path) -> None:
         (4, "'text' is not UTF-8"),
         (5, "this is not CSV: ',' expected after '\"'"),
         (6, "5"),
-        (7, "this is not CSV: unexpected end of data"),
+        (7, "a quote is not closed"),
     ]
     raw = [one.raw for one in open_source(path) if isinstance(one, BadRecord)]
-    assert raw == [b"1,a,x", b"2", b"3,\xff", None, None]
+    assert raw == [b"1,a,x", b"2", b"3,\xff", b'4,"x"y', b'6,"open']
 
 
 def test_a_field_larger_than_python_takes_by_itself(tmp_path: Path) -> None:
@@ -176,12 +178,71 @@ def test_a_field_larger_than_python_takes_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [b"id,id", b"id,", b'"id"x,text', b"id,\xff"], ids=["twice", "empty", "no CSV", "ff"]
+    ("header", "problem"),
+    [
+        (b"id,text,id", "has the name 'id' in columns 1 and 3"),
+        (b'"id"x,text', "is not CSV"),
+        (b"id,\xff", "has a name in column 2 that is not UTF-8"),
+        (b'id,"text', "is not CSV"),
+    ],
 )
-def test_a_header_must_name_the_fields(tmp_path: Path, header: bytes) -> None:
+def test_a_header_must_name_the_fields(tmp_path: Path, header: bytes, problem: str) -> None:
     found, error = until_broken(written(tmp_path / "a.csv", header + b"\n1,2\n3,4\n"))
     assert found == []
-    assert "expected different names" in str(error)
+    assert f"the header of {tmp_path / 'a.csv'} {problem}" in str(error)
+    assert error.line == 1
+
+
+def test_a_column_without_a_name_is_ignored(tmp_path: Path) -> None:
+    """As pandas writes its index."""
+    path = written(tmp_path / "a.csv", b",id,text,\n0,a,first,x\n1,b,second,\n")
+    with pytest.warns(UserWarning, match="columns without a name are ignored: 1, 4"):
+        report = sync(path, "docs", client=QdrantClient(":memory:"), encoder=FakeEncoder())
+    assert (report.added, report.complete) == (2, True)
+    assert report.notes == ["columns without a name are ignored: 1, 4"]
+    assert values(path)[0] == {"id": "a", "text": "first"}
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_rows_of_delimiters_alone_are_blank(tmp_path: Path, delimiter: str) -> None:
+    content = "id,text,lang\na,first,en\n,,\n\nb,second,de\n,,\n,,,,\n".replace(",", delimiter)
+    path = written(tmp_path / ("a.csv" if delimiter == "," else "a.tsv"), content.encode())
+    assert read(path) == [(2, "a"), (5, "b")]
+
+
+@pytest.mark.parametrize("quoted", ["", '9,"a quoted one, with\na line break"\n'])
+def test_a_quote_that_is_not_closed_costs_its_line_alone(tmp_path: Path, quoted: str) -> None:
+    rows = "".join(f"{number},row {number}\n" for number in range(2, 9))
+    content = f'id,text\n1,"the start of a quote\n{rows}{quoted}'
+    found = read(written(tmp_path / "a.csv", content.encode()))
+    assert found[0][0] == 2
+    assert "quote" in found[0][1] or "not CSV" in found[0][1]
+    expected = [str(number) for number in range(2, 10 if quoted else 9)]
+    assert [id for _, id in found[1:]] == expected
+
+
+def test_a_quote_that_is_not_closed_costs_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("files", "delimited"):
+        monkeypatch.setattr(f"multiqa_integrations.etl.{module}.MAX_RECORD_BYTES", 10_000)
+    rows = "".join(f"{number},row {number}\n" for number in range(2, 20_000))
+    path = written(tmp_path / "a.csv", f'id,text\n1,"start\n{rows}'.encode())
+    found = read(path)
+    assert found[0] == (2, "a quote is not closed")
+    assert len(found) == 19_999
+
+
+def test_a_line_without_end_is_not_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("files", "delimited"):
+        monkeypatch.setattr(f"multiqa_integrations.etl.{module}.MAX_RECORD_BYTES", 10_000)
+    long = '{"id": "b", "text": "' + "x" * 3_000_000 + '"}'
+    lines = f'{{"id": "a", "text": "x"}}\n{long}\n{{"id": "c", "text": "x"}}\n{long}'
+    path = written(tmp_path / "a.jsonl.gz", gzip.compress(lines.encode()))
+    long_line = "the line is longer than 10,000 bytes"
+    assert read(path) == [(1, "a"), (2, long_line), (3, "c"), (4, long_line)]
 
 
 def test_an_empty_csv_has_no_records(tmp_path: Path) -> None:
