@@ -120,6 +120,7 @@ def test_encode_compares_all_that_is_installed_and_writes_json(
     assert all(name in shown for name in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_peers")
 def test_cold_start_lists_missing_peers(small: Settings) -> None:
     start, imported = measure("cold-start", small).tables
@@ -129,6 +130,7 @@ def test_cold_start_lists_missing_peers(small: Settings) -> None:
     assert imported.rows[0].note == "imports nothing heavy"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_peers")
 def test_query_latency(small: Settings) -> None:
     (table,) = measure("query-latency", small).tables
@@ -137,6 +139,7 @@ def test_query_latency(small: Settings) -> None:
     assert table.rows[1].note == "not installed (torch)"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_peers")
 @pytest.mark.parametrize("adapter", ["langchain", "llama-index"])
 def test_adapters(small: Settings, adapter: str) -> None:
@@ -147,6 +150,7 @@ def test_adapters(small: Settings, adapter: str) -> None:
     assert "torch" in theirs.note
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_peers")
 def test_quality(small: Settings) -> None:
     vectors, padding = measure("quality", small).tables
@@ -160,6 +164,7 @@ def test_quality(small: Settings) -> None:
     assert min(float32.values()) > 0.999999
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_peers")
 def test_concurrent_queries_get_the_vectors_of_one_after_another(small: Settings) -> None:
     (table,) = measure("concurrency", small).tables
@@ -174,6 +179,7 @@ def test_concurrent_queries_get_the_vectors_of_one_after_another(small: Settings
     assert absent["sentence-transformers"] == "not installed (torch)"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_peers")
 def test_ingest_stores_every_chunk(small: Settings, loopback: LoopbackQdrant) -> None:
     (table,) = measure("ingest", replace(small, url=loopback.url)).tables
@@ -207,18 +213,21 @@ def test_ingest_peers_do_as_their_guides_say(
     assert store(bench_texts) == {"LangChain": 7, "LlamaIndex": 5}[implementation]
 
 
+@pytest.mark.slow
 def test_stream_reads_the_whole_file(small: Settings) -> None:
     (table,) = measure("stream", small).tables
     assert table.title.startswith("encode_stream over 5 texts")
     assert row(table, "multiqa auto")["texts/s"] > 0
 
 
-def test_huge_text_has_the_vector_of_its_beginning(small: Settings) -> None:
+@pytest.mark.slow
+def test_long_text_has_the_vector_of_its_beginning(small: Settings) -> None:
     (table,) = measure("long-text", small).tables
     assert table.title == "One text of 0.1 MB"
     assert row(table, "multiqa auto")["largest difference"] < 1e-6
 
 
+@pytest.mark.slow
 def test_chunk(small: Settings) -> None:
     (table,) = measure("chunk", small).tables
     assert "5 texts, 20% of them over 250 word pieces" in table.title
