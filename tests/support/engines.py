@@ -35,6 +35,11 @@ class Server:
         return open_store(url=self.url, api_key=self.api_key, grpc_port=self.grpc_port, **options)
 
 
+def local_client(path: Path) -> QdrantClient:
+    """Open the client's mode on disk, without the probe that leaves a connection open."""
+    return QdrantClient(path=str(path), force_disable_check_same_thread=True)
+
+
 def new_name() -> str:
     """Return a name that no collection has, on a server that others use too."""
     return f"test-{uuid.uuid4().hex[:12]}"
@@ -50,7 +55,7 @@ def open_engine(engine: str, path: Path, request: pytest.FixtureRequest) -> Iter
         with EdgeStore(path) as store:
             yield store
     elif engine in ("memory", "local"):
-        client = QdrantClient(":memory:") if engine == "memory" else QdrantClient(path=str(path))
+        client = QdrantClient(":memory:") if engine == "memory" else local_client(path)
         with closing(client), ServerStore(client) as store:
             yield store
     elif engine == "http":

@@ -94,7 +94,9 @@ class ServerStore(Store):
             StoreLockedError: Another process has it open.
         """
         try:
-            client = QdrantClient(path=str(path))
+            # Else the client asks SQLite whether threads may share it, by a connection that it
+            # never closes. They may: this store's calls come one at a time.
+            client = QdrantClient(path=str(path), force_disable_check_same_thread=True)
         except RuntimeError as error:
             raise StoreLockedError(f"{error}") from error
         store = cls(client)
