@@ -133,6 +133,11 @@ class PointQuery:
                 )
         if self.diversity is not None and not 0.0 <= self.diversity <= 1.0:
             raise ConfigurationError(f"diversity is {self.diversity!r}, expected 0 to 1.")
+        if self.candidates is not None and not self.fused and self.diversity is None:
+            raise ConfigurationError(
+                "candidates is how many hits each list of a hybrid search brings, or MMR chooses "
+                "from; this search is neither. Leave it out."
+            )
         if self.diversity is not None and (self.vector is None or self.sparse is not None):
             raise ConfigurationError("diversity goes with a dense vector alone.")
         if self.score_threshold is not None:

@@ -240,6 +240,12 @@ def test_hybrid(vectors: MultiQAVectorStore) -> None:
     assert vectors.similarity_search("oiling", k=1, hybrid=True)[0].id == "m#2"
 
 
+def test_candidates_are_of_two_lists(vectors: MultiQAVectorStore) -> None:
+    assert vectors.similarity_search("oiling", k=1, hybrid=True, candidates=9)[0].id == "m#2"
+    with pytest.raises(ConfigurationError, match="this search is neither"):
+        vectors.similarity_search("oiling", k=1, candidates=9)
+
+
 def test_retrievers(vectors: MultiQAVectorStore) -> None:
     assert isinstance(vectors.as_retriever(), MultiQARetriever)
     assert len(vectors.as_retriever(k=2).invoke("machine")) == 2

@@ -38,7 +38,12 @@ def _parts(query: PointQuery) -> Iterator[PointQuery]:
         yield replace(query, with_payload=False, with_vectors=False) if query.offset else query
         return
     plain = replace(
-        query, limit=query.candidate_limit, offset=0, with_payload=False, with_vectors=False
+        query,
+        limit=query.candidate_limit,
+        candidates=None,
+        offset=0,
+        with_payload=False,
+        with_vectors=False,
     )
     yield replace(plain, sparse=None)
     yield replace(plain, vector=None)
