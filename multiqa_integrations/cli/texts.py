@@ -20,10 +20,12 @@ def read_texts(source: str, text_field: str | None) -> Iterator[tuple[Mapping[st
     """Yield records, each with its text.
 
     Raises:
-        ConfigurationError: The source is neither records nor lines.
-        SourceError: It does not exist, or a record has no text.
+        ConfigurationError: The source does not exist, or is neither records nor lines.
+        SourceError: A record has no text.
     """
     suffix = Path(source.removesuffix(".gz")).suffix.lower()
+    if source != "-" and not Path(source).exists():
+        raise ConfigurationError(f"there is no file {source!r}.")
     if source != "-" and Path(source).is_dir():
         raise ConfigurationError(
             f"source is the folder {source!r}, expected a file. multiqa sync reads folders."
