@@ -27,7 +27,11 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     However many coroutines call at once, a few threads serve them in turn.
     """
     call = functools.partial(contextvars.copy_context().run, work, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_threads(), call)
+    try:
+        future = asyncio.get_running_loop().run_in_executor(_threads(), call)
+    except RuntimeError:  # the program is ending, and no thread can be started any more
+        return call()
+    return await future
 
 
 async def in_own_thread(

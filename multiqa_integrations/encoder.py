@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from multiqa_integrations.backends import BackendName, Compute, DType
 from multiqa_integrations.batching import plan_batches
 from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError, TextTypeError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
+from multiqa_integrations.native import native_call
 from multiqa_integrations.runtime import runtime_for
 from multiqa_integrations.settings import EncoderSettings
 from multiqa_integrations.similarity import similarity
@@ -282,7 +283,9 @@ class MultiQAEncoder:
         vectors = np.empty((len(tokenized), self.dimension), np.float32)
 
         def embed(rows: NDArray[np.intp]) -> int:
-            vectors[rows] = backend.embed(*tokenized.pad(rows, limit))
+            ids, mask = tokenized.pad(rows, limit)
+            with native_call:
+                vectors[rows] = backend.embed(ids, mask)
             return len(rows)
 
         if lone:  # no pool, no switch of threads
@@ -290,7 +293,7 @@ class MultiQAEncoder:
             return self._checked(vectors)
         with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:
             try:  # Ctrl-C may come while batches are still being handed over
-                for future in as_completed([pool.submit(embed, rows) for rows in batches]):
+                for future in as_completed(_submit(pool, embed, batches)):
                     bar.update(future.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -311,6 +314,26 @@ class MultiQAEncoder:
                 "checkpoint again."
             )
         return vectors
+
+
+def _submit(
+    pool: ThreadPoolExecutor,
+    embed: Callable[[NDArray[np.intp]], int],
+    batches: list[NDArray[np.intp]],
+) -> list[Future[int]]:
+    """Hand the batches over to a pool; where it takes none any more, compute them here.
+
+    Once the program is ending, as in an atexit handler, no thread can be started.
+    """
+    futures: list[Future[int]] = []
+    for rows in batches:
+        try:
+            futures.append(pool.submit(embed, rows))
+        except RuntimeError:
+            done: Future[int] = Future()
+            done.set_result(embed(rows))
+            futures.append(done)
+    return futures
 
 
 def _from_settings(kind: type[MultiQAEncoder], settings: dict[str, Any]) -> MultiQAEncoder:

@@ -13,6 +13,7 @@ Three traps are closed here:
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from multiqa_integrations.errors import (
     ModelIntegrityError,
     ModelNotFoundError,
 )
+from multiqa_integrations.native import native_call
 from multiqa_integrations.reading import read_json
 
 SPECIAL_TOKENS = 2
@@ -52,6 +54,8 @@ _WORD_PIECE: dict[str, tuple[Any, ...]] = {
 
 _PIECE_CHARACTERS = 16_384  # a text longer than this is tokenised in pieces of about this size
 _CALL_CHARACTERS = 262_144  # handed to the tokenizer at once: enough to keep every core busy
+
+_is_forked = False
 
 # Where a text can be cut without changing its word pieces: after white space that the
 # normaliser keeps, after punctuation (always a word of its own; not brackets, which may belong
@@ -141,7 +145,7 @@ class WordPieceTokenizer:
                 f"{file} has {size:,} word pieces, the model has {vocabulary:,}. The two files "
                 "are not of one checkpoint; fetch it again."
             )
-        empty: list[int] = self._tokenizer.encode_batch_fast([""])[0].ids
+        empty: list[int] = self._tokenizer.encode("").ids
         if len(empty) != SPECIAL_TOKENS or max(empty) >= size:
             raise ModelContractError(
                 f"{file} encodes an empty text as {empty}; needed is [CLS] [SEP], as "
@@ -207,11 +211,25 @@ class WordPieceTokenizer:
             done += len(group)
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
-        # The fast variant leaves out character offsets, which nothing here needs.
-        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
-            texts, add_special_tokens=False
-        )
-        return encodings
+        with native_call:
+            if _is_forked and "TOKENIZERS_PARALLELISM" in os.environ:
+                # In a forked child the library's threads are gone. Unless told otherwise by that
+                # variable, it does without them there; several texts would wait for them.
+                return [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
+            # The fast variant leaves out character offsets, which nothing here needs.
+            encodings: list[Encoding] = self._tokenizer.encode_batch_fast(
+                texts, add_special_tokens=False
+            )
+            return encodings
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = True
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def _load(file: Path) -> Tokenizer:

@@ -35,13 +35,16 @@ TORCH = [
 ]
 
 
-def run(cases: str, backend: str, directory: Path, limit: float) -> None:
+def run(
+    cases: str, backend: str, directory: Path, limit: float, settings: dict[str, str] | None = None
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-X", "faulthandler", str(SCRIPT), cases, backend, str(directory)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={**os.environ, **(settings or {})},
     ) as process:
         try:
             output, _ = process.communicate(timeout=limit)
@@ -55,6 +58,15 @@ def run(cases: str, backend: str, directory: Path, limit: float) -> None:
 @pytest.mark.parametrize("cases", OPENVINO)
 def test_openvino(sibling: Path, cases: str) -> None:
     run(cases, "openvino", sibling, limit=150)
+
+
+@pytest.mark.parametrize(
+    "cases", ["child_encodes_much,child_forks_again,fork_pool,while_another_thread_encodes"]
+)
+@pytest.mark.parametrize("parallelism", ["true", "false"])
+def test_the_users_setting_of_the_tokenizer(sibling: Path, cases: str, parallelism: str) -> None:
+    """With "true" the library waits in the child for threads that stayed in the parent."""
+    run(cases, "openvino", sibling, 100, {"TOKENIZERS_PARALLELISM": parallelism})
 
 
 @needs_torch

@@ -1,0 +1,88 @@
+"""Encoding while the program ends: it works, or raises an error of the package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAKE = """
+import asyncio, atexit, sys, threading, time
+from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.coroutines import in_thread
+from multiqa_integrations.errors import MultiQAError
+
+TEXTS = ["word " * number for number in range(1, 150)]
+encoder = MultiQAEncoder(sys.argv[1], backend="openvino")
+"""
+AT_EXIT = """
+def late():
+    for vectors in (
+        encoder.encode_query(["a query"]),
+        encoder.encode_document(TEXTS),
+        *encoder.encode_stream(TEXTS),
+        asyncio.run(in_thread(encoder.encode, TEXTS)),
+    ):
+        print(vectors.shape)
+
+atexit.register(late)
+"""
+EXPECTED = ["(1, 384)", "(149, 384)", "(149, 384)", "(149, 384)"]
+IN_THREADS = """
+encoder.encode(TEXTS)
+errors = []
+
+def work(texts):
+    try:
+        while True:
+            encoder.encode(texts)
+            encoder.count_tokens(["word " * 5_000] * 5)
+    except BaseException as error:
+        errors.append(error)
+
+for texts in (["a"], ["word " * 100], TEXTS, TEXTS):
+    threading.Thread(target=work, args=(texts,), daemon=True).start()
+time.sleep(0.2)
+"""
+# Registered before the package is imported, and so called after everything else.
+LAST = """
+import atexit, time
+
+@atexit.register
+def last():
+    time.sleep(0.2)
+    assert encoder.encode(TEXTS).shape == (149, 384)  # the main thread still can
+    print(*{type(error).__name__ for error in errors if not isinstance(error, MultiQAError)})
+"""
+
+
+def run(script: str, directory: Path) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", script, str(directory)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr[-3000:])
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("warm", ["", "encoder.encode(TEXTS)\n"], ids=["cold", "warm"])
+def test_in_a_function_that_is_called_at_exit(sibling: Path, warm: str) -> None:
+    assert run(MAKE + warm + AT_EXIT, sibling) == EXPECTED
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_in_daemon_threads(sibling: Path, number: int) -> None:
+    """A thread that came back from OpenVINO or the tokenizer at the wrong time aborted all."""
+    assert run(LAST + MAKE + IN_THREADS, sibling) == [""]
+
+
+def test_in_daemon_threads_of_a_program_that_raises(sibling: Path) -> None:
+    script = MAKE + IN_THREADS + "sys.exit(7)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(sibling)], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 7, done.stderr[-3000:]
