@@ -119,7 +119,7 @@ def test_a_collection_that_they_made_is_adopted(
 def test_nodes_move_with_their_vectors(
     theirs: QdrantVectorStore, client: QdrantClient, embedding: MultiQAEmbedding
 ) -> None:
-    """As docs/llama_index.md says: nothing is embedded again."""
+    """As docs/migrating.md says: nothing is embedded again."""
     index_over(theirs, embedding)
     ours = MultiQAVectorStore(
         "another", client=QdrantClient(":memory:"), embedding=embedding, sparse=True
