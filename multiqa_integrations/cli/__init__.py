@@ -10,6 +10,7 @@ import warnings
 from typing import Annotated
 
 import typer
+import typer.main
 
 from multiqa_integrations import __version__
 from multiqa_integrations._optional import missing_dependency
@@ -94,7 +95,9 @@ def run() -> None:
 
 def _status() -> int:
     try:
-        status = app(prog_name="multiqa", standalone_mode=False)
+        # Not app(): that would install an excepthook of its own.
+        command = typer.main.get_command(app)
+        status: int | None = command(prog_name="multiqa", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:
         terminal.show_usage_error(error)

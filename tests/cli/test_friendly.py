@@ -114,6 +114,13 @@ def test_a_file_is_not_a_folder_of_collections(tmp_path: Path) -> None:
     assert str(file) in invoke("collection", "list", "--path", file, error=ConfigurationError)
 
 
+def test_an_index_that_cannot_be_made_leaves_no_collection(tmp_path: Path, sibling: Path) -> None:
+    arguments = ("collection", "create", "docs", "--path", tmp_path, "-m", sibling)
+    message = invoke(*arguments, "--index", "a[b:keyword", error=ConfigurationError)
+    assert "'a[b' cannot be indexed" in message
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_list_shows_aliases(store: Path) -> None:
     assert invoke("collection", "list", "--path", store) == "articles  (alias live)\nnews\n"
     assert json.loads(invoke("collection", "list", "--path", store, "--json")) == {
@@ -389,6 +396,21 @@ def test_a_reader_that_has_enough(tmp_path: Path, sibling: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 1
+
+
+def test_the_traceback_of_a_bug_is_shown_visibly() -> None:
+    script = (
+        "import sys; sys.argv = ['multiqa', 'collection', 'list', '--path', '.']\n"
+        "from multiqa_integrations.cli import stores, run\n"
+        "def fail(**_): raise RuntimeError('bug \\x1b[31m')\n"
+        "stores.open_store = fail\n"
+        "run()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=False
+    )
+    assert result.returncode == 1
+    assert result.stderr.endswith("RuntimeError: bug \\x1b[31m\n")
 
 
 def test_output_that_the_terminal_cannot_show() -> None:

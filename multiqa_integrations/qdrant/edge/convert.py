@@ -78,6 +78,23 @@ def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
         ) from error
 
 
+def index_creation(key: str, kind: Any) -> edge.UpdateOperation:
+    """Return the operation that creates a payload index.
+
+    Raises:
+        ConfigurationError: The key is not a path in a payload, or there is no such index.
+    """
+    try:
+        return edge.UpdateOperation.create_field_index(key, index(kind, key))
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{key!r} cannot be indexed: it is not the path of a payload field. Quote names that "
+            'are not plain, as in metadata."valid from".'
+        ) from error
+
+
 def index(kind: Any, key: str) -> Any:
     """Make the parameters of a payload index."""
     name = index_kind(kind, key)

@@ -99,6 +99,9 @@ class EdgeStore(Store):
     ) -> CollectionReport:
         directory = self._directory(collection)
         config = convert.config(schema, options)  # refuses options that nothing would use
+        indexes = {
+            key: convert.index_creation(key, kind) for key, kind in schema.payload_indexes.items()
+        }
         created = False
         if not files.exists(directory):
             self._check_open()
@@ -113,11 +116,8 @@ class EdgeStore(Store):
                 shard.save_description()
         created_indexes = missing_indexes(schema, found)
         for key in created_indexes:
-            operation = edge.UpdateOperation.create_field_index(
-                key, convert.index(schema.payload_indexes[key], key)
-            )
             with shard.writing, engine_errors("indexing", shard.directory):
-                shard.engine.update(operation)
+                shard.engine.update(indexes[key])
         return ensured_report(
             self._info(collection),
             found=found,
