@@ -87,28 +87,31 @@ def _filter_error(error: ValidationError) -> ConfigurationError:
 def _members(
     root: str, fields: Mapping[str, Any], indexes: Mapping[str, str] | None
 ) -> list[Condition]:
-    conditions = []
-    for key, value in fields.items():
-        places = field_paths(root, key, indexes)
-        conditions.append(either([_condition(path, value, indexes) for path in places]))
-    return conditions
+    return [
+        _condition(field_paths(root, key, indexes), value, indexes) for key, value in fields.items()
+    ]
 
 
-def _condition(path: str, value: Any, indexes: Mapping[str, str] | None) -> Condition:
+def _condition(places: list[str], value: Any, indexes: Mapping[str, str] | None) -> Condition:
+    """Test a field, wherever it may be."""
     if value is None:
-        return is_empty(path)
+        return {"must": [is_empty(path) for path in places]}
     if isinstance(value, list):
         plain = [item for item in value if isinstance(item, str | int | float)]
         others = [item for item in value if not isinstance(item, str | int | float)]
-        conditions = [_condition(path, item, indexes) for item in others]
-        return either([*([one_of(path, plain)] if plain else []), *conditions])
+        conditions = [one_of(path, plain) for path in places if plain]
+        return either([*conditions, *(_condition(places, item, indexes) for item in others)])
     if isinstance(value, dict):
-        if not value:
-            return nothing()
-        members = {"must": _members(path, value, indexes)}
-        if any(key.startswith(f"{path}.") for key in indexes or ()):
-            return members
-        # Of an object; or of one item of a list of objects.
-        item = {"key": path, "filter": {"must": _members("", value, None)}}
-        return either([members, {"nested": item}])
-    return one_of(path, [value])
+        return either([_object(path, value, indexes) for path in places])
+    return either([one_of(path, [value]) for path in places])
+
+
+def _object(path: str, members: dict[str, Any], indexes: Mapping[str, str] | None) -> Condition:
+    """Test the members of an object, or of one item of a list of objects."""
+    if not members:
+        return nothing()
+    condition = {"must": _members(path, members, indexes)}
+    if any(key.startswith(f"{path}.") for key in indexes or ()):
+        return condition
+    item = {"key": path, "filter": {"must": _members("", members, None)}}
+    return either([condition, {"nested": item}])
