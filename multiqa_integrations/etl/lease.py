@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -23,7 +24,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from multiqa_integrations.errors import LeaseError, StoreError
+from multiqa_integrations.errors import (
+    CollectionWarning,
+    LeaseError,
+    StoreError,
+    StorePermissionError,
+)
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.qdrant.schema import CollectionInfo
 
@@ -80,7 +86,18 @@ class Lease:
         _held.add(self._run)
         try:
             self._since = _now()
-            self._write()
+            try:
+                self._write()
+            except StorePermissionError:
+                self.kept = False
+                warnings.warn(
+                    f"the API key may not write the metadata of {self._job.collection!r}, which "
+                    "takes the right to manage the whole server: no lease keeps other runs from "
+                    "this source. See that there is one at a time.",
+                    CollectionWarning,
+                    stacklevel=4,
+                )
+                return self
             info = self._info()
             own = _lease(info, self._key)
             self.kept = own is not None

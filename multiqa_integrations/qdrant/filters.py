@@ -7,8 +7,8 @@ which takes seconds to import, is imported here: whoever has a filter has import
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from multiqa_integrations.errors import ConfigurationError
@@ -122,6 +122,16 @@ def _check_bounds(test: Any, name: str, where: str) -> None:
             raise ConfigurationError(f"{where} has {bound}={value}, expected a finite number.")
         if name == "values_count" and value is not None and not 0 <= value < 1 << 63:
             raise ConfigurationError(f"{where} has {bound}={value}, expected a count.")
+    if name == "values_count" and _holds_for_none(bounds):
+        raise ConfigurationError(
+            f"{where} is true of no values, and engines differ in whether a field that is missing "
+            "has none. Ask for at least one value, and join it with is_empty."
+        )
+
+
+def _holds_for_none(bounds: Mapping[str, Any]) -> bool:
+    """Return whether a count of 0 is within bounds."""
+    return bounds["gt"] is None and not bounds["gte"] and bounds["lt"] != 0
 
 
 def _geo_points(test: Any) -> Iterator[Any]:
@@ -166,6 +176,49 @@ def check_selection(ids: Sequence[int | str] | None, filter: models.Filter | Non
             raise ConfigurationError(
                 "the filter, or a filter in it, has no condition, so it could delete everything. "
                 "To delete everything, drop the collection."
+            )
+
+
+def text_keys(filter: object, within: str = "") -> set[str]:
+    """Return the fields that a filter compares word by word, and whose index decides what matches.
+
+    Args:
+        filter: The filter.
+        within: The field that it is nested in, with a dot after it.
+    """
+    if type(filter).__name__ != "Filter":  # what else it may be is refused where it is used
+        return set()
+    keys: set[str] = set()
+    for condition in _conditions(cast("models.Filter", filter)):
+        kind = type(condition).__name__
+        if kind == "Filter":
+            keys |= text_keys(condition, within)
+        elif kind == "NestedCondition":
+            nested = condition.nested
+            keys |= text_keys(nested.filter, f"{within}{nested.key.removesuffix('[]')}[].")
+        elif kind == "FieldCondition" and type(condition.match).__name__ in _TEXT_MATCHES:
+            keys.add(f"{within}{condition.key}")
+    return keys
+
+
+_TEXT_MATCHES = {"MatchPhrase", "MatchText", "MatchTextAny"}
+
+
+def check_text_indexes(keys: Iterable[str], indexes: Mapping[str, str]) -> None:
+    """Refuse to compare text without a text index.
+
+    A server would look for the letters then, "fee" in "coffee", and only in that case; the embedded
+    engine looks for words.
+
+    Raises:
+        ConfigurationError: A field has no text index.
+    """
+    for key in sorted(keys):
+        if "text" not in (indexes.get(key), indexes.get(key.replace("[]", ""))):
+            raise ConfigurationError(
+                f"the filter compares the words of {key!r}, which needs a text index: without one "
+                "engines differ in what they compare. Create it where the collection is opened, "
+                f"with payload_indexes={{{key!r}: 'text'}} (--index {key}:text)."
             )
 
 

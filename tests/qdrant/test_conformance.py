@@ -30,7 +30,7 @@ from multiqa_integrations.qdrant import (
     SparseVector,
     Store,
 )
-from multiqa_integrations.qdrant.filters import Matches
+from multiqa_integrations.qdrant.filters import Matches, text_keys
 from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.types import Vectors
 from tests.support.engines import ENGINES, new_name, open_engine
@@ -515,6 +515,8 @@ def test_filters(store: Store, name: str, indexed: bool) -> None:
     store.upsert(name, [Point(n, {"": vectors[n]}, one) for n, one in enumerate(PAYLOADS)])
     for condition, expected in FILTERS:
         shown = condition.model_dump_json(exclude_none=True)
+        if not indexed and text_keys(condition) and not getattr(store, "local", False):
+            continue  # it is refused
         points, _ = store.scroll(name, filter=condition)
         assert {point.id for point in points} == expected, shown
         assert store.count(name, filter=condition) == len(expected), shown
@@ -561,6 +563,10 @@ def test_scrolling_what_matches(
             models.Filter(min_should=models.MinShould(conditions=[at("k", "a")], min_count=0)),
             "min_count 0",
         ),
+        *[
+            (must("l", values_count=models.ValuesCount(**bounds)), "is true of no values")
+            for bounds in ({"gte": 0}, {"lt": 1}, {"lte": 0}, {})
+        ],
     ],
 )
 def test_filters_that_engines_would_read_differently_are_refused(
@@ -610,12 +616,10 @@ MATCHES = st.one_of(
         lambda v: {"match": models.MatchExcept(**{"except": v})},
         st.lists(TEXTS, min_size=1, max_size=3),
     ),
-    st.builds(lambda v: {"match": models.MatchText(text=v)}, TEXTS),
-    st.builds(lambda v: {"match": models.MatchPhrase(phrase=v)}, TEXTS),
     st.builds(lambda a, b: {"range": models.Range(gte=a, lt=b)}, FLOATS, FLOATS | st.none()),
     st.builds(lambda v: {"is_empty": v}, st.booleans()),
     st.builds(lambda v: {"is_null": v}, st.booleans()),
-    st.builds(lambda v: {"values_count": models.ValuesCount(gte=v)}, st.integers(0, 3)),
+    st.builds(lambda v: {"values_count": models.ValuesCount(gte=v)}, st.integers(1, 3)),
 )
 CONDITIONS: st.SearchStrategy[Any] = st.recursive(
     st.builds(lambda key, test: models.FieldCondition(key=key, **test), PATHS, MATCHES)

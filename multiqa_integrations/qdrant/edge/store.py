@@ -17,7 +17,12 @@ from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant.edge import convert, files, ranking, registry
 from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
-from multiqa_integrations.qdrant.filters import Matches, check_selection
+from multiqa_integrations.qdrant.filters import (
+    Matches,
+    check_selection,
+    check_text_indexes,
+    text_keys,
+)
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -207,6 +212,7 @@ class EdgeStore(Store):
         filter: models.Filter | None = None,
     ) -> None:
         check_selection(ids, filter)
+        self._check_text_indexes(collection, filter)
         operations = edge.UpdateOperation
         shard = self._shard(collection)
         with engine_errors("delete", shard.directory):
@@ -236,6 +242,8 @@ class EdgeStore(Store):
     ) -> list[list[ScoredPoint]]:
         if not queries:
             return []
+        for query in queries:
+            self._check_text_indexes(collection, query.filter)
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
             return ranking.search(shard.engine, queries)
@@ -250,6 +258,7 @@ class EdgeStore(Store):
         with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
+        self._check_text_indexes(collection, filter)
         request = edge.ScrollRequest(
             limit=limit,
             offset=offset,
@@ -267,6 +276,7 @@ class EdgeStore(Store):
         ], None if following is None else convert.id_of(following)
 
     def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
+        self._check_text_indexes(collection, filter)
         request = edge.CountRequest(exact=True, filter=to_edge(filter))
         shard = self._shard(collection)
         with engine_errors("count", shard.directory):
@@ -339,6 +349,10 @@ class EdgeStore(Store):
         """Find a collection's directory, through its alias if it has one."""
         name = check_name(collection)
         return self.path / (files.alias_target(self.path, name) or name)
+
+    def _check_text_indexes(self, collection: str, filter: models.Filter | Matches | None) -> None:
+        if keys := text_keys(filter):
+            check_text_indexes(keys, self._info(collection).payload_indexes or {})
 
     def _info(self, collection: str) -> CollectionInfo:
         shard = self._shard(collection)

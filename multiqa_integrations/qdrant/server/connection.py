@@ -97,7 +97,7 @@ class Connection:
             return self._given
         with self._lock:
             if self._client is None:
-                self._client = self._make(QdrantClient)
+                self._client = self._made(QdrantClient)
             return self._client
 
     async def async_client(self) -> Any:
@@ -118,7 +118,7 @@ class Connection:
             owned = self._loops.get(loop)
         if owned is None:
             self._check_async_grpc()
-            owned = _LoopClient(self._make(AsyncQdrantClient))
+            owned = _LoopClient(self._made(AsyncQdrantClient))
             self._loops[loop] = owned
             await owned.begin(lambda: self._loops.pop(loop, None))
         return owned.client
@@ -166,8 +166,14 @@ class Connection:
             )
         return self._given
 
+    def _made(self, kind: type[Any]) -> Any:
+        global _grpc_process
+        if self.grpc and _grpc_process is None:
+            _grpc_process = os.getpid()
+        return self._make(kind)
+
     def _check_async_grpc(self) -> None:
-        if self.grpc and self._process != os.getpid():
+        if self.grpc and _grpc_process not in (None, os.getpid()):
             raise ConfigurationError(
                 "gRPC cannot be used by coroutines of a process that was forked from one that used "
                 "it. Use REST (without prefer_grpc), or start processes with 'spawn'."
@@ -182,6 +188,8 @@ class Connection:
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+_grpc_process: int | None = None  # the first that used gRPC, of this one and its parents
 
 
 def _forget_in_child() -> None:
@@ -253,7 +261,7 @@ def connect(address: Address, key: str | None, options: ConnectionOptions) -> Co
         with warnings.catch_warnings():  # the client warns of keys for loopback too
             warnings.simplefilter("ignore", UserWarning)
             return kind(
-                url=str(address),
+                url=address.url,
                 api_key=key,
                 timeout=options.timeout,
                 check_compatibility=False,

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -160,6 +160,13 @@ class Address:
             return re.fullmatch(r"[0-9.x]+", name) is not None and socket.inet_aton(name)[0] == 127
         except OSError:
             return False
+
+    @property
+    def url(self) -> str:
+        """The URL for clients; of short forms of numbers, such as 127.1, gRPC knows none."""
+        if re.fullmatch(r"[0-9]+(\.[0-9]+){0,2}", self.host):
+            return str(replace(self, host=socket.inet_ntoa(socket.inet_aton(self.host))))
+        return str(self)
 
     @property
     def is_open(self) -> bool:

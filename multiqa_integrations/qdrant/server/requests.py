@@ -17,7 +17,13 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import AlreadyExistsError
-from multiqa_integrations.qdrant.filters import Matches, check_filter, check_selection
+from multiqa_integrations.qdrant.filters import (
+    Matches,
+    check_filter,
+    check_selection,
+    check_text_indexes,
+    text_keys,
+)
 from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.points import (
     Point,
@@ -227,7 +233,7 @@ def delete(
     check_selection(ids, filter)
     if ids is not None and not ids:
         return
-    yield from limits.check_filter_is_known(self, filter)
+    yield from _check_filter(self, collection, filter)
 
     def remove(selector: Any) -> Call:
         return call("delete", collection_name=collection, points_selector=selector, wait=True)
@@ -257,8 +263,7 @@ def annotate(
 
 def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
     """Find points."""
-    check_filter(query.filter)
-    yield from limits.check_filter_is_known(self, query.filter)
+    yield from _check_filter(self, collection, query.filter)
     answer = yield call("query_points", collection_name=collection, **_query(query, self.local))
     return [_scored(point) for point in answer.points]
 
@@ -271,8 +276,7 @@ def query_batch(
         return []
     wanted = []
     for one in queries:
-        check_filter(one.filter)
-        yield from limits.check_filter_is_known(self, one.filter)
+        yield from _check_filter(self, collection, one.filter)
         arguments = _query(one, self.local)
         wanted.append(
             models.QueryRequest(
@@ -308,8 +312,7 @@ def scroll(
     """Read a page of points in the order of their ids; returns where the next one begins."""
     if isinstance(filter, Matches):
         filter = _all_match(filter)
-    check_filter(filter)
-    yield from limits.check_filter_is_known(self, filter)
+    yield from _check_filter(self, collection, filter)
 
     def read(size: int) -> Call:
         return call(
@@ -328,6 +331,19 @@ def scroll(
     return [_point(record) for record in records], following
 
 
+def _check_filter(self: Connected, collection: str, filter: models.Filter | None) -> Steps[None]:
+    """Refuse what this server would ignore, or read in another way than other engines."""
+    check_filter(filter)
+    yield from limits.check_filter_is_known(self, filter)
+    keys = text_keys(filter)
+    if self.local or not keys:
+        return
+    info = self.known.get(collection)
+    if info is None or not keys <= (info.payload_indexes or {}).keys():
+        info = self.known[collection] = yield from _info(self, collection, sample=False)
+    check_text_indexes(keys, info.payload_indexes or {})
+
+
 def _all_match(matches: Matches) -> models.Filter:
     return models.Filter(
         must=[
@@ -344,8 +360,7 @@ def _all_match(matches: Matches) -> models.Filter:
 
 def count(self: Connected, collection: str, *, filter: models.Filter | None = None) -> Steps[int]:
     """Count points exactly."""
-    check_filter(filter)
-    yield from limits.check_filter_is_known(self, filter)
+    yield from _check_filter(self, collection, filter)
     try:
         answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
     except StoreLimitError as error:
