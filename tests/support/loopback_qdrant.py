@@ -32,9 +32,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from qdrant_client import QdrantClient, models
 
-from tests.support import strict_mode
+from tests.support import qdrant_answers, strict_mode
+from tests.support.qdrant_answers import Refusal
 
-MAX_BODY = 32 * 1024 * 1024
 STATUS = {"result": {"operation_id": 0, "status": "completed"}}
 
 
@@ -177,11 +177,6 @@ class _Server(ThreadingHTTPServer):
                 self.changed.notify_all()
 
 
-class _Refusal(Exception):
-    def __init__(self, status: int, reason: str, **headers: str) -> None:
-        self.status, self.reason, self.headers = status, reason, headers
-
-
 class _Handler(BaseHTTPRequestHandler):
     loopback: LoopbackQdrant
     protocol_version = "HTTP/1.1"
@@ -195,29 +190,27 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             key = loopback.faults.api_key
             if key is not None and self.headers.get("api-key") != key:
-                raise _Refusal(401, "Must provide an API key or an Authorization bearer token")
-            if size > MAX_BODY:
-                raise _Refusal(413, f"JSON payload ({size} bytes) is larger than allowed")
+                raise qdrant_answers.no_key()
+            if size > qdrant_answers.MAX_BODY:
+                raise qdrant_answers.too_large(size)
             loopback.largest = max(loopback.largest, size)
             act, arguments = _route(self.command, path)
             loopback.seen[act.__name__] += 1
-            parsed = json.loads(body) if body else {}
+            parsed = qdrant_answers.parse(body)
+            qdrant_answers.check_limits(act.__name__, parsed)
             if refused := strict_mode.refusal(loopback.strict, act.__name__, parsed):
-                raise _Refusal(400, refused)
+                raise Refusal(400, refused)
             with self._faults(act.__name__, parsed), loopback.lock, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 result = act(loopback, parsed, *arguments)
+            if result == STATUS["result"] and "wait=true" not in self.path:
+                result = {**result, "status": "acknowledged"}
             answer = {"result": result, "status": "ok", "time": 0.0}
             self._send(200, result if act is version else answer)
-        except _Refusal as refusal:
-            error = {"status": {"error": refusal.reason}, "time": 0.0, "result": None}
-            self._send(refusal.status, error, refusal.headers)
+        except Refusal as refusal:
+            self._refuse(refusal)
         except (ValidationError, ValueError, AssertionError) as error:
-            missing = str(error).endswith("not found")
-            known = "already exists" in str(error)
-            status = 404 if missing else 409 if known else 400
-            reason = f"Wrong input: {error}" if status == 400 else f"{error}"
-            self._send(status, {"status": {"error": reason}, "time": 0.0, "result": None})
+            self._refuse(qdrant_answers.refusal_of(error, path.split("/")[2]))
         except _CutError:
             # Not a friendly end: a reset.
             linger = struct.pack("ii", 1, 0)
@@ -246,11 +239,11 @@ class _Handler(BaseHTTPRequestHandler):
             faults.hold.pass_or_wait()
         points = body.get("points", [])
         if happens("throttled"):
-            raise _Refusal(429, "Rate limiting exceeded", **{"Retry-After": "1"})
+            raise Refusal(429, "Rate limiting exceeded", headers={"Retry-After": "1"})
         if len(points) > faults.too_busy_above and happens("too_busy"):
-            raise _Refusal(429, "Write rate limit exceeded: the request is too large")
+            raise Refusal(429, "Write rate limit exceeded: the request is too large")
         if happens("unavailable"):
-            raise _Refusal(503, "Service Unavailable")
+            raise Refusal(503, "Service Unavailable")
         if happens("reset_before"):
             raise _CutError
         if act == "upsert":
@@ -259,19 +252,24 @@ class _Handler(BaseHTTPRequestHandler):
                 number, text = payload.get("n"), payload.get("page_content")
                 if (isinstance(number, int) and number in faults.bad) or text in faults.bad_texts:
                     seen["bad"] += 1
-                    raise _Refusal(400, f"Wrong input: point {point['id']} is not to our taste")
+                    raise Refusal(400, f"Wrong input: point {point['id']} is not to our taste")
         if happens("slow"):
             time.sleep(faults.slow_seconds)
         yield
         if happens("reset_after"):
             raise _CutError
 
+    def _refuse(self, refusal: Refusal) -> None:
+        error = {"status": {"error": refusal.reason}, "time": 0.0, "result": None}
+        self._send(refusal.status, refusal.reason if refusal.plain else error, refusal.headers)
+
     def _send(
-        self, status: int, answer: dict[str, Any], headers: dict[str, str] | None = None
+        self, status: int, answer: dict[str, Any] | str, headers: dict[str, str] | None = None
     ) -> None:
-        if self.loopback.faults.acknowledged and answer.get("result") == STATUS["result"]:
+        done = isinstance(answer, dict) and answer.get("result") == STATUS["result"]
+        if isinstance(answer, dict) and done and self.loopback.faults.acknowledged:
             answer = {**answer, "result": {"operation_id": 0, "status": "acknowledged"}}
-        body = json.dumps(answer).encode()
+        body = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
         try:
             self.send_response(status)
             for name, value in {**(headers or {}), "Content-Type": "application/json"}.items():
@@ -308,7 +306,13 @@ def info(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
 
 
 def create(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
-    wanted = models.CreateCollection.model_validate(body)
+    if name in {alias.alias_name for alias in loopback.client.get_aliases().aliases}:
+        raise qdrant_answers.named_as_an_alias(name)
+    if loopback.client.collection_exists(name):
+        raise qdrant_answers.taken(name)
+    # Unknown fields are ignored, as a server does.
+    known = {key: body[key] for key in body.keys() & models.CreateCollection.model_fields.keys()}
+    wanted = models.CreateCollection.model_validate(known)
     loopback.client.create_collection(
         name,
         vectors_config=wanted.vectors,
@@ -320,6 +324,7 @@ def create(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
 
 
 def update(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    _check_exists(loopback, name)
     loopback.client.update_collection(name, metadata=body.get("metadata"))
     return True
 
@@ -331,6 +336,7 @@ def drop(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
 
 def index(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
     wanted = models.CreateFieldIndex.model_validate(body)
+    _check_exists(loopback, name)
     schema = wanted.field_schema
     kind = schema if isinstance(schema, str) else schema.type  # type: ignore[union-attr]
     loopback.indexes[_target(loopback, name)][wanted.field_name] = {
@@ -406,6 +412,9 @@ def aliases(loopback: LoopbackQdrant, _: Any) -> Any:
 
 def change_aliases(loopback: LoopbackQdrant, body: Any) -> Any:
     wanted = models.ChangeAliasesOperation.model_validate(body)
+    for action in wanted.actions:
+        if isinstance(action, models.CreateAliasOperation):
+            _check_exists(loopback, action.create_alias.collection_name)
     return loopback.client.update_collection_aliases(wanted.actions)
 
 
@@ -442,7 +451,7 @@ def _route(method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]
         found = re.fullmatch(pattern, path)
         if verb == method and found:
             return act, tuple(map(unquote, found.groups()))
-    raise _Refusal(404, f"no such route: {method} {path}")
+    raise Refusal(404, "", plain=True)
 
 
 def _query(loopback: LoopbackQdrant, name: str, wanted: models.QueryRequest) -> Any:
@@ -458,6 +467,11 @@ def _query(loopback: LoopbackQdrant, name: str, wanted: models.QueryRequest) -> 
         with_payload=wanted.with_payload or False,
         with_vectors=wanted.with_vector or False,
     )
+
+
+def _check_exists(loopback: LoopbackQdrant, name: str) -> None:
+    if not loopback.client.collection_exists(name):
+        raise qdrant_answers.no_collection(name)
 
 
 def _target(loopback: LoopbackQdrant, name: str) -> str:
