@@ -89,7 +89,7 @@ class PointQuery:
         limit: How many points are wanted.
         offset: How many of the best are skipped.
         filter: A condition on the payload.
-        score_threshold: The least score; not with fused lists, whose scores are of ranks.
+        score_threshold: The least similarity; not with words, whose scores are none.
         candidates: How many points each list brings to fusion, or MMR chooses from.
         diversity: 0 is relevance only, 1 is diversity only; None is no MMR.
         exact: Compare with every point instead of following the HNSW graph.
@@ -143,10 +143,11 @@ class PointQuery:
         if self.score_threshold is not None:
             if not math.isfinite(self.score_threshold):
                 raise ConfigurationError(f"score_threshold is {self.score_threshold!r}.")
-            if self.fused:
+            if self.sparse is not None:
                 raise ConfigurationError(
                     "score_threshold is a similarity; the scores of a hybrid search come from "
-                    "ranks. Leave it out, or search without hybrid."
+                    "ranks, and those of a search by words are sums of weights. Leave it out, or "
+                    "search by meaning alone."
                 )
 
     @property

@@ -404,6 +404,17 @@ def test_what_cannot_be_honoured_is_refused(
         memory.query(VectorStoreQuery(**{"query_embedding": asked, **query}))
 
 
+@pytest.mark.parametrize("mode", [VectorStoreQueryMode.HYBRID, VectorStoreQueryMode.SPARSE])
+def test_a_threshold_is_of_similarities(
+    memory: MultiQAVectorStore, asked: list[float], mode: VectorStoreQueryMode
+) -> None:
+    query = VectorStoreQuery(query_embedding=asked, query_str="oil", mode=mode)
+    with pytest.raises(ConfigurationError, match="score_threshold is a similarity"):
+        memory.query(query, score_threshold=0.5)
+    with pytest.raises(ConfigurationError, match="score_threshold is a similarity"):
+        asyncio.run(memory.aquery(query, score_threshold=0.5))
+
+
 def test_words_need_a_sparse_vector(embedding: MultiQAEmbedding) -> None:
     vectors = MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding)
     query = VectorStoreQuery(query_str="a", mode=VectorStoreQueryMode.SPARSE)
