@@ -28,6 +28,7 @@ class NativeCalls:
     def __enter__(self) -> None:
         thread = threading.current_thread()
         with self._changed:
+            self._changed.wait_for(lambda: self._holder in (None, thread))
             if self._ending and thread is not threading.main_thread():
                 raise ModelError(
                     "the program is ending, and only its main thread can encode any more. Join "
@@ -49,16 +50,21 @@ class NativeCalls:
     def hold(self) -> None:
         """Wait for the calls of other threads, and hold up further ones until `go_on`."""
         self._changed.acquire()
+        self._changed.wait_for(lambda: self._holder is None)
+        self._holder = threading.current_thread()
         self._wait()
 
     def go_on(self) -> None:
         """End `hold`, in the thread that called it."""
+        self._holder = None
+        self._changed.notify_all()
         self._changed.release()
 
     def forget(self) -> None:
         """Start anew in a forked child, where the parent's threads do not live."""
         self._changed = threading.Condition()
         self._callers: list[threading.Thread] = []
+        self._holder: threading.Thread | None = None  # that is forking
         self._ending = False
 
     def _wait(self) -> None:

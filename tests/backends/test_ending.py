@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,36 @@ def test_in_daemon_threads_of_a_program_that_raises(sibling: Path) -> None:
         [sys.executable, "-c", script, str(sibling)], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 7, done.stderr[-3000:]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_waits_for_calls_under_way_and_holds_up_others() -> None:
+    """Else there would always be one under way where several threads encode."""
+    script = (
+        "import os, threading, time\n"
+        "from multiqa_integrations.native import native_call\n"
+        "inside, stop = [], threading.Event()\n"
+        "def work():\n"
+        "    while not stop.is_set():\n"
+        "        with native_call:\n"
+        "            inside.append(1)\n"
+        "            time.sleep(0.002)\n"
+        "            inside.pop()\n"
+        "threads = [threading.Thread(target=work) for _ in range(8)]\n"
+        "def fork():\n"
+        "    for _ in range(10):\n"
+        "        pid = os.fork()\n"
+        "        if not pid:\n"
+        "            with native_call:\n"
+        "                os._exit(len(inside))\n"
+        "        codes.append(os.waitpid(pid, 0)[1])\n"
+        "codes = []\n"
+        "forking = [threading.Thread(target=fork) for _ in range(3)]\n"
+        "for thread in (*threads, *forking):\n"
+        "    thread.start()\n"
+        "for thread in forking:\n"
+        "    thread.join()\n"
+        "stop.set()\n"
+        "print(codes)\n"
+    )
+    assert run(script, Path()) == [str([0] * 30)]
