@@ -32,6 +32,13 @@ OPTIONAL = (
 )
 _MODULE_CONFIG = re.compile(r"\d+_\w+/config\.json")  # of the modules in modules.json
 
+# Mirrors are given as https://user:password@host, downloads are redirected to signed addresses.
+_SECRETS = (
+    (re.compile(r"//[^/\s'\"]*@"), "//"),
+    (re.compile(r"(/[^\s?'\")]*)\?[^\s'\")]*"), r"\1?…"),
+    (re.compile(r"\bhf_\w{16,}"), "hf_…"),
+)
+
 _WAYS_OUT = (
     "Three ways out: run `multiqa download --to DIR` on a machine with access and copy DIR "
     'here; give such a directory, model="DIR"; or point cache_folder (or the environment '
@@ -215,7 +222,8 @@ def list_files(repository: str, revision: str, cache_folder: Path | None) -> Lis
         file = HubFile(path, lfs.sha256 if lfs else None, found[path].blob_id)
         if not (file.sha256 or file.blob_id):
             raise ModelIntegrityError(
-                f"the hub at {constants.ENDPOINT} gives no digest of {path} in {repository!r}: "
+                f"the hub at {_without_secrets(constants.ENDPOINT)} gives no digest of {path} in "
+                f"{repository!r}: "
                 "it cannot be verified. Use a mirror that passes them on, or the hub itself."
             )
         files.append(file)
@@ -307,7 +315,19 @@ def _fetch_file(listing: Listing, file: HubFile, cache: Path) -> Path:
 OFFLINE = "working offline was asked for (local_files_only=True or HF_HUB_OFFLINE=1)"
 
 
+def _without_secrets(text: str) -> str:
+    """Leave out what a URL may hold of secrets (user part, query), and tokens of the hub."""
+    for pattern, shown in _SECRETS:
+        text = pattern.sub(shown, text)
+    return text
+
+
 def _reason(error: Exception, repository: str, revision: str) -> str:
+    """Say why the hub gave no answer; no password, token or signed address is in it."""
+    return _without_secrets(_explain(error, repository, revision))
+
+
+def _explain(error: Exception, repository: str, revision: str) -> str:
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -22,6 +22,11 @@ _LONGEST_WAIT = 30.0  # seconds; a call computes one batch, or one group of text
 class NativeCalls:
     """A context manager around each call; see the module."""
 
+    _changed: threading.Condition
+    _callers: list[threading.Thread]
+    _holder: threading.Thread | None  # that is forking
+    _ending: bool
+
     def __init__(self) -> None:
         self.forget()
 
@@ -63,8 +68,8 @@ class NativeCalls:
     def forget(self) -> None:
         """Start anew in a forked child, where the parent's threads do not live."""
         self._changed = threading.Condition()
-        self._callers: list[threading.Thread] = []
-        self._holder: threading.Thread | None = None  # that is forking
+        self._callers = []
+        self._holder = None
         self._ending = False
 
     def _wait(self) -> None:

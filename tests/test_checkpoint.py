@@ -26,6 +26,7 @@ from multiqa_integrations.errors import (
     ModelIntegrityError,
     ModelNotFoundError,
 )
+from multiqa_integrations.hub import _without_secrets
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.weights import Weights
 from tests.support.hub_server import COMMIT, HubServer, checkpoint_files, serve, write_files
@@ -387,6 +388,36 @@ def test_offline(
     message = machine.fails(resolve_call(**options), "ModelNotFoundError", environment=environment)
     assert "tokenizer.json missing" in message
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 401}, None])
+def test_no_secret_is_in_a_message(
+    machine: Machine, hub: HubServer, fault: dict[str, Any] | None
+) -> None:
+    """A mirror is given with its password, and the user's token goes along with requests."""
+    hub.faults = fault or {}
+    address = hub.endpoint.replace("//", "//user:PASS-WORD@")
+    if fault is None:  # nobody listens there
+        address = "http://user:PASS-WORD@127.0.0.1:9/?key=PASS-WORD"
+    secrets = {"HF_ENDPOINT": address, "HF_TOKEN": "hf_PASSWORDPASSWORDPASSWORD"}
+    message = machine.fails(resolve_call(), "ModelNotFoundError", environment=secrets)
+    assert "the hub at http://127.0.0.1:" in message
+    assert "PASS-WORD" not in message
+    assert "PASSWORD" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:pw@host/a?b=c: refused", "https://host/a?… refused"),
+        ("GET https://cdn/x?Signature=abc&Key-Pair-Id=d (403)", "GET https://cdn/x?… (403)"),
+        ("'http://h:1/?token=x' failed", "'http://h:1/?…' failed"),
+        ("token hf_abcdefghijklmnopqrstuvwx is invalid", "token hf_… is invalid"),
+        ("a path /home/me/model and 2 @ 3?", "a path /home/me/model and 2 @ 3?"),
+    ],
+)
+def test_what_is_left_out_of_messages(text: str, shown: str) -> None:
+    assert _without_secrets(text) == shown
 
 
 def test_download_offline(machine: Machine, hub: HubServer) -> None:
