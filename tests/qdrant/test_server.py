@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import pickle
@@ -147,6 +148,28 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     monkeypatch.delenv("QDRANT_API_KEY")
     with pytest.raises(ConfigurationError, match="Set QDRANT_API_KEY"):
         pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("way", ["headers", "user and password"])
+def test_secrets_of_other_ways_are_in_no_pickle_and_message(refusing: str, way: str) -> None:
+    Refusals.status, Refusals.body = 401, b"no"
+    store = (
+        open_store(url=refusing, headers={"Authorization": f"Bearer {KEY}"})
+        if way == "headers"
+        else open_store(url=refusing.replace("://", f"://user:{KEY}@"))
+    )
+    with pytest.raises(StoreError) as caught:
+        store.collections()
+    pickled = pickle.dumps(store)
+    assert KEY.encode() not in pickled
+    assert base64.b64encode(f"user:{KEY}".encode()) not in pickled
+    assert KEY not in f"{store!r} {caught.value} {caught.value.__cause__!r} {store._options!r}"
+    with pytest.raises(ConfigurationError, match="Open it where it is needed"):
+        pickle.loads(pickled)
+    for address in (f"http://user:{KEY}@127.0.0.1:99999999", f"ftp://user:{KEY}@localhost"):
+        with pytest.raises(ConfigurationError) as refused:
+            open_store(url=address)
+        assert KEY not in f"{refused.value} {refused.value!r} {refused.value.__cause__!r}"
 
 
 def test_the_key_of_the_environment(refusing: str, monkeypatch: pytest.MonkeyPatch) -> None:

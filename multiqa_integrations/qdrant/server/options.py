@@ -5,6 +5,7 @@ Nothing here connects, and nothing here imports a client.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 import re
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from multiqa_integrations.errors import ConfigurationError
 
@@ -56,7 +57,7 @@ class ConnectionOptions:
     wait: float | None = None
     prefer_grpc: bool = False
     grpc_port: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may be secrets
     verify: bool | str | os.PathLike[str] = True
     client_certificate: str | os.PathLike[str] | tuple[str, str] | None = None
     keepalive: float = 20.0
@@ -172,6 +173,20 @@ class Address:
     def is_open(self) -> bool:
         """Whether what is sent can be read on the way."""
         return self.scheme == "http" and not self.is_loopback
+
+
+def split_user(url: str) -> tuple[str, str | None]:
+    """Return a URL without user and password, and the header "Authorization" that they make.
+
+    Example:
+        >>> split_user("http://user:password@localhost:6333")
+        ('http://localhost:6333', 'Basic dXNlcjpwYXNzd29yZA==')
+    """
+    match = re.fullmatch(r"(\s*[a-z]+://)([^/?#]*)@(.*)", url, re.DOTALL | re.IGNORECASE)
+    if match is None:
+        return url, None
+    user = unquote(match[2]).encode()
+    return match[1] + match[3], f"Basic {base64.b64encode(user).decode()}"
 
 
 def parse_url(url: object) -> Address:

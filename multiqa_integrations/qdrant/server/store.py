@@ -24,6 +24,7 @@ from multiqa_integrations.qdrant.server.options import (
     clean_key,
     connection_options,
     parse_url,
+    split_user,
 )
 from multiqa_integrations.qdrant.store import Store
 
@@ -72,18 +73,29 @@ class ServerStore(Store):
         """Connect to a server.
 
         Args:
-            url: Such as `http://localhost:6333`. Where it names no port, it is 6333.
+            url: Such as `http://localhost:6333`. Where it names no port, it is 6333. A user and
+                password before the host are sent as Basic authentication.
             api_key: By default that of the environment variable QDRANT_API_KEY; "" is none.
             options: Those of `ConnectionOptions`.
 
         Raises:
             ConfigurationError: One of these cannot be honoured.
         """
+        if isinstance(url, str):
+            url, authorization = split_user(url)
+            if authorization is not None:
+                headers = {"Authorization": authorization, **options.get("headers", {})}
+                options = {**options, "headers": headers}
         given = connection_options(options)
         key = clean_key(os.environ.get("QDRANT_API_KEY") if api_key is None else api_key)
         store = cls.__new__(cls)
         store._begin(connect(parse_url(url), key, given), given)
-        store._reopen = {"url": url.strip(), "options": options, "key_given": bool(api_key)}
+        store._reopen = {
+            "url": url.strip(),
+            "options": {name: value for name, value in options.items() if name != "headers"},
+            "key_given": bool(api_key),
+            "headers_given": bool(options.get("headers")),
+        }
         return store
 
     @classmethod
@@ -197,5 +209,10 @@ def _reopen(cls: type[ServerStore], how: Mapping[str, Any]) -> ServerStore:
         raise ConfigurationError(
             f"the store of {how['url']} was opened with an API key, which is never pickled. Set "
             "QDRANT_API_KEY where it is unpickled."
+        )
+    if how["headers_given"]:
+        raise ConfigurationError(
+            f"the store of {how['url']} was opened with headers=, or a user and password, which "
+            "are never pickled. Open it where it is needed."
         )
     return cls.open(how["url"], **how["options"])
