@@ -84,20 +84,42 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
     raise _no_json(value, where, "Pass str(...), or leave it out.")
 
 
-def check_depth(value: object, *, depth: int = MAX_DEPTH) -> bool:
-    """Check whether lists and objects of a JSON value are nested no deeper than this."""
-    level = [value]
-    while level:
-        containers = [item for item in level if isinstance(item, list | tuple | Mapping)]
-        if not containers:
-            return True
-        if depth == 0:
-            return False
-        depth -= 1
-        level = []
-        for container in containers:
-            level += container.values() if isinstance(container, Mapping) else container
-    return True
+def json_fault(value: object, *, depth: int = MAX_DEPTH) -> str | None:
+    """Return what a store could not read back of a value; None if it is plain JSON.
+
+    Args:
+        value: What `json_value` returned, or a payload that somebody wrote by hand.
+        depth: How deep lists and objects may be nested.
+    """
+    level: list[Any] = [value]
+    for _ in range(depth + 1):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, Mapping):
+                inner += item
+                inner += item.values()
+                if not all(isinstance(key, str) for key in item):
+                    return "has a key that is not a string"
+            elif isinstance(item, list | tuple):
+                inner += item
+            elif fault := _scalar_fault(item):
+                return fault
+        if not inner:
+            return None
+        level = inner
+    return f"is nested more than {depth} levels deep"
+
+
+def _scalar_fault(value: object) -> str | None:
+    if isinstance(value, str):
+        return None if value == repair_surrogates(value) else "has text with a lone surrogate"
+    if value is None or isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return None if -(1 << 63) <= value < 1 << 64 else "has an integer beyond 64 bits"
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"has the number {value}"
+    return f"has a {type(value).__name__}, which is not JSON"
 
 
 def _integer(value: int, where: str) -> int:

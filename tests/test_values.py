@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.values import MAX_DEPTH, check_depth, json_value
+from multiqa_integrations.values import MAX_DEPTH, json_fault, json_value
 
 WHERE = "the metadata of document 'a'"
 
@@ -158,11 +158,11 @@ def nested(depth: int) -> Any:
 
 def test_depth_is_bounded() -> None:
     assert json_value(nested(MAX_DEPTH), WHERE) == nested(MAX_DEPTH)
-    assert check_depth(nested(MAX_DEPTH))
+    assert json_fault(nested(MAX_DEPTH)) is None
     for depth in (MAX_DEPTH + 1, 10_000):
         with pytest.raises(ConfigurationError, match=f"{WHERE} is nested more than 30 levels"):
             json_value(nested(depth), WHERE)
-        assert not check_depth(nested(depth))
+        assert json_fault(nested(depth)) == "is nested more than 30 levels deep"
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(ConfigurationError, match="nested"):
@@ -179,4 +179,23 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_json_stays_as_it_is(value: Any) -> None:
-    assert json_value(value, WHERE) == value
+    repaired = json_value(value, WHERE)
+    assert json_fault(repaired) is None
+    assert json_fault(value) is None
+    assert repaired == value
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (1 << 64, "has an integer beyond 64 bits"),
+        (-(1 << 63) - 1, "has an integer beyond 64 bits"),
+        (float("inf"), "has the number inf"),
+        ("\ud800", "has text with a lone surrogate"),
+        ({1: 2}, "has a key that is not a string"),
+        ({"\ud800": 2}, "has text with a lone surrogate"),
+        (date(2024, 1, 2), "has a date, which is not JSON"),
+    ],
+)
+def test_what_a_store_could_not_read_back(value: Any, fault: str) -> None:
+    assert json_fault({"k": [value]}) == fault

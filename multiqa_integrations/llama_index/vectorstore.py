@@ -39,6 +39,7 @@ from multiqa_integrations.qdrant.documents import name_vectors, with_document_id
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.open import split_options
 from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
+from multiqa_integrations.qdrant.server.options import split_user
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.types import Vectors
@@ -151,6 +152,8 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
             **self.connection_options,
             **self.create_options,
         )
+        if self.url is not None:
+            self.url, _ = split_user(self.url)  # in no dictionary either
 
     @classmethod
     async def aopen(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
 from multiqa_integrations.texts import repair_surrogates
 from multiqa_integrations.types import Vectors
-from multiqa_integrations.values import MAX_DEPTH, check_depth
+from multiqa_integrations.values import MAX_DEPTH, json_fault
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -244,8 +244,8 @@ def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iter
             faults[point.id] = "the id is neither an unsigned integer nor a UUID"
         if not point.vectors:
             faults[point.id] = "it has no vector"
-        if not check_depth(point.payload, depth=MAX_DEPTH + 1):
-            faults[point.id] = f"its payload is nested more than {MAX_DEPTH} levels deep"
+        if fault := json_fault(point.payload, depth=MAX_DEPTH + 1):
+            faults[point.id] = f"its payload {fault}"
         for name, vector in point.vectors.items():
             if isinstance(vector, SparseVector):
                 if name not in sparse:

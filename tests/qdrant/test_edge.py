@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import os
 import pickle
 import random
@@ -19,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from qdrant_client import models
 
 from multiqa_integrations.errors import (
@@ -26,6 +29,7 @@ from multiqa_integrations.errors import (
     CollectionWarning,
     ConfigurationError,
     StoreError,
+    WriteRejectedError,
 )
 from multiqa_integrations.qdrant import (
     CollectionSchema,
@@ -307,6 +311,60 @@ def test_a_forked_child_gets_an_error_and_ends(tmp_path: Path) -> None:
         "7 1",
         "1",
     ]
+
+
+def deep(levels: int) -> Any:
+    value: Any = 0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+ODD_KEYS = [
+    "",
+    "a",
+    "a.b",
+    "a[0]",
+    'q"q',
+    "\\",
+    "\0",
+    "ключ",
+    "a b",
+    "$",
+    "k" * 5_000,
+    "\u202e",
+    ".",
+]
+# Not any float: the engine may read one back that is the next to it.
+ODD_FLOATS = st.sampled_from([0.5, -0.0, -1e300, math.inf, -math.inf, math.nan])
+ODD_VALUES = st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | ODD_FLOATS | st.text()
+PAYLOADS = st.dictionaries(
+    st.sampled_from(ODD_KEYS) | st.text(),
+    st.recursive(
+        ODD_VALUES,
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(ODD_KEYS), inner),
+        max_leaves=20,
+    )
+    | st.integers(25, 200).map(deep),
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PAYLOADS, min_size=1, max_size=5))
+def test_a_payload_is_refused_or_read_again(tmp_path: Path, payloads: list[dict[str, Any]]) -> None:
+    """Some that the engine accepts, it cannot read when it opens the collection again."""
+    written = {}
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA)
+        for number, payload in enumerate(payloads):
+            point = Point(number, {"": unit(1)[0]}, payload)
+            try:
+                store.upsert("docs", [point])
+            except WriteRejectedError:
+                continue
+            written[number] = payload
+    with EdgeStore(tmp_path) as store:
+        assert {p.id: p.payload for p in store.retrieve("docs", list(written))} == written
 
 
 # --- crashes ------------------------------------------------------------------------------------
