@@ -163,6 +163,7 @@ def test_secrets_of_other_ways_are_in_no_pickle_and_message(refusing: str, way: 
     pickled = pickle.dumps(store)
     assert KEY.encode() not in pickled
     assert base64.b64encode(f"user:{KEY}".encode()) not in pickled
+    assert isinstance(store, ServerStore)
     assert KEY not in f"{store!r} {caught.value} {caught.value.__cause__!r} {store._options!r}"
     with pytest.raises(ConfigurationError, match="Open it where it is needed"):
         pickle.loads(pickled)
