@@ -231,11 +231,11 @@ def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[
     else:
         chosen = {}
         for path in fields.metadata:
-            found = _get(value, path)
+            item = _get(value, path)
             if path in value:
-                chosen[path] = found
-            elif found is not None:
-                _set(chosen, path, found)
+                chosen[path] = item
+            elif item is not None:
+                _set(chosen, path, item)
     for name in WRITTEN:
         if name in chosen:
             raise RecordError(

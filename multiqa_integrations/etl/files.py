@@ -137,7 +137,7 @@ class ArrowFile(File):
         """Read it from its beginning."""
         with self.opened() as stream:
             for batch in self._batches(stream):
-                for record in rows(batch, self._line):
+                for record in rows(batch, self._line, self.name):
                     self._line = record.line
                     yield record
 

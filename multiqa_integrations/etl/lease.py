@@ -32,6 +32,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.qdrant.schema import CollectionInfo
+from multiqa_integrations.values import parse_time
 
 RENEWED_SECONDS = 20
 """How often a lease is renewed."""
@@ -217,10 +218,10 @@ def _machine() -> dict[str, str | None]:
 def _is_alive(lease: dict[str, Any]) -> bool:
     """Return whether the run of a lease may still be at work; of what is not a lease, it is not."""
     try:
-        renewed = datetime.fromisoformat(lease["renewed"])
+        renewed = parse_time(lease["renewed"])
         age = (datetime.now(timezone.utc) - renewed).total_seconds()
         pid = lease["pid"]
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         return False
     if type(pid) is not int or not 0 < pid <= _LARGEST_PID:
         return False

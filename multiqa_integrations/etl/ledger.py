@@ -27,7 +27,7 @@ _DOCUMENTS = 2_000  # that are looked up at a time
 
 
 def chunk_id(source: str, document: str, number: int) -> str:
-    """Give the point id of a chunk: the same for ever, whatever file it came from."""
+    """Return the point id of a chunk: the same for ever, whatever file it came from."""
     name = json.dumps([source, document, number], ensure_ascii=False)
     return str(uuid.uuid5(_NAMESPACE, name))
 

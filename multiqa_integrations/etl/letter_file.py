@@ -72,8 +72,10 @@ class LetterFile:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             with self._locked(create=True) as file:
                 size = os.fstat(file).st_size
-                if size and os.pread(file, 1, size - 1) != b"\n":
-                    line = b"\n" + line  # after a line that a killed run has left half written
+                if size:
+                    os.lseek(file, size - 1, os.SEEK_SET)
+                    if os.read(file, 1) != b"\n":
+                        line = b"\n" + line  # after a line that a killed run has half written
                 try:
                     _write(file, line + b"\n")
                 except OSError:

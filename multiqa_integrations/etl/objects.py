@@ -15,7 +15,7 @@ class Objects:
     """Objects of Python: dicts, or documents."""
 
     def __init__(self, items: Iterable[Any], name: str) -> None:
-        """Take an iterable; it is iterated over once a job."""
+        """Take an iterable; it is iterated over once per job."""
         self.name = name
         self.total = _length(items)
         self._items = items
@@ -28,7 +28,7 @@ class Objects:
             yield _item(number, item)
 
     def fraction(self) -> float | None:
-        """Tell how much of it has been read."""
+        """Return how much of it has been read."""
         return None if not self.total else self._read / self.total
 
 
@@ -44,13 +44,16 @@ class Table:
         self._read = 0
 
     def __iter__(self) -> Iterator[SourceItem]:
-        """Read it from its beginning."""
+        """Read it from its beginning.
+
+        Raises:
+            SourceError: It cannot be read on, or two of its columns have one name.
+        """
         self._read = 0
         try:
-            for batch in self._batches():
-                for item in rows(batch, self._read):
-                    self._read += 1
-                    yield item
+            for record in self._records():
+                self._read = record.line
+                yield record
         except (OSError, TypeError, ValueError) as error:  # what Arrow raises
             raise SourceError(
                 f"{self.name} cannot be read on after row {self._read:,} ({error}).",
@@ -58,16 +61,33 @@ class Table:
                 line=self._read,
             ) from error
 
-    def _batches(self) -> Iterable[Any]:
+    def _records(self) -> Iterator[Record]:
         import pyarrow as pa
 
-        if type(self._table).__module__.startswith("pandas"):
+        if not type(self._table).__module__.startswith("pandas"):
+            for batch in pa.RecordBatchReader.from_stream(self._table):
+                yield from rows(batch, self._read, self.name)
+            return
+        try:
             table = pa.Table.from_pandas(self._table, preserve_index=False)
-            return table.to_batches(ARROW_ROWS)  # type: ignore[no-any-return]
-        return pa.RecordBatchReader.from_stream(self._table)  # type: ignore[no-any-return]
+        except (TypeError, ValueError):  # a column of several types: one row may be at fault
+            yield from self._pandas_rows()
+            return
+        for batch in table.to_batches(ARROW_ROWS):
+            yield from rows(batch, self._read, self.name)
+
+    def _pandas_rows(self) -> Iterator[Record]:
+        frame = self._table
+        if not frame.columns.is_unique:
+            raise ValueError("two columns have the same name")
+        for start in range(0, len(frame), ARROW_ROWS):
+            part = frame.iloc[start : start + ARROW_ROWS].astype(object)
+            values = part.where(part.notna(), None).to_dict("records")
+            for number, row in enumerate(values, start=start + 1):
+                yield Record(number, plain(row))
 
     def fraction(self) -> float | None:
-        """Tell how much of it has been read."""
+        """Return how much of it has been read."""
         return None if not self.total else self._read / self.total
 
 

@@ -85,10 +85,10 @@ class Source(Protocol):
         """
 
     def fraction(self) -> float | None:
-        """Tell how much of it has been read, from 0 to 1; None where that is unknown."""
+        """Return how much of it has been read, from 0 to 1; None where that is unknown."""
 
 
-def rows(batch: Any, before: int) -> Iterator[Record]:
+def rows(batch: Any, before: int, source: str) -> Iterator[Record]:
     """Make the rows of an Arrow batch into records, some at a time.
 
     A value that Python has no type for (a date of the year 10,000) stays Arrow's: its record is
@@ -100,7 +100,9 @@ def rows(batch: Any, before: int) -> Iterator[Record]:
     names = batch.schema.names
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise SourceError(f"two columns have the name {twice!r}. Rename one of them.", source="")
+        raise SourceError(
+            f"two columns of {source} have the name {twice!r}. Rename one of them.", source=source
+        )
     for start in range(0, batch.num_rows, ARROW_ROWS):
         part = batch.slice(start, ARROW_ROWS)
         try:

@@ -41,8 +41,8 @@ class Seen:
     def note_deleted(self, chunks: Iterable[StoredChunk]) -> None:
         """Note points whose documents the source no longer has."""
         # Ids of points are UUIDs here; whatever wrote a number is not this job.
-        found = [(str(one.point), one.document) for one in chunks]
-        self._ids.executemany("INSERT INTO deleted VALUES (?, ?)", found)
+        rows = [(str(chunk.point), chunk.document) for chunk in chunks]
+        self._ids.executemany("INSERT INTO deleted VALUES (?, ?)", rows)
 
     @property
     def deleted(self) -> int:
@@ -50,7 +50,7 @@ class Seen:
         return int(self._ids.execute("SELECT COUNT(DISTINCT document) FROM deleted").fetchone()[0])
 
     def deleted_points(self) -> Iterator[list[PointId]]:
-        """Give their points, document by document, some at a time."""
+        """Yield their points, document by document, some at a time."""
         rows = self._ids.execute("SELECT point FROM deleted ORDER BY document")
         while page := rows.fetchmany(1_000):
             yield [point for (point,) in page]

@@ -100,9 +100,10 @@ def _check(job: Job, point: Point, seen: Seen, extra: set[str], report: VerifyRe
     chunk = stored_chunk(point)
     if not job.has(chunk.document):
         return
-    if chunk.document not in seen and chunk.document not in extra:
-        extra.add(chunk.document)
-        report.find("extra", chunk.document)
+    document = chunk.document or f"point {point.id}"  # another program's may name no document
+    if chunk.document not in seen and document not in extra:
+        extra.add(document)
+        report.find("extra", document)
     if chunk.fingerprint != job.fingerprint:
         report.find("foreign", str(point.id))
     vector = point.vectors.get(job.options.vector_name)

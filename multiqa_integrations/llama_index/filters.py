@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from llama_index.core.vector_stores.types import (
@@ -26,6 +25,7 @@ from multiqa_integrations.qdrant.conditions import (
 )
 from multiqa_integrations.qdrant.payload import RESERVED_KEY
 from multiqa_integrations.texts import repair_surrogates
+from multiqa_integrations.values import parse_time
 
 _CLAUSES = {
     FilterCondition.AND: "must",
@@ -143,11 +143,8 @@ _A_BOUND = "a number, or a moment in ISO 8601"
 
 
 def _moment(filter: MetadataFilter) -> str:
-    text = str(filter.value)
-    if text[-1:] in ("Z", "z"):  # which Python 3.10 does not read
-        text = f"{text[:-1]}+00:00"
     try:
-        return datetime.fromisoformat(text).isoformat()
+        return parse_time(str(filter.value)).isoformat()
     except ValueError as error:
         raise _wrong(filter, _A_BOUND) from error
 

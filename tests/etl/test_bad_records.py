@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
+from multiqa_integrations.errors import SyncIncompleteError
 from multiqa_integrations.etl import Fields, plan, sync, verify
 from multiqa_integrations.etl.html import parse_html
 from multiqa_integrations.qdrant import EdgeStore, Point
@@ -153,8 +155,28 @@ def test_two_columns_of_one_name(options: Options, tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array(["a"])] * 3, ["id", "text", "text"])
     feather.write_feather(table, tmp_path / "a.feather")
     for source in (table, tmp_path / "a.feather"):
-        with pytest.raises(Exception, match="two columns have the name 'text'"):
+        with pytest.raises(SyncIncompleteError, match="two columns of .* have the name 'text'"):
             sync(source, "docs", **options)
+    frame = pd.DataFrame([["a", "b", "c"]], columns=["id", "text", "text"])
+    with pytest.raises(SyncIncompleteError, match="two columns have the same name"):
+        sync(frame, "docs", **options)
+
+
+def test_a_column_of_several_types(options: Options) -> None:
+    frame = pd.DataFrame(
+        {
+            "id": ["a", "b", "c", "d"],
+            "text": ["x", 5, "z", None],
+            "m": [1, "two", None, b"x"],
+            "n": [1.0, float("nan"), 2.0, 3.0],
+        }
+    )
+    report = sync(frame, "docs", **options)
+    assert [one.id for one in report.rejections] == ["b", "d"]
+    assert {id: point.payload["metadata"]["m"] for id, point in stored(options).items()} == {
+        "a": 1,
+        "c": None,
+    }
 
 
 # --- pages --------------------------------------------------------------------------------------

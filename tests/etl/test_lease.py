@@ -124,6 +124,10 @@ def test_the_lease_of_a_dead_run_is_taken_over(embedded: Store, found: Found) ->
         lambda: someone(host="elsewhere", pid=1, seconds_ago=EXPIRES_SECONDS - 30),
         lambda: someone(pid=os.getppid(), seconds_ago=1),
         lambda: someone(host="elsewhere", pid=1, seconds_ago=-CLOCK_SECONDS + 10),
+        lambda: {
+            **someone(host="elsewhere", pid=1, seconds_ago=0),
+            "renewed": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        },
         # Containers may share a host name; a process id of another one says nothing here.
         lambda: someone(boot="another machine's", pid=dead_pid(), seconds_ago=1),
         lambda: someone(pids="pid:[1]", pid=os.getpid(), seconds_ago=1),

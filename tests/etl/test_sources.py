@@ -514,7 +514,8 @@ def test_a_missing_number_of_pandas_is_none() -> None:
 
 def test_a_table_that_arrow_refuses() -> None:
     pandas = pytest.importorskip("pandas")
-    _, error = until_broken(pandas.DataFrame({"id": [1, "a"]}))
+    assert values(pandas.DataFrame({"id": [1, "a"]})) == [{"id": 1}, {"id": "a"}]
+    _, error = until_broken(pandas.DataFrame([[1, 2]], columns=["id", "id"]))
     assert "DataFrame cannot be read on after row 0" in str(error)
 
 
