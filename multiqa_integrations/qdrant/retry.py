@@ -46,9 +46,9 @@ _LONGEST_PAUSE = 20.0
 _LONGEST_WISH = 60.0  # of a server's Retry-After
 _TELL_AFTER = 2.0
 _TELL_EVERY = 10.0
-_LOOK = 0.1  # how often a wait looks whether it is to stop
-_LAST_WORD = 1.0  # how long a request that is under way may take after the stop
-_CLEAN_UP = 0.3  # how long one may take that begins after it, such as giving a lease back
+_LOOK = 0.05  # how often a wait looks whether it is to stop
+_LAST_WORD = 0.5  # how long a request that is under way may take after the stop
+_CLEAN_UP = 0.1  # how long one may take that begins after it, such as giving a lease back
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +225,3 @@ def _stoppable(request: Callable[[], T], attempts: Attempts) -> T:
                         "the job was stopped before the server had answered: the request may have "
                         "been carried out, and is safe to repeat."
                     ) from None
-
-
-def call_with_retry(request: Callable[[], T], stop: threading.Event | None = None) -> T:
-    """Make the requests of a job, repeated for minutes.
-
-    Raises:
-        StoreError: It failed for good, for too long, or was stopped.
-    """
-    with retrying(JOB_SECONDS, stop=stop):
-        return request()
