@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from multiqa_integrations.qdrant.failures import TooLargeError
-from multiqa_integrations.qdrant.filters import Matches
+from multiqa_integrations.qdrant.filters import PayloadEquals
 from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.points import Point, PointId
 from multiqa_integrations.qdrant.store import Store
@@ -95,7 +95,7 @@ class Ledger:
     ) -> Iterator[list[Point]]:
         if wanted is None or self._collection is None:
             return
-        filter = Matches({f"{RESERVED_KEY}.source": self._source, **wanted})
+        filter = PayloadEquals({f"{RESERVED_KEY}.source": self._source, **wanted})
         offset: PointId | None = None
         while True:
             points, offset = self._store.scroll(

@@ -10,7 +10,7 @@ T = TypeVar("T", bound="ContextManaged")
 
 
 class ContextManaged(ABC):
-    """Gives a class with `close` and `aclose` its `with` and `async with`."""
+    """Adds `with` and `async with` to a class with `close` and `aclose`."""
 
     @abstractmethod
     def close(self) -> None:

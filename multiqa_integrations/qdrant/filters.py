@@ -31,7 +31,7 @@ FIELD_TESTS = (
 )
 
 
-class Matches(dict[str, "str | Sequence[str]"]):
+class PayloadEquals(dict[str, "str | Sequence[str]"]):
     """Payload keys, each with the value, or any of the values, it must equal.
 
     All that jobs need of filters, without those of qdrant-client.

@@ -91,7 +91,7 @@ class PointQuery:
         filter: A condition on the payload.
         score_threshold: The least similarity; not with words, whose scores are none.
         candidates: How many points each list brings to fusion, or MMR chooses from.
-        diversity: 0 is relevance only, 1 is diversity only; None is no MMR.
+        diversity: 0 is relevance only, 1 is diversity only; None leaves MMR out.
         exact: Compare with every point instead of following the HNSW graph.
         hnsw_ef: How widely the graph is followed; by default the engine's choice.
         rescore: Whether the hits of quantized vectors are scored again by the originals; by
@@ -163,7 +163,7 @@ class PointQuery:
 
 
 def point_id(document_id: str | None) -> PointId:
-    """Give the point id of a document.
+    """Return the point id of a document.
 
     An id that parses as a UUID is it; any other string maps to a UUID of version 5; None, a
     document without an id, gets a random one.
@@ -270,7 +270,7 @@ def check_points(points: Sequence[Point], sizes: Mapping[str, int], sparse: Iter
             f"{len(faults):,} of {len(points):,} points do not fit the collection; none was "
             f"written. The first is {first!r}: {faults[first]}. Vectors come from "
             "encode_document(), with an encoder of the collection's model.",
-            reasons={str(one): fault for one, fault in faults.items()},
+            reasons={str(id): fault for id, fault in faults.items()},
         )
 
 

@@ -226,7 +226,7 @@ def check_name(name: str) -> str:
 
 
 def index_kind(kind: object, key: str) -> str:
-    """Name the kind of a payload index.
+    """Return the kind of a payload index.
 
     Raises:
         ConfigurationError: There is no such kind.
@@ -242,7 +242,7 @@ def index_kind(kind: object, key: str) -> str:
 
 
 def missing_indexes(schema: CollectionSchema, info: CollectionInfo) -> list[str]:
-    """Name the payload indexes that the collection lacks."""
+    """Return the payload indexes that the collection lacks."""
     if info.payload_indexes is None:
         return []
     return [key for key in schema.payload_indexes if key not in info.payload_indexes]

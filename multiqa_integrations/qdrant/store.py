@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations.qdrant.dual import Threaded, awaitable
-from multiqa_integrations.qdrant.filters import Matches
+from multiqa_integrations.qdrant.filters import PayloadEquals
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
@@ -28,8 +28,8 @@ class Store(Threaded):
 
     `ServerStore` and `EdgeStore` are the two; `open_store` opens them. Every method may raise
     `StoreError`, `StoreUnavailableError` and `StoreLockedError`; those that take a filter
-    `ConfigurationError` where the engine cannot honour it. Each has a twin for coroutines, its
-    name with an `a` before it, that never blocks the event loop.
+    `ConfigurationError` where the engine cannot honour it. Each has a coroutine, its name
+    with an `a` before it, that never blocks the event loop.
     """
 
     @property
@@ -55,15 +55,15 @@ class Store(Threaded):
 
     @abstractmethod
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
-        """Look whether the collection fits; see `check_collection`."""
+        """Check whether the collection fits; see `check_collection`."""
 
     @abstractmethod
     def collections(self) -> list[str]:
-        """Name the collections."""
+        """Return the names of the collections."""
 
     @abstractmethod
     def info(self, collection: str) -> CollectionInfo | None:
-        """Describe a collection; None if there is none."""
+        """Return what a collection is; None if there is none."""
 
     @abstractmethod
     def drop(self, collection: str, *, force: bool = False) -> bool:
@@ -79,16 +79,16 @@ class Store(Threaded):
 
     @abstractmethod
     def aliases(self) -> dict[str, str]:
-        """Tell which collection each alias stands for."""
+        """Return the collection of each alias."""
 
     @abstractmethod
     def swap(self, alias: str, collection: str) -> str | None:
-        """Let an alias stand for a collection, from one moment to the next.
+        """Point an alias at a collection, atomically.
 
-        Whoever uses the alias as a collection's name finds the one or the other, never none.
+        Readers resolve it to the old or the new collection, never to none.
 
         Returns:
-            The collection that it stood for before; None if the alias is new.
+            The collection that it pointed at before; None if the alias is new.
 
         Raises:
             StoreError: There is no such collection, or one that is itself named like the alias.
@@ -133,9 +133,9 @@ class Store(Threaded):
 
     @abstractmethod
     def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
-        """Write something down about a collection, found in `info().metadata`; None forgets.
+        """Set a value of a collection's metadata, which `info().metadata` returns; None deletes it.
 
-        Servers before 1.16 keep nothing, without a word.
+        Servers before 1.16 silently keep nothing.
         """
 
     @abstractmethod
@@ -153,7 +153,7 @@ class Store(Threaded):
         self,
         collection: str,
         *,
-        filter: models.Filter | Matches | None = None,
+        filter: models.Filter | PayloadEquals | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
@@ -183,7 +183,7 @@ class Store(Threaded):
         Nothing is done if that is fewer than `minimum` points, or less than that share of all.
         Servers do so by themselves, in the background. An embedded collection is searched exactly
         without it, which is fast enough up to some ten thousand points; it takes both searches and
-        writes of other threads meanwhile, of which the writes wait.
+        writes of other threads meanwhile; the writes wait.
 
         Args:
             collection: Its name.

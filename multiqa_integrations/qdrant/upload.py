@@ -57,7 +57,7 @@ class _Batches:
         self._max_points = max(1, min(self._max_points, most))
 
     def rest(self) -> list[Point]:
-        """Give what is left; it may be nothing."""
+        """Return what is left; it may be nothing."""
         points, self._waiting, self._bytes = list(self._waiting.values()), {}, 0
         return points
 
@@ -148,8 +148,7 @@ class Uploader:
         """Send what is left and wait for all of it.
 
         Returns:
-            Why points were refused, by their ids, of those that nobody was told of yet. All others
-            are written.
+            Why points were refused, by their ids, since the last call. All others are written.
 
         Raises:
             StoreError: A request failed for good.

@@ -30,7 +30,7 @@ from multiqa_integrations.qdrant import (
     SparseVector,
     Store,
 )
-from multiqa_integrations.qdrant.filters import Matches, text_keys
+from multiqa_integrations.qdrant.filters import PayloadEquals, text_keys
 from multiqa_integrations.qdrant.points import PointId
 from multiqa_integrations.types import Vectors
 from tests.support.engines import ENGINES, new_name, open_engine
@@ -545,7 +545,7 @@ def test_scrolling_what_matches(
     ]
     vectors = unit(3)
     store.upsert(name, [Point(n, {"": vectors[n]}, one) for n, one in enumerate(payloads)])
-    points, _ = store.scroll(name, filter=Matches(wanted))
+    points, _ = store.scroll(name, filter=PayloadEquals(wanted))
     assert {point.id for point in points} == expected
 
 

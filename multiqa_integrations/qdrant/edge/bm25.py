@@ -27,7 +27,7 @@ def encode_documents(texts: Sequence[str]) -> list[SparseVector]:
 
 
 def encode_queries(texts: Sequence[str]) -> list[SparseVector]:
-    """Give each different word of a query the weight 1."""
+    """Weigh each different word of a query by 1."""
     model = _model()
     return [_sparse(model.embed_query(repair_surrogates(text))) for text in texts]
 

@@ -31,7 +31,7 @@ _HNSW_EF = 192
 _OVERSAMPLING = 2.0
 
 
-def config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
+def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
     """Make the engine's configuration; options go to it as they are.
 
     `quantization_config=None` leaves the 8-bit vectors out of this package's own graph.
@@ -85,7 +85,7 @@ def index_creation(key: str, kind: Any) -> edge.UpdateOperation:
         ConfigurationError: The key is not a path in a payload, or there is no such index.
     """
     try:
-        return edge.UpdateOperation.create_field_index(key, index(kind, key))
+        return edge.UpdateOperation.create_field_index(key, index_to_edge(kind, key))
     except ConfigurationError:
         raise
     except ValueError as error:
@@ -95,7 +95,7 @@ def index_creation(key: str, kind: Any) -> edge.UpdateOperation:
         ) from error
 
 
-def index(kind: Any, key: str) -> Any:
+def index_to_edge(kind: Any, key: str) -> Any:
     """Make the parameters of a payload index."""
     name = index_kind(kind, key)
     settings: dict[str, Any] = {}
@@ -108,7 +108,7 @@ def index(kind: Any, key: str) -> Any:
         if name == "text" and not kind.phrase_matching:
             raise ConfigurationError(
                 f"the text index of {key!r} needs phrase_matching=True: without it a phrase "
-                "matches nothing, without a word."
+                "silently matches nothing."
             )
         return kind
     if name == "text":
@@ -124,7 +124,7 @@ def index(kind: Any, key: str) -> Any:
         ) from error
 
 
-def request(query: PointQuery, limit: int) -> edge.QueryRequest:
+def query_to_edge(query: PointQuery, limit: int) -> edge.QueryRequest:
     """Make the engine's query for the first `limit` hits of a query that is not fused."""
     params = edge.SearchParams(
         exact=query.exact,
@@ -161,14 +161,14 @@ def _vector(vector: Vector | None) -> Any:
     return None if vector is None else vector.tolist()
 
 
-def point(one: Point) -> edge.Point:
+def point_to_edge(point: Point) -> edge.Point:
     """Make the engine's point."""
-    vectors = {name: _vector(vector) for name, vector in one.vectors.items()}
-    return edge.Point(id=one.id, vector=vectors, payload=dict(one.payload))
+    vectors = {name: _vector(vector) for name, vector in point.vectors.items()}
+    return edge.Point(id=point.id, vector=vectors, payload=dict(point.payload))
 
 
 def description(schema: CollectionSchema) -> dict[str, Any]:
-    """Say what a collection is, for its `collection.json`."""
+    """Return what a collection is, for its `collection.json`."""
     return {
         **schema.metadata(),
         "vectors": {schema.vector_name: {"size": schema.size, "distance": schema.distance}},
@@ -193,12 +193,12 @@ def _vectors(vector: Any) -> dict[str, Vector]:
     }
 
 
-def read(record: Any) -> Point:
+def point_from_edge(record: Any) -> Point:
     """Read a point of the engine."""
     return Point(id_of(record.id), _vectors(record.vector), record.payload or {})
 
 
-def read_scored(point: Any, query: PointQuery) -> ScoredPoint:
+def scored_from_edge(point: Any, query: PointQuery) -> ScoredPoint:
     """Read a point that the engine found; it gives MMR's vectors, asked for or not."""
     vectors = _vectors(point.vector) if query.with_vectors else {}
     return ScoredPoint(id_of(point.id), vectors, point.payload or {}, score=float(point.score))

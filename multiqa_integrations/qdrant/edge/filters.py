@@ -10,14 +10,14 @@ from uuid import UUID
 import numpy as np
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.qdrant.filters import FIELD_TESTS, Matches, as_list, check_filter
+from multiqa_integrations.qdrant.filters import FIELD_TESTS, PayloadEquals, as_list, check_filter
 
 if TYPE_CHECKING:
     import qdrant_edge
     from qdrant_client import models
 
 
-def to_edge(filter: models.Filter | Matches | None) -> qdrant_edge.Filter | None:
+def to_edge(filter: models.Filter | PayloadEquals | None) -> qdrant_edge.Filter | None:
     """Translate a filter for the embedded engine.
 
     Raises:
@@ -27,7 +27,7 @@ def to_edge(filter: models.Filter | Matches | None) -> qdrant_edge.Filter | None
         return None
     import qdrant_edge
 
-    if isinstance(filter, Matches):
+    if isinstance(filter, PayloadEquals):
         return qdrant_edge.Filter(
             must=[
                 qdrant_edge.FieldCondition(

@@ -23,7 +23,7 @@ def search(engine: edge.EdgeShard, queries: Sequence[PointQuery]) -> list[list[S
     """Return the hits of each query, best first."""
     parts = [(query, part) for query in queries for part in _parts(query)]
     # One more than is wanted shows whether the last has the score of the next.
-    requests = [convert.request(part, _wanted(part) + 1) for _, part in parts]
+    requests = [convert.query_to_edge(part, _wanted(part) + 1) for _, part in parts]
     answers = engine.query_batch(edge.QueryBatchRequest(requests))
     ranked = iter(
         [_ranked(engine, part, hits) for (_, part), hits in zip(parts, answers, strict=True)]
@@ -60,7 +60,7 @@ def _ranked(engine: edge.EdgeShard, query: PointQuery, hits: list[Any]) -> list[
         return hits[:wanted]  # chosen one after the other: their order is not that of scores
     while len(hits) > limit and hits[wanted - 1].score == hits[-1].score:
         limit = 4 * len(hits)
-        hits = engine.query(convert.request(query, limit + 1))
+        hits = engine.query(convert.query_to_edge(query, limit + 1))
     return sorted(hits, key=lambda hit: (-hit.score, _order(hit.id)))[:wanted]
 
 
@@ -72,11 +72,11 @@ def _page(
     engine: edge.EdgeShard, query: PointQuery, lists: Sequence[Sequence[Any]]
 ) -> list[ScoredPoint]:
     if not query.fused and not query.offset:
-        return [convert.read_scored(hit, query) for hit in lists[0]]
+        return [convert.scored_from_edge(hit, query) for hit in lists[0]]
     scores = _fused(lists) if query.fused else {hit.id: hit.score for hit in lists[0]}
     ids = list(scores)[query.offset : _wanted(query)]
     records = engine.retrieve(ids, query.with_payload, query.with_vectors)
-    points = {record.id: convert.read(record) for record in records}
+    points = {record.id: convert.point_from_edge(record) for record in records}
     return [
         ScoredPoint(point.id, point.vectors, point.payload, score=float(scores[id]))
         for id in ids

@@ -61,7 +61,7 @@ def acquire(directory: Path) -> Shard:
 
 
 def release(shard: Shard) -> None:
-    """Give a collection back; the last to do so closes it."""
+    """Return a collection; the last to do so closes it."""
     with _lock:
         shard.users -= 1
         if shard.users <= 0 and _open.get(shard.directory) is shard:

@@ -109,12 +109,12 @@ class Shard:
             needed = 4 * sum(map(request_bytes, points))
             files.check_room(self.directory, needed + _RESERVE_BYTES)
 
-    def wrote(self, points: int) -> None:
+    def count_written(self, points: int) -> None:
         """Count points written."""
         self._unindexed += points
         self._unmerged += points
 
-    def read_payloads(self, points: int) -> None:
+    def note_payload_reads(self, points: int) -> None:
         """Count points whose payloads were read; of many, the rest is fetched from the disk."""
         before, self._payloads_read = self._payloads_read, self._payloads_read + points
         if before < _MANY <= self._payloads_read:
@@ -330,7 +330,7 @@ def engine_errors(what: str, directory: Path) -> Iterator[None]:
 
 
 def _return_memory() -> None:
-    """Give the system back what the old engine has freed, which glibc keeps otherwise."""
+    """Return to the system the memory that the old engine has freed and glibc keeps."""
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):  # musl has none

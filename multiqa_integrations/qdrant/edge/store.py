@@ -18,7 +18,7 @@ from multiqa_integrations.qdrant.edge import convert, files, ranking, registry
 from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
 from multiqa_integrations.qdrant.filters import (
-    Matches,
+    PayloadEquals,
     check_selection,
     check_text_indexes,
     text_keys,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_THREADS = 4  # of the asynchronous twins
+_THREADS = 4  # for coroutines
 
 
 class EdgeStore(Store):
@@ -103,7 +103,7 @@ class EdgeStore(Store):
         **options: Any,
     ) -> CollectionReport:
         directory = self._directory(collection)
-        config = convert.config(schema, options)  # refuses options that nothing would use
+        config = convert.engine_config(schema, options)  # refuses options that nothing would use
         indexes = {
             key: convert.index_creation(key, kind) for key, kind in schema.payload_indexes.items()
         }
@@ -141,8 +141,8 @@ class EdgeStore(Store):
         return files.names(self.path)
 
     def info(self, collection: str) -> CollectionInfo | None:
-        there = files.exists(self._directory(collection))
-        return self._info(collection) if there else None
+        exists = files.exists(self._directory(collection))
+        return self._info(collection) if exists else None
 
     def drop(self, collection: str, *, force: bool = False) -> bool:
         check_name(collection)
@@ -182,11 +182,13 @@ class EdgeStore(Store):
         if not points:
             return
         with engine_errors("upsert", shard.directory):
-            operation = edge.UpdateOperation.upsert_points([convert.point(one) for one in points])
+            operation = edge.UpdateOperation.upsert_points(
+                [convert.point_to_edge(point) for point in points]
+            )
             with shard.writing:
                 shard.check_room(points)
                 shard.engine.update(operation)
-                shard.wrote(len(points))
+                shard.count_written(len(points))
 
     def retrieve(
         self,
@@ -201,8 +203,8 @@ class EdgeStore(Store):
         shard = self._shard(collection)
         with engine_errors("retrieve", shard.directory):
             records = shard.engine.retrieve(list(ids), _wanted(with_payload), with_vectors)
-        found = {convert.id_of(record.id): convert.read(record) for record in records}
-        return [found[one] for one in dict.fromkeys(map(convert.id_of, ids)) if one in found]
+        found = {convert.id_of(record.id): convert.point_from_edge(record) for record in records}
+        return [found[id] for id in dict.fromkeys(map(convert.id_of, ids)) if id in found]
 
     def delete(
         self,
@@ -230,7 +232,7 @@ class EdgeStore(Store):
         with shard.writing:
             metadata = {**shard.description.get("metadata", {}), key: value}
             shard.description["metadata"] = {
-                name: one for name, one in metadata.items() if one is not None
+                name: item for name, item in metadata.items() if item is not None
             }
             shard.save_description()
 
@@ -252,7 +254,7 @@ class EdgeStore(Store):
         self,
         collection: str,
         *,
-        filter: models.Filter | Matches | None = None,
+        filter: models.Filter | PayloadEquals | None = None,
         limit: int = 256,
         offset: PointId | None = None,
         with_payload: bool | Sequence[str] = True,
@@ -270,9 +272,9 @@ class EdgeStore(Store):
         with engine_errors("scroll", shard.directory):
             records, following = shard.engine.scroll(request)
         if with_payload:
-            shard.read_payloads(len(records))
+            shard.note_payload_reads(len(records))
         return [
-            convert.read(record) for record in records
+            convert.point_from_edge(record) for record in records
         ], None if following is None else convert.id_of(following)
 
     def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
@@ -350,7 +352,9 @@ class EdgeStore(Store):
         name = check_name(collection)
         return self.path / (files.alias_target(self.path, name) or name)
 
-    def _check_text_indexes(self, collection: str, filter: models.Filter | Matches | None) -> None:
+    def _check_text_indexes(
+        self, collection: str, filter: models.Filter | PayloadEquals | None
+    ) -> None:
         if keys := text_keys(filter):
             check_text_indexes(keys, self._info(collection).payload_indexes or {})
 

@@ -18,7 +18,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import AlreadyExistsError
 from multiqa_integrations.qdrant.filters import (
-    Matches,
+    PayloadEquals,
     check_filter,
     check_selection,
     check_text_indexes,
@@ -120,12 +120,12 @@ def ensure(
 
 
 def check(self: Connected, collection: str, schema: CollectionSchema) -> Steps[CollectionReport]:
-    """Look whether the collection fits."""
+    """Check whether the collection fits."""
     return report_on(collection, schema, (yield from info(self, collection)))
 
 
 def info(self: Connected, collection: str) -> Steps[CollectionInfo | None]:
-    """Describe a collection; None if there is none."""
+    """Return what a collection is; None if there is none."""
     check_name(collection)
     if not (yield call("collection_exists", collection_name=collection)):
         return None
@@ -133,9 +133,9 @@ def info(self: Connected, collection: str) -> Steps[CollectionInfo | None]:
 
 
 def collections(self: Connected) -> Steps[list[str]]:
-    """Name the collections."""
+    """Return the names of the collections."""
     answer = yield call("get_collections")
-    return sorted(one.name for one in answer.collections)
+    return sorted(collection.name for collection in answer.collections)
 
 
 def drop(self: Connected, collection: str, *, force: bool = False) -> Steps[bool]:
@@ -154,13 +154,13 @@ def drop(self: Connected, collection: str, *, force: bool = False) -> Steps[bool
 
 
 def aliases(self: Connected) -> Steps[dict[str, str]]:
-    """Tell which collection each alias stands for."""
+    """Return the collection of each alias."""
     answer = yield call("get_aliases")
-    return {one.alias_name: one.collection_name for one in answer.aliases}
+    return {alias.alias_name: alias.collection_name for alias in answer.aliases}
 
 
 def swap(self: Connected, alias: str, collection: str) -> Steps[str | None]:
-    """Let an alias stand for a collection; returns the one that it stood for."""
+    """Point an alias at a collection; return the one that it pointed at."""
     name = collection
     self.known.pop(check_name(alias), None)
     known = yield from aliases(self)
@@ -191,7 +191,7 @@ def upsert(self: Connected, collection: str, points: Sequence[Point]) -> Steps[N
     if not self.local:
         limits.check_payloads(points, grpc=self.grpc)
     answer = yield call(
-        "upsert", collection_name=name, points=[_point_struct(one) for one in points], wait=True
+        "upsert", collection_name=name, points=[_point_struct(point) for point in points], wait=True
     )
     _completed(answer, "upsert", name)
 
@@ -219,7 +219,7 @@ def retrieve(
 
     pages = yield from limits.in_parts(self, collection, list(dict.fromkeys(ids)), _IDS, read)
     found = {record.id: _point(record) for records in pages for record in records}
-    return [found[one] for one in dict.fromkeys(ids) if one in found]
+    return [found[id] for id in dict.fromkeys(ids) if id in found]
 
 
 def delete(
@@ -252,7 +252,7 @@ def delete(
 def annotate(
     self: Connected, collection: str, key: str, value: Mapping[str, Any] | None
 ) -> Steps[None]:
-    """Write something down about a collection; None forgets it."""
+    """Set a value of a collection's metadata; None deletes it."""
     known = yield from aliases(self)
     # The server merges it into what is there, and drops what is null.
     metadata = {key: None if value is None else dict(value)}
@@ -303,14 +303,14 @@ def scroll(
     self: Connected,
     collection: str,
     *,
-    filter: models.Filter | Matches | None = None,
+    filter: models.Filter | PayloadEquals | None = None,
     limit: int = 256,
     offset: PointId | None = None,
     with_payload: bool | Sequence[str] = True,
     with_vectors: bool = False,
 ) -> Steps[tuple[list[Point], PointId | None]]:
     """Read a page of points in the order of their ids; returns where the next one begins."""
-    if isinstance(filter, Matches):
+    if isinstance(filter, PayloadEquals):
         filter = _all_match(filter)
     yield from _check_filter(self, collection, filter)
 
@@ -344,7 +344,7 @@ def _check_filter(self: Connected, collection: str, filter: models.Filter | None
     check_text_indexes(keys, info.payload_indexes or {})
 
 
-def _all_match(matches: Matches) -> models.Filter:
+def _all_match(matches: PayloadEquals) -> models.Filter:
     return models.Filter(
         must=[
             models.FieldCondition(
@@ -417,7 +417,7 @@ def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any
 
 def _index(kind: Any, key: str) -> Any:
     if index_kind(kind, key) == "text":
-        # Without positions a phrase would match nothing, without a word.
+        # Without positional data a phrase query silently matches nothing.
         return (
             models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
             if isinstance(kind, str)
@@ -537,7 +537,7 @@ def _scored(point: Any) -> ScoredPoint:
 
 
 def _query(query: PointQuery, local: bool) -> dict[str, Any]:
-    """Give the arguments of `query_points`."""
+    """Return the arguments of `query_points`."""
     params = _params(query, local)
     arguments: dict[str, Any] = {
         "limit": query.limit,
@@ -583,7 +583,7 @@ def _query(query: PointQuery, local: bool) -> dict[str, Any]:
 
 
 def _params(query: PointQuery, local: bool) -> models.SearchParams | None:
-    """Give the search parameters; None where there is nothing to say."""
+    """Return the search parameters; None where all are the defaults."""
     # Local mode always compares with every point, and warns where one says so.
     exact = query.exact and not local
     quantized = exact or query.rescore is not None or query.oversampling is not None
