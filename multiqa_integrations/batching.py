@@ -1,4 +1,4 @@
-"""Put texts of like length together, so that hardly any padding is computed."""
+"""Group texts of similar length, so that hardly any padding is computed."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def chunk_many(
 
     Without overlap the chunks of a text, put together, are the text: nothing is stripped, and
     white space belongs to the chunk before it. A text within the limit is one chunk, and costs
-    no more than counting; `""` has no chunk. Lone surrogates are repaired first (see
+    no more than counting; `""` has no chunks. Lone surrogates are repaired first (see
     `texts.repair_surrogates`); `start` and `end` then refer to the repaired text.
 
     Args:
@@ -97,8 +97,8 @@ def chunk_many(
         The chunks of each text, in the order of the texts and within them.
 
     Raises:
-        ConfigurationError: A limit is out of range, or `tokenizer` is none.
-        TextTypeError: An item of `texts` is no `str`.
+        ConfigurationError: A limit is out of range, or `tokenizer` is not a tokenizer.
+        TextTypeError: An item of `texts` is not a `str`.
 
     Example:
         >>> pages = ["A short text.", ""]
@@ -108,7 +108,7 @@ def chunk_many(
     splitter = _Splitter(_counter_of(tokenizer), *_checked_limits(chunk_size, chunk_overlap))
     texts = check_texts(texts)
     chunks: list[list[Chunk]] = [[] for _ in texts]
-    # English has four to five characters a word piece: longer texts are hardly within the limit.
+    # English has four to five characters per word piece: longer texts rarely fit the limit.
     maybe_short = [i for i, text in enumerate(texts) if 0 < len(text) <= 4 * chunk_size]
     counts = splitter.count([texts[i] for i in maybe_short])
     for index, count in zip(maybe_short, counts, strict=True):
@@ -295,7 +295,7 @@ class _Splitter:
         total = before[last]
         begin = fresh = first  # first word of the chunk; first of it that no chunk has yet
         while total > (full := before[begin] + self.room) and fresh + 1 < last:
-            # The last chunk should be no scrap: leave it a quarter.
+            # The last chunk should not be a scrap: leave it a quarter.
             furthest = min(full, total - self.room // 4)
             end = max(int(before.searchsorted(furthest, "right")) - 1, fresh + 1)
             half = int(before.searchsorted((before[fresh] + full + 1) // 2))

@@ -1,4 +1,4 @@
-"""Wait for a call, but not longer than it makes progress."""
+"""Wait for a call only as long as it makes progress."""
 
 from __future__ import annotations
 

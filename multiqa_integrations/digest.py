@@ -13,7 +13,7 @@ def sha256(file: Path) -> str:
 
 
 def known_sha256(file: Path) -> str:
-    """Digest a file, at most once a process as long as its size and time stay the same."""
+    """Digest a file, at most once per process as long as its size and time stay the same."""
     status = file.stat()
     return _known_sha256(file.resolve(), status.st_size, status.st_mtime_ns)
 

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 SUMS = "SHA256SUMS"
 SOURCE = "multiqa_source.json"
-"""Says which repository and commit a downloaded directory is; information only."""
+"""Names the repository and commit that a downloaded directory is; information only."""
 
 _SUMS_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -97,7 +97,7 @@ def verify(directory: str | os.PathLike[str]) -> list[str]:
         directory: A directory made by `download(to=...)`, or any with such a file.
 
     Returns:
-        What is wrong, one line a file; nothing if all is well or there is no `SHA256SUMS`.
+        What is wrong, one line per file; nothing if all is well or there is no `SHA256SUMS`.
 
     Raises:
         ModelError: The directory cannot be read.
@@ -129,7 +129,7 @@ def verify(directory: str | os.PathLike[str]) -> list[str]:
 
 
 def _holds(target: Path, name: str, commit: str, *, refuse: bool = False) -> bool:
-    """Tell whether `target` is this commit already; refuse to write over anything else."""
+    """Check whether `target` is this commit already; refuse to write over anything else."""
     if not target.exists():
         return False
     if not target.is_dir():

@@ -46,10 +46,10 @@ class MultiQAEncoder:
         >>> from multiqa_integrations import MultiQAEncoder
         >>> encoder = MultiQAEncoder()  # doctest: +SKIP
         >>> query = encoder.encode_query(["How many people live in London?"])  # doctest: +SKIP
-        >>> passages = encoder.encode_document(  # doctest: +SKIP
+        >>> documents = encoder.encode_document(  # doctest: +SKIP
         ...     ["Around 9 million people live in London", "London is known for its theatres"]
         ... )
-        >>> encoder.similarity(query, passages)  # doctest: +SKIP
+        >>> encoder.similarity(query, documents)  # doctest: +SKIP
         array([[0.9156, 0.4948]], dtype=float32)
     """
 

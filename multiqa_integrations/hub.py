@@ -286,7 +286,7 @@ def _fetch_file(listing: Listing, file: HubFile, cache: Path) -> Path:
 
     folder = _repository_folder(listing.repository, cache)
     # The hub library repeats a failing request for minutes. Its single one takes up to 10 s.
-    patience = 2.0 * constants.HF_HUB_DOWNLOAD_TIMEOUT
+    limit = 2.0 * constants.HF_HUB_DOWNLOAD_TIMEOUT
     get = partial(
         hf_hub_download,
         listing.repository,
@@ -295,11 +295,11 @@ def _fetch_file(listing: Listing, file: HubFile, cache: Path) -> Path:
         cache_dir=cache,
     )
     received = partial(bytes_in, folder / "blobs")
-    path = Path(bounded(get, seconds=patience, progress=received))
+    path = Path(bounded(get, seconds=limit, progress=received))
     if file.matches(path):
         return path
     again = partial(get, force_download=True)
-    path = Path(bounded(again, seconds=patience, progress=received))
+    path = Path(bounded(again, seconds=limit, progress=received))
     if file.matches(path):
         return path
     # Left there, it would be found in the cache and trusted the next time.

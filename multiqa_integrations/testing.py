@@ -23,16 +23,16 @@ class FakeEncoder:
     """Encode texts by the words they share; deterministic on every machine.
 
     It keeps the promises of `MultiQAEncoder`: unit vectors, float32 `(n, 384)`, row i is
-    `texts[i]`, the same errors for what is no text. A vector is the normalised sum of one
-    pseudo-random vector a word, so texts with words in common are similar and others are
+    `texts[i]`, the same errors for what is not text. A vector is the normalised sum of one
+    pseudo-random vector per word, so texts with words in common are similar and others are
     nearly orthogonal: a search test can ask for a word and expect its text. It knows nothing of
     meaning.
 
     Example:
         >>> encoder = FakeEncoder()
         >>> query = encoder.encode_query(["red apples"])
-        >>> passages = encoder.encode_document(["apples that are red", "a blue sky"])
-        >>> int(encoder.similarity(query, passages).argmax())
+        >>> documents = encoder.encode_document(["apples that are red", "a blue sky"])
+        >>> int(encoder.similarity(query, documents).argmax())
         0
     """
 

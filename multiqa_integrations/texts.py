@@ -15,7 +15,7 @@ def check_texts(texts: Sequence[str]) -> list[str]:
     Lone surrogates are repaired (see `repair_surrogates`); nothing else is changed.
 
     Raises:
-        TextTypeError: `texts` is a bare string or no sequence, or an item is no `str`.
+        TextTypeError: `texts` is a bare string or not a sequence, or an item is not a `str`.
         TextError: `texts` is an array of more than one dimension.
 
     Example:
@@ -25,7 +25,7 @@ def check_texts(texts: Sequence[str]) -> list[str]:
     if isinstance(texts, str):
         raise TextTypeError(
             f"expected a list of texts, got the single string {_short(texts)}. "
-            "Pass [text]: a bare string would be read as one text a character."
+            "Pass [text]: a bare string would be read as one text per character."
         )
     if isinstance(texts, np.ndarray):
         if texts.ndim != 1:
@@ -48,7 +48,7 @@ def check_text(text: str, index: int) -> str:
     """Return `text`, item `index` of the input, with lone surrogates repaired.
 
     Raises:
-        TextTypeError: It is no `str`.
+        TextTypeError: It is not a `str`.
     """
     if not isinstance(text, str):
         hint = (
@@ -82,7 +82,7 @@ def repair_surrogates(text: str) -> str:
 
 
 def _column_to_list(texts: object) -> Callable[[], list[str]] | None:
-    """Find how a column becomes a list: that of pandas, Polars or Arrow is no Sequence."""
+    """Find how a column becomes a list: that of pandas, Polars or Arrow is not a Sequence."""
     if isinstance(texts, bytes | bytearray | memoryview) or not hasattr(texts, "__len__"):
         return None
     for name in ("tolist", "to_list", "to_pylist"):

@@ -3,11 +3,11 @@
 Three traps are closed here:
 
 - The tokenizer file carries truncation and fixed padding of its own (250 in the model's, 128
-  in all-MiniLM-L6-v2's). Both are reset on loading: cutting is this module's work, in the open.
+  in all-MiniLM-L6-v2's). Both are removed on loading: truncation is this module's work.
 - `Tokenizer.encode` holds the interpreter lock for its whole run, and so blocks every thread;
   `encode_batch` does not. Only the latter is used.
 - A huge text makes the tokenizer slow and heavy (gigabytes for 10 MB). It is tokenised in
-  pieces, cut where the pieces cannot change: the ids are the same, the memory stays flat.
+  parts, split where its word pieces cannot change: the ids are the same, the memory stays flat.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The shapes that the rooms of this package pass to one another."""
+"""Types shared by the subpackages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Document:
 
     Attributes:
         text: What is encoded.
-        id: The user's own id; None where the user has none.
+        id: The user's own id; None if there is none.
         metadata: JSON values, kept as they are.
     """
 
@@ -37,7 +37,7 @@ class Hit:
 
     Attributes:
         id: The document's id, as the user gave it.
-        score: Similarity to the query; the greater, the closer.
+        score: Similarity to the query; greater is closer.
         text: The stored text.
         metadata: The stored metadata.
         vector: The stored vector, shape `(384,)`, if it was asked for.

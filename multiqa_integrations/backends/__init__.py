@@ -187,7 +187,7 @@ def load(
 
 
 def warn_of_slowness(compute: Compute) -> None:
-    """Warn of a setting that is honoured, but makes nothing faster on this machine."""
+    """Warn of a setting that is honoured, but is no faster on this machine."""
     if compute.dtype == "int8" and not has_native_int8():
         warnings.warn(
             "dtype='int8' on a processor without 8-bit dot products (VNNI): the weights are "
@@ -198,7 +198,7 @@ def warn_of_slowness(compute: Compute) -> None:
 
 
 def note_fork() -> None:
-    """Remember, in a forked child, whether torch came along, whoever loaded it."""
+    """Record, in a forked child, whether the parent had torch loaded."""
     global _torch_is_inherited
     _torch_is_inherited = "torch" in sys.modules
 

@@ -41,4 +41,4 @@ class Backend(Protocol):
         """
 
     def abandon(self) -> None:
-        """Give the model up in a forked child, where it cannot be used, nor be freed."""
+        """Abandon the model in a forked child, where it can be neither used nor freed."""

@@ -24,17 +24,17 @@ def cpu_features() -> frozenset[str]:
 
 
 def has_native_bfloat16() -> bool:
-    """Tell whether bfloat16 matrix products are faster here than float32 ones."""
+    """Check whether bfloat16 matrix products are faster here than float32 ones."""
     return bool(cpu_features() & _NATIVE_BFLOAT16)
 
 
 def has_wide_vectors() -> bool:
-    """Tell whether the processor computes with vectors of 512 bits."""
+    """Check whether the processor computes with vectors of 512 bits."""
     return "avx512f" in cpu_features()
 
 
 def has_native_int8() -> bool:
-    """Tell whether the processor has 8-bit dot products (VNNI or AMX)."""
+    """Check whether the processor has 8-bit dot products (VNNI or AMX)."""
     return bool(cpu_features() & _NATIVE_INT8)
 
 
@@ -51,7 +51,7 @@ def available_cpus() -> int:
 
 
 def _cgroup_quota() -> float | None:
-    """Read the container's processor quota; None where there is none."""
+    """Read the container's processor quota; None if there is none."""
     try:  # cgroup 2: "max 100000" or "200000 100000"
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return None if quota == "max" else int(quota) / int(period)

@@ -43,8 +43,8 @@ class OpenVINOBackend:
             spec: Its contract.
             dtype: "float32", "bfloat16" or "int8".
             threads: Processors to use; all that this process may use by default.
-            one_batch: Put all threads on one batch, which is soonest done; by default several
-                batches are computed at the same time, which does most in the long run.
+            one_batch: Put all threads on one batch, for the lowest latency; by default several
+                batches are computed at the same time, for the highest throughput.
         """
         threads = threads or available_cpus()
         # A stream computes one batch. One thread each is fastest for bulk work; on large
@@ -63,7 +63,7 @@ class OpenVINOBackend:
         }
         graph = build_graph(weights, spec, int8=dtype == "int8")
         self._compiled = ov.Core().compile_model(graph, "CPU", config)
-        # A request serves one thread at a time: whoever takes one from the queue owns it.
+        # A request serves one thread at a time: the thread that takes it from the queue.
         self._requests: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         self._all_requests = [
             self._compiled.create_infer_request() for _ in range(self.parallelism)

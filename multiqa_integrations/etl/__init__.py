@@ -1,9 +1,17 @@
 """Fill collections from sources, by jobs that can be killed, run again and trusted.
 
-from multiqa_integrations.etl import Fields, sync
+Example:
+    >>> from multiqa_integrations.etl import Fields, sync
+    >>> report = sync(  # doctest: +SKIP
+    ...     "articles.jsonl",
+    ...     "articles",
+    ...     path="./collections",
+    ...     prune=True,
+    ...     fields=Fields(id="slug", text="body", title="headline"),
+    ... )
 
-report = sync("articles.jsonl", "articles", path="./collections", prune=True,
-              fields=Fields(id="slug", text="body", title="headline"))
+The functions bear the names of their modules, so this package cannot load them at their first
+use, as the others do.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def test_bad_settings(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_bad_texts(embeddings: MultiQAEmbeddings) -> None:
-    with pytest.raises(TextTypeError, match="one text a character"):
+    with pytest.raises(TextTypeError, match="one text per character"):
         embeddings.embed_documents("a bare string")  # type: ignore[arg-type]
     with pytest.raises(TextError) as caught:
         embeddings.embed_documents(["x", None])  # type: ignore[list-item]
