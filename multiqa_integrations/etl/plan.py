@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from multiqa_integrations.errors import SourceError
+from multiqa_integrations.errors import SyncIncompleteError
 from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
 from multiqa_integrations.etl.chunks import chunk_documents
 from multiqa_integrations.etl.decide import decide
@@ -49,7 +49,8 @@ def plan(
     Raises:
         CollectionMismatchError: The collection does not fit.
         ConfigurationError: An argument is wrong.
-        SourceError: Not all of the source can be read.
+        SourceError: There is no such source.
+        SyncIncompleteError: Not all of the source can be read.
         StoreError: The store failed.
 
     Example:
@@ -77,7 +78,7 @@ def plan(
                 if isinstance(item, Rejection):
                     report.reject(item)
                 elif isinstance(item, Unread):
-                    raise SourceError(f"{item.reason}.", source=job.source.name, line=item.line)
+                    raise SyncIncompleteError(f"{item.reason}.", report=report)
             texts = _count([item for item in step if isinstance(item, Change)], job, report)
             sample += islice(texts[:: max(1, len(texts) // _SAMPLE)], _SAMPLE - len(sample))
             notify(Progress("reading", report.records, 0, report.rejected, job.source.fraction()))

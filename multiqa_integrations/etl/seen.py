@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
+from multiqa_integrations.errors import SyncError
 from multiqa_integrations.etl.documents import Fields, FieldUse
 from multiqa_integrations.etl.ledger import StoredChunk
 from multiqa_integrations.qdrant.points import PointId
@@ -29,8 +30,18 @@ class Seen:
         self._ids.execute("CREATE TABLE deleted (point TEXT, document TEXT)")
 
     def add(self, id: str, line: int) -> int | None:
-        """Note an id; returns the line where it was before, if it was."""
-        added = self._ids.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (id, line))
+        """Note an id; returns the line where it was before, if it was.
+
+        Raises:
+            SyncError: There is no room for it.
+        """
+        try:
+            added = self._ids.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (id, line))
+        except sqlite3.OperationalError as error:
+            raise SyncError(
+                f"the ids of the source cannot be kept in a temporary file ({error}). Make room, "
+                "or name another folder in SQLITE_TMPDIR."
+            ) from error
         if added.rowcount:
             return None
         return int(self._ids.execute("SELECT line FROM seen WHERE id = ?", (id,)).fetchone()[0])

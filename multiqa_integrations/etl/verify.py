@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.errors import ConfigurationError, SourceError
+from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError
 from multiqa_integrations.etl.changes import ChangeKind, Rejection
 from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
@@ -46,7 +46,8 @@ def verify(
     Raises:
         CollectionMismatchError: The collection does not fit at all.
         StoreError: There is none, or the store failed.
-        SourceError: Not all of the source can be read.
+        SourceError: There is no such source.
+        SyncIncompleteError: Not all of the source can be read.
         ConfigurationError: An argument is wrong.
 
     Example:
@@ -73,7 +74,7 @@ def verify(
         ledger = Ledger(job.store, collection, options.source_name)
         for change in decide(job, ledger, report.counting(read(job, seen))):
             if isinstance(change, Unread):
-                raise SourceError(f"{change.reason}.", source=job.source.name, line=change.line)
+                raise SyncIncompleteError(f"{change.reason}.", report=report)
             if isinstance(change, Rejection):
                 report.reject(change)
             elif change.kind is ChangeKind.NEW:

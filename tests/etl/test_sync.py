@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     PruneRefusedError,
     SourceError,
+    SyncError,
     SyncIncompleteError,
 )
 from multiqa_integrations.etl import (
@@ -31,6 +33,7 @@ from multiqa_integrations.etl import (
     sync,
     verify,
 )
+from multiqa_integrations.etl.seen import Seen
 from multiqa_integrations.qdrant import Collection, EdgeStore, Point, Store, reembed
 from multiqa_integrations.testing import FakeEncoder
 
@@ -534,3 +537,10 @@ def test_a_store_given_by_its_path_is_closed_at_the_end(tmp_path: Path) -> None:
     assert report.added == 2
     with EdgeStore(tmp_path / "here") as opened:
         assert opened.count("docs") == 2
+
+
+def test_no_room_for_the_ids_that_were_seen() -> None:
+    with Seen(Fields()) as seen:
+        seen._ids.execute("PRAGMA max_page_count = 4")
+        with pytest.raises(SyncError, match="cannot be kept in a temporary file"):
+            deque((seen.add(f"document {number}", number) for number in range(10_000)), maxlen=0)
