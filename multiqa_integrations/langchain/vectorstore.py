@@ -15,8 +15,15 @@ from multiqa_integrations import types
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.langchain.cached import CachedEncoder
+from multiqa_integrations.langchain.documents import to_collection, to_langchain
 from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
-from multiqa_integrations.langchain.options import MMR, SIMILARITY, check_options
+from multiqa_integrations.langchain.options import (
+    MMR,
+    SIMILARITY,
+    check_options,
+    check_write,
+    of_cosine,
+)
 from multiqa_integrations.langchain.retriever import MultiQARetriever
 from multiqa_integrations.qdrant.collection import Collection, MmrOptions, SearchOptions
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both
@@ -181,8 +188,8 @@ class MultiQAVectorStore(VectorStore, Dual):
             ConfigurationError: Ids or metadata do not fit.
             StoreError: The store refused or failed.
         """
-        _check_write(kwargs)
-        if (ids is not None or metadatas is not None) and not isinstance(texts, Sequence):
+        check_write(kwargs)
+        if (ids is not None or metadatas is not None) and isinstance(texts, Iterator):
             texts = list(texts)  # ids and metadata are as many, so the texts are not too many
         collection = self.collection
         return (yield from ask(collection, Collection.add, texts, ids=ids, metadatas=metadatas))
@@ -200,8 +207,8 @@ class MultiQAVectorStore(VectorStore, Dual):
         Raises:
             As `add_texts`.
         """
-        _check_write(kwargs)
-        return (yield from ask(self.collection, Collection.add, _to_collection(documents, ids)))
+        check_write(kwargs)
+        return (yield from ask(self.collection, Collection.add, to_collection(documents, ids)))
 
     def _delete(
         self, /, ids: Sequence[str] | None = None, *, filter: MetadataFilter = None, **kwargs: Any
@@ -225,7 +232,7 @@ class MultiQAVectorStore(VectorStore, Dual):
     def _get_by_ids(self, ids: Sequence[str], /) -> Steps[list[Document]]:
         """Read documents by their ids; missing ones are left out."""
         documents = yield from ask(self.collection, Collection.get, ids)
-        return [_to_langchain(document) for document in documents]
+        return [to_langchain(document) for document in documents]
 
     def _similarity_search_with_score(
         self, /, query: str, k: int = 4, **options: Any
@@ -290,7 +297,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         """
         wanted = self._mmr_options(k, fetch_k, lambda_mult, options)
         hits = yield from ask(self.collection, Collection.mmr, query, **wanted)
-        return [_to_langchain(hit) for hit in hits]
+        return [to_langchain(hit) for hit in hits]
 
     def _max_marginal_relevance_search_by_vector(
         self,
@@ -305,7 +312,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         wanted = self._mmr_options(k, fetch_k, lambda_mult, options)
         vector = np.asarray(embedding, np.float32)
         hits = yield from ask(self.collection, Collection.mmr_by_vector, vector, **wanted)
-        return [_to_langchain(hit) for hit in hits]
+        return [to_langchain(hit) for hit in hits]
 
     get_by_ids, aget_by_ids = both(_get_by_ids)
     similarity_search, asimilarity_search = both(_similarity_search)
@@ -337,14 +344,14 @@ class MultiQAVectorStore(VectorStore, Dual):
         Raises:
             As `similarity_search`.
         """
-        return self._relevant(self.similarity_search_with_score(query, k, **_of_cosine(options)))
+        return self._relevant(self.similarity_search_with_score(query, k, **of_cosine(options)))
 
     async def asimilarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **options: Any
     ) -> _Scored:
         """Find documents with their relevance, without blocking the event loop."""
         return self._relevant(
-            await self.asimilarity_search_with_score(query, k, **_of_cosine(options))
+            await self.asimilarity_search_with_score(query, k, **of_cosine(options))
         )
 
     def as_retriever(self, **kwargs: Any) -> MultiQARetriever:
@@ -412,49 +419,5 @@ def _encoder_of(embedding: Embeddings) -> Encoder:
     )
 
 
-def _check_write(options: dict[str, Any]) -> None:
-    # LangChain's index() gives a batch size; requests are bounded here by themselves.
-    check_options(options, {"batch_size"}, "writing")
-
-
-def _of_cosine(options: dict[str, Any]) -> dict[str, Any]:
-    """Make the options of a search by relevance those of one by cosine."""
-    if options.get("hybrid"):
-        raise ConfigurationError(
-            "relevance is made of cosines; the scores of a hybrid search come from ranks. Leave "
-            "hybrid out, or use similarity_search_with_score without score_threshold."
-        )
-    threshold = options.get("score_threshold")
-    if threshold is None:
-        return options
-    if not isinstance(threshold, float | int) or not 0.0 <= threshold <= 1.0:
-        raise ConfigurationError(f"score_threshold is {threshold!r}, expected a relevance, 0 to 1.")
-    return {**options, "score_threshold": 2.0 * threshold - 1.0}
-
-
-def _to_collection(
-    documents: Iterable[Document], ids: Sequence[str | None] | None
-) -> Iterable[types.Document]:
-    if ids is None:
-        converted = (
-            types.Document(document.page_content, document.id, document.metadata)
-            for document in documents
-        )
-        return list(converted) if isinstance(documents, Sequence) else converted
-    documents = list(documents)
-    if len(ids) != len(documents):
-        raise ConfigurationError(f"{len(ids)} ids for {len(documents)} documents.")
-    return [
-        types.Document(
-            document.page_content, id if id is not None else document.id, document.metadata
-        )
-        for document, id in zip(documents, ids, strict=True)
-    ]
-
-
-def _to_langchain(document: types.Document | types.Hit) -> Document:
-    return Document(id=document.id, page_content=document.text, metadata=dict(document.metadata))
-
-
 def _scored(hits: Iterable[types.Hit]) -> _Scored:
-    return [(_to_langchain(hit), hit.score) for hit in hits]
+    return [(to_langchain(hit), hit.score) for hit in hits]

@@ -211,6 +211,20 @@ def test_bad_filters_and_options(vectors: MultiQAVectorStore) -> None:
     assert vectors.collection.count() == 1
 
 
+@pytest.mark.parametrize("arguments", [{}, {"ids": ["a", "b"]}])
+def test_what_is_not_a_list_of_documents(arguments: dict[str, Any]) -> None:
+    made = MultiQAVectorStore(EMBEDDINGS, client=QdrantClient(":memory:"))
+    for wrong in (["text", "text"], {"id": "a", "text": "b"}, "text", Document("text"), None, 7):
+        for method in (made.add_documents, made.aadd_documents):
+            with pytest.raises(TextError, match="document"):
+                call(method, documents=wrong, **arguments)
+    for wrong in ({"id": "a", "text": "b"}, "text", None, [None, "text"], [b"a", "b"]):
+        for method in (made.add_texts, made.aadd_texts):
+            with pytest.raises(TextError):
+                call(method, texts=wrong, **arguments)
+    assert made.collection.count() == 0
+
+
 def test_generators_and_mixed_ids(store: Store, name: str) -> None:
     made = MultiQAVectorStore(EMBEDDINGS, name, store=store)
     assert len(made.add_documents(Document(f"text {n}") for n in range(5))) == 5
