@@ -28,6 +28,7 @@ from llama_index.core.schema import (
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from multiqa_integrations import types
+from multiqa_integrations.errors import TextTypeError
 from multiqa_integrations.qdrant.payload import (
     RESERVED_KEY,
     PayloadLayout,
@@ -54,9 +55,13 @@ def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
     """Return the payload of a node, item `index` of the input.
 
     Raises:
-        TextError: Its text is not a string.
+        TextError: It is not a node, or its text is not a string.
         ConfigurationError: Its metadata has a value that JSON cannot hold.
     """
+    if not isinstance(node, BaseNode):
+        raise TextTypeError(
+            f"node {index} is {type(node).__name__}, expected a node of LlamaIndex.", index=index
+        )
     node = _with_json_metadata(node)
     whole = node_to_metadata_dict(node)
     # Where a node has no document, or one whose id is "", LlamaIndex writes "None" as its id: all

@@ -17,7 +17,12 @@ from multiqa_integrations.llama_index.payload import (
 from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.conditions import Condition, has_id, is_empty, nothing, one_of
 from multiqa_integrations.qdrant.edge import bm25
-from multiqa_integrations.qdrant.points import PointQuery, SparseVector, lookup_ids
+from multiqa_integrations.qdrant.points import (
+    PointQuery,
+    SparseVector,
+    lookup_ids,
+    point_id,
+)
 from multiqa_integrations.types import Vectors
 
 if TYPE_CHECKING:
@@ -119,11 +124,18 @@ def to_filter(*conditions: Condition | models.Filter | None) -> models.Filter | 
 
 def of_document(ref_doc_id: str) -> models.Filter | None:
     """Select the nodes of a document; it itself too, as a pipeline without a parser stores it."""
-    itself: Condition = {"must": [has_id(lookup_ids([ref_doc_id])), is_empty(DOCUMENT_KEY)]}
-    return to_filter({"should": [_of_documents([ref_doc_id]), itself]})
+    nodes = _of_documents([ref_doc_id])
+    # Not a point that has this number as its id: that is another program's.
+    itself: Condition = {"must": [has_id([point_id(ref_doc_id)]), is_empty(DOCUMENT_KEY)]}
+    return to_filter({"should": [nodes, itself]})
 
 
 def _of_documents(ids: list[str]) -> Condition:
+    for document_id in ids:
+        if not isinstance(document_id, str):
+            raise ConfigurationError(
+                f"a document's id is {document_id!r}, expected a string. Pass str(id)."
+            )
     return {"should": [one_of(key, ids) for key in (DOCUMENT_KEY, SYNC_DOCUMENT_KEY)]}
 
 

@@ -232,6 +232,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         return await in_own_thread(stop, self._add, nodes, stop)
 
     def _add(self, nodes: Sequence[BaseNode], stop: threading.Event) -> list[str]:
+        nodes = list(nodes)
         points = self._points(nodes)
         ids = [node.node_id for node in nodes]
         try:

@@ -214,14 +214,18 @@ def test_bad_filters_and_options(vectors: MultiQAVectorStore) -> None:
 @pytest.mark.parametrize("arguments", [{}, {"ids": ["a", "b"]}])
 def test_what_is_not_a_list_of_documents(arguments: dict[str, Any]) -> None:
     made = MultiQAVectorStore(EMBEDDINGS, client=QdrantClient(":memory:"))
-    for wrong in (["text", "text"], {"id": "a", "text": "b"}, "text", Document("text"), None, 7):
-        for method in (made.add_documents, made.aadd_documents):
-            with pytest.raises(TextError, match="document"):
-                call(method, documents=wrong, **arguments)
-    for wrong in ({"id": "a", "text": "b"}, "text", None, [None, "text"], [b"a", "b"]):
-        for method in (made.add_texts, made.aadd_texts):
-            with pytest.raises(TextError):
-                call(method, texts=wrong, **arguments)
+    documents: list[Any] = [["text"] * 2, {"id": "a", "text": "b"}, "text", Document("text"), None]
+    texts: list[Any] = [{"id": "a", "text": "b"}, "text", None, [None, "text"], [b"a", "b"]]
+    for wrong in documents:
+        with pytest.raises(TextError, match="document"):
+            made.add_documents(wrong, **arguments)
+        with pytest.raises(TextError, match="document"):
+            asyncio.run(made.aadd_documents(wrong, **arguments))
+    for wrong in texts:
+        with pytest.raises(TextError):
+            made.add_texts(wrong, **arguments)
+        with pytest.raises(TextError):
+            asyncio.run(made.aadd_texts(wrong, **arguments))
     assert made.collection.count() == 0
 
 

@@ -40,10 +40,11 @@ from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import (
     CollectionMismatchError,
     ConfigurationError,
+    TextTypeError,
     WriteRejectedError,
 )
 from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQAVectorStore, vectorstore
-from multiqa_integrations.qdrant import Collection, Store
+from multiqa_integrations.qdrant import Collection, Point, Store
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
 
@@ -255,6 +256,30 @@ def test_deleting_a_document_of_any_name(vectors: MultiQAVectorStore, source: st
     vectors.delete(source)
     left = ids(NODES) - ({"7"} if source == "7" else set())  # a node that is its own document
     assert ids(vectors.get_nodes()) == left
+
+
+def test_a_numbered_point_of_another_program_stays(vectors: MultiQAVectorStore) -> None:
+    collection = vectors.collection
+    collection.store.upsert(
+        collection.name, [Point(42, {"": np.eye(384, dtype=np.float32)[0]}, {"page_content": "x"})]
+    )
+    vectors.delete("42")
+    assert ids(vectors.get_nodes()) == ids(NODES) | {"42"}
+    vectors.delete_nodes(["42"])
+    assert ids(vectors.get_nodes()) == ids(NODES)
+
+
+def test_what_is_not_a_node_or_an_id(memory: MultiQAVectorStore, asked: list[float]) -> None:
+    good = TextNode(id_="good", text="a", embedding=asked)
+    with pytest.raises(TextTypeError, match="node 1 is str"):
+        memory.add([good, "text"])  # type: ignore[list-item]
+    with pytest.raises(ConfigurationError, match="id is 7, expected a string"):
+        memory.delete(7)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="id is None, expected a string"):
+        memory.query(VectorStoreQuery(query_embedding=asked, doc_ids=[None]))  # type: ignore[list-item]
+    assert memory.get_nodes() == []
+    assert memory.add(node for node in [good]) == ["good"]  # type: ignore[arg-type]
+    memory.clear()
 
 
 def test_a_document_that_is_a_node_itself(
