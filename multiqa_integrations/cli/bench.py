@@ -118,4 +118,5 @@ def new_progress(console: Console) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=True,
+        disable=not terminal.shows_progress(),
     )

@@ -1,4 +1,4 @@
-"""From the options of `multiqa evaluate` to configurations."""
+"""Make configurations of the options of `multiqa evaluate`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ _SEARCH: dict[str, Callable[[str], Any]] = {
     "candidates": int,
 }
 
+_EXPECTED: dict[Callable[[str], Any], str] = {int: "a whole number", float: "a number"}
+
 
 def configurations(
     options: Mapping[str, Any], against: Sequence[str], *, offline: bool
@@ -42,7 +44,7 @@ def configurations(
     """Make the configuration of the options, and one for each `--against`.
 
     Args:
-        options: What was chosen, by name; None where nothing was.
+        options: The settings by name; None for the default.
         against: Each `NAME=VALUE[,NAME=VALUE…]`: what differs.
         offline: Never use the network.
 
@@ -59,14 +61,14 @@ def _configuration(values: dict[str, Any], offline: bool) -> Configuration:
     encoder = MultiQAEncoder(
         **{name: value for name, value in chosen.items() if name in _ENCODER},
         local_files_only=offline,
-        on_truncation="ignore",  # the report tells
+        on_truncation="ignore",  # the report counts the truncated texts
     )
     search = {name: value for name, value in chosen.items() if name in _SEARCH}
     return Configuration(encoder=encoder, **search)
 
 
 def _changes(text: str) -> dict[str, Any]:
-    """Read one --against; what makes no sense with it any more is taken back."""
+    """Parse one --against; settings that no longer apply are dropped."""
     kinds = {**_ENCODER, **_SEARCH}
     changes: dict[str, Any] = {}
     for part in text.split(","):
@@ -80,7 +82,7 @@ def _changes(text: str) -> dict[str, Any]:
         try:
             changes[name] = kinds[name](value.strip())
         except (ValueError, KeyError) as error:
-            expected = {int: "a whole number", float: "a number"}.get(kinds[name], "yes or no")  # type: ignore[call-overload]  # any callable may be asked for
+            expected = _EXPECTED.get(kinds[name], "yes or no")
             raise ConfigurationError(
                 f"--against has {part!r}, expected {expected} for {name}."
             ) from error

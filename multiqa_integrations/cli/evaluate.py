@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -132,7 +131,10 @@ def evaluate(
     for option, folder in (("--run-dir", run_dir), ("--path", store.path)):
         if folder is not None:
             check_folder(folder, option)
-    for package in ("ir_measures", "pytrec_eval", *(("scipy.stats",) if against else ())):
+    packages = ["ir_measures", "pytrec_eval"]
+    packages += ["scipy.stats"] if against else []
+    packages += ["jinja2", "matplotlib"] if html_file is not None else []
+    for package in packages:
         require(package, purpose="multiqa evaluate")
     compared = configurations(
         {
@@ -210,8 +212,14 @@ def _write(report: Report, json_file: Path | None, html_file: Path | None) -> No
 @contextmanager
 def _bar(console: Console) -> Iterator[encoding.Progress]:
     """Show one bar, for whatever is being done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    disable = not terminal.shows_progress()
+    with Progress(*columns, console=console, transient=True, disable=disable) as bars:
         task = bars.add_task("")
         shown = ""
 
@@ -219,7 +227,7 @@ def _bar(console: Console) -> Iterator[encoding.Progress]:
             nonlocal shown
             if what != shown:
                 shown = what
-                bars.reset(task, description=escape(what), total=total or None)
+                bars.reset(task, description=what, total=total or None)
             bars.update(task, completed=done)
 
         yield progress

@@ -14,6 +14,7 @@ from multiqa_integrations.cli.job_options import (
     job_options,
 )
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
+from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.cli.progress import JobProgress
 from multiqa_integrations.errors import SyncIncompleteError
 
@@ -39,6 +40,7 @@ def replay(
     from multiqa_integrations.etl import replay as run
 
     with jobs.exit_statuses(), jobs.Signals() as signals:
+        check_file(dead_letter, "FILE")
         try:
             with (
                 job_options(store, encoder, target, existing=collection) as options,

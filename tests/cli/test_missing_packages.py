@@ -63,6 +63,7 @@ def packages() -> list[tuple[str, str]]:
 
 
 EVALUATE = ["evaluate", "{set}", "--against", "dtype=int8"]
+PAGE = ["evaluate", "{set}", "--html", "{folder}/page.html"]
 # Commands, and statements of Python, that cannot do without the package.
 DOORS: dict[str, list[str | list[str]]] = {
     "torch": [["doctor", "--backend", "sentence-transformers", "-m", "{folder}"]],
@@ -84,6 +85,8 @@ DOORS: dict[str, list[str | list[str]]] = {
     "ir-measures": [EVALUATE],
     "pytrec-eval-terrier": [EVALUATE],
     "scipy": [EVALUATE],
+    "jinja2": [PAGE],
+    "matplotlib": [PAGE],
 }
 
 
@@ -102,7 +105,7 @@ def test_a_missing_package_is_one_line(distribution: str, extra: str, folder: Pa
     modules = [
         module
         for module, owners in provided.items()
-        if distribution in (re.sub(r"[-_.]+", "-", owner) for owner in owners)
+        if distribution in (re.sub(r"[-_.]+", "-", owner).lower() for owner in owners)
     ]
     if not modules:
         pytest.skip(f"{distribution} is not installed")
