@@ -162,6 +162,11 @@ class PointQuery:
         return max(self.candidates or max(50, 5 * wanted), wanted)
 
 
+def payload_keys(with_payload: bool | Sequence[str]) -> bool | list[str]:
+    """Return which keys of payloads are wanted, as engines take it: all, none, or a list."""
+    return with_payload if isinstance(with_payload, bool) else list(with_payload)
+
+
 def point_id(document_id: str | None) -> PointId:
     """Return the point id of a document.
 

@@ -16,8 +16,10 @@ from multiqa_integrations.errors import (
     StoreError,
 )
 from multiqa_integrations.types import Encoder
+from multiqa_integrations.values import json_fault
 
 Distance: TypeAlias = Literal["cosine", "dot"]
+FingerprintOutcome: TypeAlias = Literal["matches", "created", "adopted", "absent"]
 
 METADATA_KEY = "multiqa"
 """Where a collection's metadata says which model fills it."""
@@ -193,7 +195,7 @@ class CollectionReport:
 
     info: CollectionInfo
     created: bool = False
-    fingerprint: Literal["matches", "created", "adopted", "absent"] = "matches"
+    fingerprint: FingerprintOutcome = "matches"
     created_indexes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -367,10 +369,14 @@ def raise_on_mismatch(name: str, found: list[Difference]) -> None:
     Raises:
         CollectionMismatchError: There are.
     """
-    if not found:
-        return
+    if found:
+        raise mismatch_error(name, found)
+
+
+def mismatch_error(name: str, found: list[Difference]) -> CollectionMismatchError:
+    """Build the error that names all differences."""
     lines = "".join(f"\n- {difference}" for difference in found)
-    raise CollectionMismatchError(
+    return CollectionMismatchError(
         f"the collection {name!r} does not fit; nothing was changed:{lines}",
         collection=name,
         expected={difference.name: difference.expected for difference in found},
@@ -388,8 +394,7 @@ def report_on(name: str, schema: CollectionSchema, info: CollectionInfo | None) 
         missing = Difference(
             "collection", "one of that name", "none", "Create it with ensure_collection()."
         )
-        raise_on_mismatch(name, [missing])
-        raise AssertionError  # not reached
+        raise mismatch_error(name, [missing])
     raise_on_mismatch(name, differences(schema, info, indexes=True))
     return ensured_report(info, found=info)
 
@@ -411,20 +416,34 @@ def ensured_report(
         adopt: Whether it was given the fingerprint that it lacked.
         created_indexes: The payload indexes that were created.
     """
-    absent = not found.fingerprints and not created and not adopt
+    outcome: FingerprintOutcome
+    if created:
+        outcome = "created"
+    elif found.fingerprints:
+        outcome = "matches"
+    else:
+        outcome = "adopted" if adopt else "absent"
     return CollectionReport(
         info=info,
         created=created,
-        fingerprint="created"
-        if created
-        else "matches"
-        if found.fingerprints
-        else "adopted"
-        if adopt
-        else "absent",
+        fingerprint=outcome,
         created_indexes=tuple(created_indexes),
-        notes=(fingerprint_note(info.name),) if absent else (),
+        notes=(fingerprint_note(info.name),) if outcome == "absent" else (),
     )
+
+
+def check_metadata(key: str, value: Mapping[str, Any] | None) -> None:
+    """Make sure that something may be written into a collection's metadata.
+
+    Raises:
+        ConfigurationError: The key is not text or this package's own, or the value is not JSON.
+    """
+    if not isinstance(key, str) or not key or key == METADATA_KEY:
+        raise ConfigurationError(
+            f"the key of the metadata is {key!r}, expected text other than {METADATA_KEY!r}."
+        )
+    if fault := json_fault(value):
+        raise ConfigurationError(f"the metadata {key!r} {fault}.")
 
 
 def filled_sparse_vector(schema: CollectionSchema, report: CollectionReport) -> str | None:

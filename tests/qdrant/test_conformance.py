@@ -701,6 +701,26 @@ def test_parts_of_the_payload(store: Store, name: str) -> None:
     assert scrolled.payload == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("multiqa", {"a": 1}, "other than 'multiqa'"),
+        ("", {"a": 1}, "expected text"),
+        ("job", {"a": float("nan")}, "the metadata 'job' has the number nan"),
+        ("job", {"a": object()}, "not JSON"),
+    ],
+)
+def test_metadata_that_cannot_be_kept(
+    store: Store, name: str, key: str, value: Any, message: str
+) -> None:
+    identity = store.ensure(name, SCHEMA).info.identity
+    with pytest.raises(ConfigurationError, match=message):
+        store.annotate(name, key, value)
+    info = store.info(name)
+    assert info is not None
+    assert (info.identity, info.metadata) == (identity, {})
+
+
 def test_a_collection_made_anew_is_another(store: Store, name: str) -> None:
     first = store.ensure(name, SCHEMA).info.identity
     store.annotate(name, "job", {"run": "a"})

@@ -29,6 +29,7 @@ from multiqa_integrations.qdrant.points import (
     PointQuery,
     ScoredPoint,
     check_points,
+    payload_keys,
 )
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
@@ -36,6 +37,7 @@ from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
     VectorInfo,
     alias_conflict_error,
+    check_metadata,
     check_name,
     check_no_alias,
     collection_not_found_error,
@@ -202,7 +204,7 @@ class EdgeStore(Store):
             return []
         shard = self._shard(collection)
         with engine_errors("retrieve", shard.directory):
-            records = shard.engine.retrieve(list(ids), _wanted(with_payload), with_vectors)
+            records = shard.engine.retrieve(list(ids), payload_keys(with_payload), with_vectors)
         found = {convert.id_of(record.id): convert.point_from_edge(record) for record in records}
         return [found[id] for id in dict.fromkeys(map(convert.id_of, ids)) if id in found]
 
@@ -228,6 +230,7 @@ class EdgeStore(Store):
                 shard.engine.update(operation)
 
     def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+        check_metadata(key, value)
         shard = self._shard(collection)
         with shard.writing:
             metadata = {**shard.description.get("metadata", {}), key: value}
@@ -265,7 +268,7 @@ class EdgeStore(Store):
             limit=limit,
             offset=offset,
             filter=to_edge(filter),
-            with_payload=_wanted(with_payload),
+            with_payload=payload_keys(with_payload),
             with_vector=with_vectors,
         )
         shard = self._shard(collection)
@@ -384,10 +387,6 @@ class EdgeStore(Store):
                 "in_graph": info.indexed_vectors_count,
             },
         )
-
-
-def _wanted(with_payload: bool | Sequence[str]) -> bool | list[str]:
-    return with_payload if isinstance(with_payload, bool) else list(with_payload)
 
 
 def _release_all(open_shards: dict[Path, Shard]) -> None:

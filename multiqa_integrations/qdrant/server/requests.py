@@ -33,6 +33,7 @@ from multiqa_integrations.qdrant.points import (
     SparseVector,
     Vector,
     check_points,
+    payload_keys,
 )
 from multiqa_integrations.qdrant.schema import (
     METADATA_KEY,
@@ -41,6 +42,7 @@ from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
     VectorInfo,
     alias_conflict_error,
+    check_metadata,
     check_name,
     check_no_alias,
     collection_not_found_error,
@@ -213,7 +215,7 @@ def retrieve(
             "retrieve",
             collection_name=collection,
             ids=list(some),
-            with_payload=_wanted(with_payload),
+            with_payload=payload_keys(with_payload),
             with_vectors=with_vectors,
         )
 
@@ -253,6 +255,7 @@ def annotate(
     self: Connected, collection: str, key: str, value: Mapping[str, Any] | None
 ) -> Steps[None]:
     """Set a value of a collection's metadata; None deletes it."""
+    check_metadata(key, value)
     known = yield from aliases(self)
     # The server merges it into what is there, and drops what is null.
     metadata = {key: None if value is None else dict(value)}
@@ -321,7 +324,7 @@ def scroll(
             scroll_filter=filter,
             limit=size,
             offset=offset,
-            with_payload=_wanted(with_payload),
+            with_payload=payload_keys(with_payload),
             with_vectors=with_vectors,
         )
 
@@ -485,10 +488,6 @@ def _details(info: Any) -> dict[str, Any]:
             mode="json", exclude_none=True
         )
     return details
-
-
-def _wanted(with_payload: bool | Sequence[str]) -> bool | list[str]:
-    return with_payload if isinstance(with_payload, bool) else list(with_payload)
 
 
 def _completed(answer: Any, what: str, name: str) -> None:
