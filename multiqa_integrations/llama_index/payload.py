@@ -101,17 +101,31 @@ def _with_json_metadata(node: BaseNode) -> BaseNode:
 
 def to_node(point: Point, vector_name: str) -> BaseNode:
     """Return the node of a point; with its embedding, if the point was read with vectors."""
-    node: BaseNode
-    if "_node_content" not in point.payload:  # written by this package's Collection, LangChain…
-        document = _LAYOUT.document(point)
-        node = TextNode(id_=document.id, text=document.text, metadata=dict(document.metadata))
-        if (source := PointRecord.of(point.payload).document) is not None:
-            node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id=source)
-    elif kind := _DOCUMENTS.get(point.payload["_node_type"]):
-        node = kind.from_json(point.payload["_node_content"])
-    else:
-        node = metadata_dict_to_node(dict(point.payload))
+    node = _whole_node(point) or _node_of_document(point)
     vector = point.vectors.get(vector_name)
     if isinstance(vector, np.ndarray):
         node.embedding = vector.tolist()
+    return node
+
+
+def _whole_node(point: Point) -> BaseNode | None:
+    """Return the node as it was added; None where there is none, or somebody broke it."""
+    content = point.payload.get("_node_content")
+    # Not there where this package's Collection or LangChain's adapter wrote the point. A node
+    # without an id would get a random one.
+    if not isinstance(content, str) or '"id_"' not in content:
+        return None
+    try:
+        if kind := _DOCUMENTS.get(str(point.payload.get("_node_type"))):
+            return kind.from_json(content)
+        return metadata_dict_to_node(dict(point.payload))
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _node_of_document(point: Point) -> BaseNode:
+    document = _LAYOUT.document(point)
+    node = TextNode(id_=document.id, text=document.text, metadata=dict(document.metadata))
+    if (source := PointRecord.of(point.payload).document) is not None:
+        node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id=source)
     return node

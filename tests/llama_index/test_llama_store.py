@@ -45,6 +45,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQAVectorStore, vectorstore
 from multiqa_integrations.qdrant import Collection, Point, Store
+from multiqa_integrations.qdrant.points import point_id
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
 
@@ -149,6 +150,23 @@ def test_every_kind_of_node(
         copied = found[node.node_id]
         copied.embedding = None
         assert copied == node
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"_node_content": "{"}, {"_node_content": 7}, {"_node_content": "[]"}, {"_node_type": None}],
+)
+def test_a_node_that_somebody_broke_costs_no_other(
+    embedding: MultiQAEmbedding, encoder: MultiQAEncoder, broken: dict[str, Any]
+) -> None:
+    client = QdrantClient(":memory:")
+    vectors = MultiQAVectorStore("docs", client=client, embedding=embedding)
+    vectors.add(embedded(NODES, encoder))
+    client.set_payload("docs", broken, points=[point_id("m#1")])
+    found = {node.node_id: node for node in vectors.get_nodes()}
+    assert found.keys() == ids(NODES)
+    assert found["m#1"].get_content() == NODES[0].get_content()
+    assert found["m#1"].metadata == NODES[0].metadata
 
 
 def test_the_same_id_overwrites(vectors: MultiQAVectorStore, encoder: MultiQAEncoder) -> None:
