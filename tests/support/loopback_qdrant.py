@@ -253,9 +253,13 @@ class _Handler(BaseHTTPRequestHandler):
                 if (isinstance(number, int) and number in faults.bad) or text in faults.bad_texts:
                     seen["bad"] += 1
                     raise Refusal(400, f"Wrong input: point {point['id']} is not to our taste")
-        if happens("slow"):
+        slow = happens("slow")
+        if slow:
             time.sleep(faults.slow_seconds)
-        yield
+        try:
+            yield
+        finally:
+            seen["carried out late"] += slow
         if happens("reset_after"):
             raise _CutError
 
