@@ -61,11 +61,15 @@ def _ranked(engine: edge.EdgeShard, query: PointQuery, hits: list[Any]) -> list[
     while len(hits) > limit and hits[wanted - 1].score == hits[-1].score:
         limit = 4 * len(hits)
         hits = engine.query(convert.query_to_edge(query, limit + 1))
-    return sorted(hits, key=lambda hit: (-hit.score, _order(hit.id)))[:wanted]
+    scores = [hit.score for hit in hits]
+    if len(set(scores)) < len(scores):  # reading an id makes an object of it
+        hits = sorted(hits, key=lambda hit: (-hit.score, _order(hit.id)))
+    return hits[:wanted]
 
 
-def _order(id: Any) -> tuple[bool, Any]:
-    return (True, str(id)) if not isinstance(id, int) else (False, id)
+def _order(id: Any) -> tuple[bool, int]:
+    """Return a key to sort ids by: numbers first, then UUIDs."""
+    return (False, id) if isinstance(id, int) else (True, id.int)
 
 
 def _page(
@@ -88,6 +92,6 @@ def _fused(lists: Sequence[Sequence[Any]]) -> dict[PointId, float]:
     """Fuse lists by reciprocal ranks: Cormack, Clarke and Büttcher, SIGIR 2009."""
     scores: dict[PointId, float] = {}
     for hits in lists:
-        for rank, hit in enumerate(hits):
-            scores[hit.id] = scores.get(hit.id, 0.0) + 1.0 / (_RRF_K + rank)
+        for rank, id in enumerate([hit.id for hit in hits]):
+            scores[id] = scores.get(id, 0.0) + 1.0 / (_RRF_K + rank)
     return dict(sorted(scores.items(), key=lambda item: (-item[1], _order(item[0]))))
