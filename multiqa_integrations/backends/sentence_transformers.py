@@ -97,6 +97,9 @@ class SentenceTransformersBackend:
                 f"sentence-transformers cannot load {checkpoint.directory}: {error} "
                 "Fetch the checkpoint again."
             ) from error
+        # torch maps the file: who writes into it would change the model that runs.
+        for tensor in (*self._model.parameters(), *self._model.buffers()):
+            tensor.data = tensor.data.clone()
         weights.check_current()
 
     @property
