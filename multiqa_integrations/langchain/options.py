@@ -56,7 +56,7 @@ def of_cosine(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a search by cosine for one by relevance, (1 + cosine) / 2.
 
     Raises:
-        ConfigurationError: It is hybrid, or its threshold is no relevance.
+        ConfigurationError: It is hybrid, or its threshold is not a relevance.
     """
     if options.get("hybrid"):
         raise ConfigurationError(

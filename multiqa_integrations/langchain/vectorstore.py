@@ -45,7 +45,7 @@ class MultiQAVectorStore(VectorStore, Dual):
     filled is kept out. Nothing is embedded at construction. The payload is that of
     langchain-qdrant: either reads what the other wrote.
 
-    An id that is no UUID is mapped to one and comes back as it was given. The same id overwrites.
+    An id that is not a UUID is mapped to one and comes back as given. The same id overwrites.
 
     Example:
         >>> from qdrant_client import QdrantClient
@@ -137,7 +137,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         ids: Sequence[str | None] | None = None,
         **options: Any,
     ) -> MultiQAVectorStore:
-        """Do as `from_texts`, without blocking the event loop."""
+        """Open or create a collection and add texts, without blocking the event loop."""
         with _closed_on_failure(await cls.aopen(embedding, **options)) as opened:
             await opened.aadd_texts(texts, metadatas, ids=ids)
         return opened
@@ -165,7 +165,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         ids: Sequence[str | None] | None = None,
         **options: Any,
     ) -> MultiQAVectorStore:
-        """Do as `from_documents`, without blocking the event loop."""
+        """Open or create a collection and add documents, without blocking the event loop."""
         with _closed_on_failure(await cls.aopen(embedding, **options)) as opened:
             await opened.aadd_documents(documents, ids=ids)
         return opened

@@ -226,7 +226,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         return self._add(nodes, threading.Event())
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Do as `add`, in a thread. Cancelled, it ends after the requests under way."""
+        """Store nodes in a thread, as `add`. Cancelled, it ends after the requests under way."""
         _check_options(kwargs)
         stop = threading.Event()
         return await in_own_thread(stop, self._add, nodes, stop)

@@ -61,7 +61,7 @@ def one_of(path: str, values: Sequence[str | float]) -> Condition:
     """Select points by the values of a payload field; none where there is no value.
 
     Whole numbers and numbers with a fraction are compared as Python does, 1 and 1.0 are equal;
-    True is no number.
+    True is not a number.
 
     Raises:
         ConfigurationError: A number cannot be stored, so that nothing could match it.
@@ -77,7 +77,7 @@ def one_of(path: str, values: Sequence[str | float]) -> Condition:
         if isinstance(number, bool):
             conditions.append({"key": path, "match": {"value": number}})
         elif isinstance(number, float) or abs(number) < _EXACT_DOUBLES:
-            # Numbers with a fraction are no exact match in Qdrant, but a range of one.
+            # Qdrant has no exact match of numbers with a fraction: this is a range of one.
             conditions.append({"key": path, "range": {"gte": number, "lte": number}})
     return either(conditions)
 

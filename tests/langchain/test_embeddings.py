@@ -95,7 +95,7 @@ def test_bad_texts(embeddings: MultiQAEmbeddings) -> None:
 @pytest.mark.filterwarnings("ignore:The function `load` is in beta")  # LangChain's own
 def test_copies_keep_the_settings(embeddings: MultiQAEmbeddings) -> None:
     expected = embeddings.embed_query("x")
-    twins = [
+    copies = [
         copy.copy(embeddings),
         copy.deepcopy(embeddings),
         pickle.loads(pickle.dumps(embeddings)),
@@ -106,10 +106,10 @@ def test_copies_keep_the_settings(embeddings: MultiQAEmbeddings) -> None:
             valid_namespaces=["multiqa_integrations"],
         ),
     ]
-    for twin in twins:
-        assert isinstance(twin, MultiQAEmbeddings)
-        assert twin.model_dump() == embeddings.model_dump()
-        assert twin.embed_query("x") == expected
+    for restored in copies:
+        assert isinstance(restored, MultiQAEmbeddings)
+        assert restored.model_dump() == embeddings.model_dump()
+        assert restored.embed_query("x") == expected
     assert len(pickle.dumps(embeddings)) < 2000
 
 

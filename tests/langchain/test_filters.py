@@ -41,7 +41,7 @@ def lookup(value: Any, path: str) -> Any:
 
 
 def equal(stored: Any, value: Any) -> bool:
-    """Compare as Python does, but True is no number."""
+    """Compare as Python does, but True is not a number."""
     return isinstance(stored, bool) is isinstance(value, bool) and stored == value
 
 

@@ -391,7 +391,7 @@ def test_relevance_is_not_of_ranks(vectors: MultiQAVectorStore) -> None:
 
 
 def test_chains(vectors: MultiQAVectorStore) -> None:
-    """`retriever | …` with invoke, batch and their asynchronous twins; a stand-in for a model."""
+    """`retriever | …` with invoke, batch and ainvoke; a stand-in for a model."""
     answer = RunnableLambda(lambda prompt: prompt.to_messages()[-1].content)
     prompt = ChatPromptTemplate.from_template("{context}|{question}")
     chain = (

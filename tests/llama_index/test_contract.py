@@ -178,15 +178,15 @@ async def test_workers_of_coroutines(make: Make) -> None:
 
 def test_a_dictionary_gives_it_back(model: BaseEmbedding) -> None:
     data = model.to_dict()
-    twin = type(model).from_dict(dict(data))
-    assert twin.to_dict() == data
-    assert twin.get_query_embedding("a") == model.get_query_embedding("a")
+    restored = type(model).from_dict(dict(data))
+    assert restored.to_dict() == data
+    assert restored.get_query_embedding("a") == model.get_query_embedding("a")
 
 
 def test_load_embed_model_knows_it(model: BaseEmbedding) -> None:
-    twin = load_embed_model(model.to_dict())
-    assert type(twin) is type(model)
-    assert twin.get_query_embedding("a") == model.get_query_embedding("a")
+    restored = load_embed_model(model.to_dict())
+    assert type(restored) is type(model)
+    assert restored.get_query_embedding("a") == model.get_query_embedding("a")
 
 
 def test_the_dictionary_holds_all_that_changes_vectors(make: Make) -> None:
@@ -209,9 +209,9 @@ def test_pickles_hold_no_weights(model: BaseEmbedding) -> None:
 
 def test_copies(model: BaseEmbedding) -> None:
     expected = model.get_query_embedding(TEXTS[0])
-    for twin in (copy.copy(model), copy.deepcopy(model), model.model_copy()):
-        assert twin.to_dict() == model.to_dict()
-        assert twin.get_query_embedding(TEXTS[0]) == expected
+    for restored in (copy.copy(model), copy.deepcopy(model), model.model_copy()):
+        assert restored.to_dict() == model.to_dict()
+        assert restored.get_query_embedding(TEXTS[0]) == expected
 
 
 def embed_elsewhere(model: BaseEmbedding) -> list[float]:

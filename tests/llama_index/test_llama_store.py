@@ -647,10 +647,10 @@ def test_settings_are_fields(tmp_path: Path, embedding: MultiQAEmbedding) -> Non
         assert "api_key" not in data
         vector = [1.0] + [0.0] * 383
         vectors.add([TextNode(id_="a", text="a", embedding=vector)])
-        for twin in (MultiQAVectorStore.from_dict(data), pickle.loads(pickle.dumps(vectors))):
-            assert twin.to_dict() == data
-            assert ids(twin.get_nodes()) == {"a"}
-            twin.close()
+        for restored in (MultiQAVectorStore.from_dict(data), pickle.loads(pickle.dumps(vectors))):
+            assert restored.to_dict() == data
+            assert ids(restored.get_nodes()) == {"a"}
+            restored.close()
 
 
 def test_an_api_key_is_in_nothing(

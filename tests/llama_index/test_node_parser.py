@@ -66,11 +66,11 @@ def test_excluded_metadata_takes_no_room(embedding: MultiQAEmbedding) -> None:
 
 def test_round_trip(embedding: MultiQAEmbedding) -> None:
     parser = WordPieceNodeParser(chunk_size=100, chunk_overlap=10, embedding=embedding)
-    twin = WordPieceNodeParser.from_dict(parser.to_dict())
-    assert (twin.chunk_size, twin.chunk_overlap) == (100, 10)
-    assert twin.used_embedding.to_dict() == embedding.to_dict()
+    restored = WordPieceNodeParser.from_dict(parser.to_dict())
+    assert (restored.chunk_size, restored.chunk_overlap) == (100, 10)
+    assert restored.used_embedding.to_dict() == embedding.to_dict()
     document = Document(text=TEXT, id_="x")
-    assert [n.get_content() for n in twin.get_nodes_from_documents([document])] == [
+    assert [n.get_content() for n in restored.get_nodes_from_documents([document])] == [
         n.get_content() for n in parser.get_nodes_from_documents([document])
     ]
 
