@@ -12,7 +12,7 @@ _PLACES = re.compile(r"(?:\[\d*\])*$")  # items of lists: [0] is one, [] is any
 
 
 # What any engine may read; a quoted key has no quotation mark in it.
-_PATH = re.compile(r'(?:[\w-]+|"[^"\\]+")(?:\[\d*\])*(?:\.(?:[\w-]+|"[^"\\]+")(?:\[\d*\])*)*')
+_PATH = re.compile(r'(?:[\w-]+|"[^"\\]*")(?:\[\d*\])*(?:\.(?:[\w-]+|"[^"\\]*")(?:\[\d*\])*)*')
 
 
 def is_path(key: str) -> bool:
