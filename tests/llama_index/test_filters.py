@@ -158,7 +158,13 @@ def test_as_simple_vector_store_filters(
     filled: MultiQAVectorStore, filters: MetadataFilters
 ) -> None:
     expected = {id_ for id_, metadata in BY_ID.items() if reference(filters, metadata)}
-    assert {node.node_id for node in filled.get_nodes(filters=filters)} == expected
+    try:
+        found = {node.node_id for node in filled.get_nodes(filters=filters)}
+    except ConfigurationError as error:  # TEXT_MATCH is refused where the server is older
+        if "MatchSubstring, which came with Qdrant 1.20" not in str(error):
+            raise
+    else:
+        assert found == expected
 
 
 # --- whoever wrote the collection ---------------------------------------------------------------
