@@ -84,12 +84,13 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
     raise _no_json(value, where, "Pass str(...), or leave it out.")
 
 
-def json_fault(value: object, *, depth: int = MAX_DEPTH) -> str | None:
+def json_fault(value: object, *, depth: int = MAX_DEPTH, any_integer: bool = False) -> str | None:
     """Return what a store could not read back of a value; None if it is plain JSON.
 
     Args:
         value: What `json_value` returned, or a payload that somebody wrote by hand.
         depth: How deep lists and objects may be nested.
+        any_integer: Whether integers may be beyond 64 bits: JSON has them, payloads have not.
     """
     level: list[Any] = [value]
     for _ in range(depth + 1):
@@ -102,7 +103,7 @@ def json_fault(value: object, *, depth: int = MAX_DEPTH) -> str | None:
                     return "has a key that is not a string"
             elif isinstance(item, list | tuple):
                 inner += item
-            elif fault := _scalar_fault(item):
+            elif (not any_integer or type(item) is not int) and (fault := _scalar_fault(item)):
                 return fault
         if not inner:
             return None

@@ -442,7 +442,7 @@ def check_metadata(key: str, value: Mapping[str, Any] | None) -> None:
         raise ConfigurationError(
             f"the key of the metadata is {key!r}, expected text other than {METADATA_KEY!r}."
         )
-    if fault := json_fault(value):
+    if fault := json_fault(value, any_integer=True):
         raise ConfigurationError(f"the metadata {key!r} {fault}.")
 
 
