@@ -134,7 +134,13 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         if fixed := sorted(create_options.keys() & signature(Collection.open).parameters):
             raise ConfigurationError(f"{', '.join(fixed)} cannot be set for LlamaIndex's nodes.")
         settings |= {"collection_name": collection_name, "create_options": create_options}
-        settings["connection_options"] = {**settings.get("connection_options", {}), **connection}
+        connection = {**settings.get("connection_options", {}), **connection}
+        if isinstance(settings.get("url"), str):  # a field that is shown
+            settings["url"], authorization = split_user(settings["url"])
+            if authorization is not None:
+                headers = {"Authorization": authorization, **connection.get("headers", {})}
+                connection["headers"] = headers
+        settings["connection_options"] = connection
         super().__init__(**settings)
         self._given = store if client is None else client
         self._collection = Collection.open(
@@ -152,8 +158,6 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
             **self.connection_options,
             **self.create_options,
         )
-        if self.url is not None:
-            self.url, _ = split_user(self.url)  # in no dictionary either
 
     @classmethod
     async def aopen(
@@ -185,14 +189,12 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
                 "a vector store over client= or store= cannot be pickled. Open it with url= or "
                 "path=, or open it where it is needed."
             )
-        if self.connection_options.get("headers"):
-            raise TypeError(
-                "a vector store with headers= cannot be pickled: they may hold a secret. Open it "
-                "where it is needed."
-            )
         settings = dict(self)
         key_given = bool(settings.pop("api_key"))
-        return _reopen, (type(self), settings, key_given)
+        options = dict(settings.pop("connection_options"))
+        headers_given = bool(options.pop("headers", None))
+        settings["connection_options"] = options
+        return _reopen, (type(self), settings, key_given, headers_given)
 
     @classmethod
     def class_name(cls) -> str:
@@ -394,12 +396,20 @@ def _check_options(options: dict[str, Any], allowed: Iterable[str] = ()) -> None
 
 
 def _reopen(
-    kind: type[MultiQAVectorStore], settings: dict[str, Any], key_given: bool
+    kind: type[MultiQAVectorStore],
+    settings: dict[str, Any],
+    key_given: bool,
+    headers_given: bool,
 ) -> MultiQAVectorStore:
     if key_given and not os.environ.get("QDRANT_API_KEY"):
         raise ConfigurationError(
             f"the vector store of {settings['url']} was opened with an API key, which is never "
             "pickled. Set QDRANT_API_KEY where it is unpickled."
+        )
+    if headers_given:
+        raise ConfigurationError(
+            f"the vector store of {settings['url']} was opened with headers=, or a user and "
+            "password, which are never pickled. Open it where it is needed."
         )
     return kind(**settings)
 

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import inspect
 import pickle
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -674,17 +675,21 @@ def test_an_api_key_is_in_nothing(
         assert reopened.get_nodes() == []
 
 
-def test_headers_are_in_nothing(
-    stand_in: LoopbackQdrant, name: str, embedding: MultiQAEmbedding
+@pytest.mark.parametrize("user", [True, False])
+def test_headers_and_passwords_are_in_nothing(
+    stand_in: LoopbackQdrant, name: str, embedding: MultiQAEmbedding, user: bool
 ) -> None:
-    headers = {"Authorization": "SECRET"}
-    with MultiQAVectorStore(
-        name, url=stand_in.url, headers=headers, embedding=embedding
-    ) as vectors:
-        for store in (vectors, vectors.client):
-            with pytest.raises(TypeError, match="may hold a secret"):
-                pickle.dumps(store)
-        assert "SECRET" not in f"{vectors!r} {vectors} {vectors.to_dict()} {vectors.client!r}"
+    url = stand_in.url.replace("//", "//user:SECRET@") if user else stand_in.url
+    options: dict[str, Any] = {} if user else {"headers": {"X-Key": "SECRET"}}
+    with MultiQAVectorStore(name, url=url, embedding=embedding, **options) as vectors:
+        pickled = pickle.dumps(vectors)
+        shown = f"{vectors!r} {vectors} {vectors.to_dict()} {vectors.client!r}"
+        assert vectors.get_nodes() == []
+    for secret in ("SECRET", b64encode(b"user:SECRET").decode()):
+        assert secret.encode() not in pickled
+        assert secret not in shown
+    with pytest.raises(ConfigurationError, match="never pickled"):
+        pickle.loads(pickled)
 
 
 def test_a_given_client_is_not_pickled(memory: MultiQAVectorStore) -> None:

@@ -121,11 +121,6 @@ class ServerStore(Store):
                 "a store over client= cannot be pickled. Open it with url=, or open it where "
                 "it is needed."
             )
-        if self._reopen["options"].get("headers"):
-            raise TypeError(
-                "a store with headers= cannot be pickled: they may hold a secret. Open it where it "
-                "is needed."
-            )
         return _reopen, (type(self), self._reopen)
 
     def __repr__(self) -> str:
