@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.cli.options import StoreOptions
+from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant import Collection, open_store
 from multiqa_integrations.testing import FakeEncoder
 
@@ -248,3 +250,19 @@ def test_sigterm_ends_a_run_that_waits_for_standard_input(sibling: Path, tmp_pat
     report = json.loads(output)
     assert (report["ended"], report["rejected"]) == (False, 0)
     assert "stopped" in report["note"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"timeout": 0.0}, "timeout is 0"),
+        ({"wait": -1.0}, "wait is -1"),
+        ({"ca": Path("nowhere.pem")}, "verify is 'nowhere.pem'"),
+        ({"grpc": True}, "needs grpc_port="),
+    ],
+    ids=["timeout", "wait", "ca", "grpc"],
+)
+def test_flags_of_a_connection_reach_it(flags: dict[str, Any], message: str) -> None:
+    options = StoreOptions(url="http://127.1:1234", **flags)
+    with pytest.raises(ConfigurationError, match=message):
+        options.open()

@@ -13,14 +13,20 @@ from typing import Any
 
 import pytest
 
-from multiqa_integrations.errors import LeaseError, StoreError, SyncIncompleteError
+from multiqa_integrations.errors import (
+    CollectionWarning,
+    LeaseError,
+    StoreError,
+    SyncIncompleteError,
+)
 from multiqa_integrations.etl import sync
 from multiqa_integrations.etl.job import Job, JobOptions
 from multiqa_integrations.etl.lease import CLOCK_SECONDS, EXPIRES_SECONDS, RENEWED_SECONDS, Lease
 from multiqa_integrations.etl.lease import _machine as this_machine
 from multiqa_integrations.etl.open_source import open_source
-from multiqa_integrations.qdrant import EdgeStore, Store
+from multiqa_integrations.qdrant import EdgeStore, Store, open_store
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 Found = Callable[[], dict[str, Any]]
 
@@ -233,3 +239,12 @@ def test_a_collection_that_is_dropped_during_a_run(embedded: Store, made_anew: b
         assert "made anew" in str(caught.value)
     assert sync(ROWS, "docs", store=embedded, encoder=FakeEncoder()).complete
     assert embedded.count("docs") == 5
+
+
+def test_a_key_that_may_not_write_metadata_works_without_a_lease(loopback: LoopbackQdrant) -> None:
+    with open_store(url=loopback.url) as store:
+        sync(ROWS[:1], "docs", store=store, encoder=FakeEncoder())
+        loopback.faults.forbidden = frozenset({"update"})
+        with pytest.warns(CollectionWarning, match="no lease keeps other runs") as caught:
+            report = sync(ROWS, "docs", store=store, encoder=FakeEncoder())
+        assert (report.added, report.unchanged, len(caught)) == (len(ROWS) - 1, 1, 1)

@@ -79,6 +79,7 @@ class Faults:
         hold: From some request on, each waits before it is carried out.
         acknowledged: The answer is "acknowledged", as if one had not waited.
         api_key: Requests without this key are refused.
+        forbidden: Requests of these kinds take more rights than the key has.
         chance: Where chances come from.
     """
 
@@ -96,6 +97,7 @@ class Faults:
     hold: Hold | None = None
     acknowledged: bool = False
     api_key: str | None = None
+    forbidden: frozenset[str] = frozenset()
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
 
@@ -196,6 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
             loopback.largest = max(loopback.largest, size)
             act, arguments = _route(self.command, path)
             loopback.seen[act.__name__] += 1
+            if act.__name__ in loopback.faults.forbidden:
+                raise Refusal(403, "Forbidden: Global access is required")
             parsed = qdrant_answers.parse(body)
             qdrant_answers.check_limits(act.__name__, parsed)
             if refused := strict_mode.refusal(loopback.strict, act.__name__, parsed):
