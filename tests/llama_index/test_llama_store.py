@@ -505,8 +505,13 @@ OPERATORS: list[tuple[str, str, Any, set[str]]] = [
 
 def test_operators(vectors: MultiQAVectorStore) -> None:
     for key, operator, value, expected in OPERATORS:
-        found = ids(vectors.get_nodes(filters=where(key, operator, value)))
-        assert found == expected, (key, operator, value)
+        try:
+            found = ids(vectors.get_nodes(filters=where(key, operator, value)))
+        except ConfigurationError as error:  # TEXT_MATCH is refused where the server is older
+            if "MatchSubstring, which came with Qdrant 1.20" not in str(error):
+                raise
+        else:
+            assert found == expected, (key, operator, value)
 
 
 def test_conditions(vectors: MultiQAVectorStore) -> None:
