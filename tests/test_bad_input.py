@@ -97,12 +97,12 @@ def test_control_characters_are_ignored(encoder: MultiQAEncoder) -> None:
     np.testing.assert_allclose(found, found[:1].repeat(5, axis=0), atol=1e-6)
 
 
-def test_ten_megabytes(sibling: Path) -> None:
+def test_ten_megabytes(test_model: Path) -> None:
     words = "the city of london has nine million people and a very long river".split()
     text = " ".join(words[(i * i) % len(words)] for i in range(2_400_000))
     assert len(text) > 10_000_000
     quiet = MultiQAEncoder(
-        sibling,
+        test_model,
         max_seq_length=512,
         backend="openvino",
         dtype="float32",
@@ -160,22 +160,22 @@ def test_settings_that_cannot_be(settings: dict[str, Any], said: str) -> None:
         MultiQAEncoder(**settings)
 
 
-def test_settings_go_by_name_alone(sibling: Path) -> None:
+def test_settings_go_by_name_alone(test_model: Path) -> None:
     positional: Any = MultiQAEncoder
     with pytest.raises(TypeError, match="positional"):
-        positional(sibling, "main")
+        positional(test_model, "main")
     with pytest.raises(TypeError, match="unknown_setting"):
-        positional(sibling, unknown_setting=1)
+        positional(test_model, unknown_setting=1)
 
 
-def test_a_revision_of_a_directory(sibling: Path) -> None:
+def test_a_revision_of_a_directory(test_model: Path) -> None:
     with pytest.raises(ConfigurationError, match="has no revisions"):
-        MultiQAEncoder(sibling, revision="main").encode(["a"])
+        MultiQAEncoder(test_model, revision="main").encode(["a"])
 
 
 @needs_torch
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps", "nonsense", "meta", "cpu:x"])
-def test_a_device_that_is_not_here(sibling: Path, device: str) -> None:
+def test_a_device_that_is_not_here(test_model: Path, device: str) -> None:
     import torch
 
     if device.startswith("cuda") and torch.cuda.is_available():
@@ -185,12 +185,12 @@ def test_a_device_that_is_not_here(sibling: Path, device: str) -> None:
     with pytest.raises(
         ConfigurationError, match=f"cannot use the device '{device}' here"
     ) as caught:
-        MultiQAEncoder(sibling, device=device).encode(["a"])
+        MultiQAEncoder(test_model, device=device).encode(["a"])
     assert "device='cpu'" in str(caught.value)
 
 
 @needs_torch
-def test_float16_without_an_accelerator(sibling: Path) -> None:
+def test_float16_without_an_accelerator(test_model: Path) -> None:
     import torch
 
     if torch.cuda.is_available() or torch.backends.mps.is_available():
@@ -198,16 +198,16 @@ def test_float16_without_an_accelerator(sibling: Path) -> None:
     for backend in ("auto", "sentence-transformers"):
         name: Any = backend
         with pytest.raises(ConfigurationError, match="none can be used here"):
-            MultiQAEncoder(sibling, backend=name, dtype="float16").encode(["a"])
+            MultiQAEncoder(test_model, backend=name, dtype="float16").encode(["a"])
 
 
-def test_a_backend_that_is_not_installed(sibling: Path) -> None:
+def test_a_backend_that_is_not_installed(test_model: Path) -> None:
     script = f"""
 import sys
 sys.modules["sentence_transformers"] = None  # as if it were not installed
 from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import MissingDependencyError
-encoder = MultiQAEncoder({str(sibling)!r}, backend="sentence-transformers")
+encoder = MultiQAEncoder({str(test_model)!r}, backend="sentence-transformers")
 try:
     encoder.encode(["a"])
 except MissingDependencyError as error:
@@ -215,7 +215,7 @@ except MissingDependencyError as error:
     assert (error.package, error.extra) == ("sentence_transformers", "torch")
     print(error)
 assert "torch" not in sys.modules
-assert MultiQAEncoder({str(sibling)!r}).compute.backend == "openvino"  # "auto" does without
+assert MultiQAEncoder({str(test_model)!r}).compute.backend == "openvino"  # "auto" does without
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
@@ -249,10 +249,10 @@ def test_no_weights(checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 4, 5000, 50_000_000])
-def test_truncated_weights(sibling: Path, checkpoint: Path, kept: int) -> None:
+def test_truncated_weights(test_model: Path, checkpoint: Path, kept: int) -> None:
     file = checkpoint / "model.safetensors"
     file.unlink()
-    with (sibling / "model.safetensors").open("rb") as stream:
+    with (test_model / "model.safetensors").open("rb") as stream:
         file.write_bytes(stream.read(kept))
     with pytest.raises(ModelIntegrityError, match="damaged"):
         of(checkpoint).encode(["a"])

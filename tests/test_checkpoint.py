@@ -175,8 +175,8 @@ def test_a_directory_in_the_home(directory: Path, monkeypatch: pytest.MonkeyPatc
     assert resolve(f"~/{directory.name}").directory == directory
 
 
-def test_the_sibling(sibling: Path) -> None:
-    checkpoint = resolve(sibling)
+def test_the_sibling(test_model: Path) -> None:
+    checkpoint = resolve(test_model)
     assert checkpoint.fingerprint == f"sha256:{SIBLING_SHA256}/mean/l2"
 
 
@@ -336,9 +336,9 @@ def test_a_git_lfs_pointer_is_told(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 4096, 90_000_000])
-def test_the_siblings_weights_cut_short(sibling: Path, tmp_path: Path, lost: int) -> None:
+def test_the_siblings_weights_cut_short(test_model: Path, tmp_path: Path, lost: int) -> None:
     cut = tmp_path / "model.safetensors"
-    shutil.copyfile(sibling / "model.safetensors", cut)
+    shutil.copyfile(test_model / "model.safetensors", cut)
     Weights(cut)
     os.truncate(cut, cut.stat().st_size - lost)
     with pytest.raises(ModelIntegrityError, match="damaged"):

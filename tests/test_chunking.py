@@ -87,8 +87,8 @@ TEXTS = st.one_of(
 
 
 @pytest.fixture(scope="session")
-def tokenizer(sibling: Path) -> WordPieceTokenizer:
-    return WordPieceTokenizer(sibling / "tokenizer.json")
+def tokenizer(test_model: Path) -> WordPieceTokenizer:
+    return WordPieceTokenizer(test_model / "tokenizer.json")
 
 
 def check(

@@ -23,11 +23,11 @@ GUIDES = sorted(
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_examples_run(
-    page: Path, sibling: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All examples of a page, one after the other, with the sibling as the model."""
+    """All examples of a page, one after the other, with the test model as the model."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(MultiQAEncoder.__init__, "__defaults__", (str(sibling),))
+    monkeypatch.setattr(MultiQAEncoder.__init__, "__defaults__", (str(test_model),))
     blocks = re.findall(r"^```pycon\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
     test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page.name, str(page), 0)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)

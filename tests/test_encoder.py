@@ -89,9 +89,9 @@ def test_row_i_is_text_i(encoder: MultiQAEncoder, vectors: Vectors, rows: list[i
 
 @pytest.mark.parametrize("batch_tokens", [1, 30, 100_000])
 def test_the_size_of_a_batch_changes_nothing(
-    sibling: Path, vectors: Vectors, batch_tokens: int
+    test_model: Path, vectors: Vectors, batch_tokens: int
 ) -> None:
-    found = of(sibling, batch_tokens=batch_tokens).encode(CORPUS)
+    found = of(test_model, batch_tokens=batch_tokens).encode(CORPUS)
     np.testing.assert_allclose(found, vectors, atol=1e-5)
 
 
@@ -166,10 +166,10 @@ def test_a_stream_gives_what_encode_gives(encoder: MultiQAEncoder, vectors: Vect
 
 
 def test_an_interrupt_while_batches_are_handed_over_ends_it(
-    sibling: Path, monkeypatch: pytest.MonkeyPatch
+    test_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C is an exception anywhere; batches that are queued by then are not computed."""
-    encoder = of(sibling, batch_tokens=1)  # a batch for each text
+    encoder = of(test_model, batch_tokens=1)  # a batch for each text
     backend = encoder._runtime.backend
     submit, shutdown, embed = ThreadPoolExecutor.submit, ThreadPoolExecutor.shutdown, backend.embed
     handed_over, computed = itertools.count(1), itertools.count()
@@ -250,10 +250,10 @@ def test_what_is_no_stream_is_refused_at_once(encoder: MultiQAEncoder, texts: An
 # --- the limit ------------------------------------------------------------------------------
 
 
-def test_the_limit_is_the_checkpoints(sibling: Path) -> None:
-    assert of(sibling).max_seq_length == 256
-    assert of(sibling, max_seq_length=512).max_seq_length == 512
-    assert of(sibling, max_seq_length=np.int64(3)).max_seq_length == 3
+def test_the_limit_is_the_checkpoints(test_model: Path) -> None:
+    assert of(test_model).max_seq_length == 256
+    assert of(test_model, max_seq_length=512).max_seq_length == 512
+    assert of(test_model, max_seq_length=np.int64(3)).max_seq_length == 3
 
 
 def test_a_changed_limit_of_the_checkpoint(checkpoint: Path, change: Change) -> None:
@@ -262,19 +262,19 @@ def test_a_changed_limit_of_the_checkpoint(checkpoint: Path, change: Change) -> 
 
 
 @pytest.mark.parametrize("limit", [513, 2, 0, -1, float("nan"), float("inf"), True, 16.0, "16"])
-def test_a_limit_out_of_range(sibling: Path, limit: Any) -> None:
+def test_a_limit_out_of_range(test_model: Path, limit: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"max_seq_length is .* 3 to 512"):
-        MultiQAEncoder(sibling, max_seq_length=limit)
+        MultiQAEncoder(test_model, max_seq_length=limit)
 
 
-def test_a_text_is_cut_at_the_limit(sibling: Path) -> None:
-    short = of(sibling, max_seq_length=8, on_truncation="ignore")
+def test_a_text_is_cut_at_the_limit(test_model: Path) -> None:
+    short = of(test_model, max_seq_length=8, on_truncation="ignore")
     found = short.encode(["one two three four five six seven eight", "one two three four five six"])
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
-def test_a_cut_is_told_once_a_call(sibling: Path) -> None:
-    encoder = of(sibling, max_seq_length=8)
+def test_a_cut_is_told_once_a_call(test_model: Path) -> None:
+    encoder = of(test_model, max_seq_length=8)
     with pytest.warns(TruncationWarning) as caught:
         encoder.encode(["a", LONG, "b", "word " * 400])
     assert len(caught) == 1
@@ -284,16 +284,16 @@ def test_a_cut_is_told_once_a_call(sibling: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["encode_query", "encode_document"])
-def test_a_cut_is_told_at_the_callers_line(sibling: Path, method: str) -> None:
-    encoder = of(sibling, max_seq_length=8)
+def test_a_cut_is_told_at_the_callers_line(test_model: Path, method: str) -> None:
+    encoder = of(test_model, max_seq_length=8)
     with pytest.warns(TruncationWarning) as caught:
         getattr(encoder, method)([LONG])
     assert [warning.filename for warning in caught] == [__file__]
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_a_stream_tells_of_cuts_once_at_its_end(sibling: Path) -> None:
-    encoder = of(sibling, max_seq_length=8)
+def test_a_stream_tells_of_cuts_once_at_its_end(test_model: Path) -> None:
+    encoder = of(test_model, max_seq_length=8)
     stream = encoder.encode_stream([LONG, "a", "b", "c", "d", LONG, "e"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -305,25 +305,25 @@ def test_a_stream_tells_of_cuts_once_at_its_end(sibling: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_a_stream_that_is_left_early_tells_of_cuts_too(sibling: Path) -> None:
-    stream: Any = of(sibling, max_seq_length=8).encode_stream([LONG, "a", "b", "c", "d"])
+def test_a_stream_that_is_left_early_tells_of_cuts_too(test_model: Path) -> None:
+    stream: Any = of(test_model, max_seq_length=8).encode_stream([LONG, "a", "b", "c", "d"])
     next(stream)
     with pytest.warns(TruncationWarning, match="1 of 3 texts") as caught:
         stream.close()
     assert [warning.filename for warning in caught] == [__file__]
 
 
-def test_no_word_where_nothing_is_cut(sibling: Path) -> None:
+def test_no_word_where_nothing_is_cut(test_model: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        of(sibling, max_seq_length=8).encode(["one two three four five six"])
-        of(sibling, max_seq_length=8, on_truncation="ignore").encode([LONG])
-        of(sibling, max_seq_length=8, on_truncation="error").encode(["a"])
+        of(test_model, max_seq_length=8).encode(["one two three four five six"])
+        of(test_model, max_seq_length=8, on_truncation="ignore").encode([LONG])
+        of(test_model, max_seq_length=8, on_truncation="error").encode(["a"])
 
 
-def test_an_error_instead_of_a_cut(sibling: Path) -> None:
+def test_an_error_instead_of_a_cut(test_model: Path) -> None:
     # Other settings than any other test's, so that nobody has loaded this model yet.
-    encoder = of(sibling, max_seq_length=8, on_truncation="error", threads=3)
+    encoder = of(test_model, max_seq_length=8, on_truncation="error", threads=3)
     with pytest.raises(TruncationError, match="text 1 has 302 word pieces") as caught:
         encoder.encode(["a", LONG, "b", "word " * 400])
     assert (caught.value.index, caught.value.tokens, caught.value.limit) == (1, 302, 8)
@@ -331,8 +331,8 @@ def test_an_error_instead_of_a_cut(sibling: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_an_error_in_a_stream_tells_the_index_in_all_of_it(sibling: Path) -> None:
-    encoder = of(sibling, max_seq_length=8, on_truncation="error")
+def test_an_error_in_a_stream_tells_the_index_in_all_of_it(test_model: Path) -> None:
+    encoder = of(test_model, max_seq_length=8, on_truncation="error")
     stream = encoder.encode_stream(["a", "b", "c", "d", LONG])
     next(stream)
     with pytest.raises(TruncationError) as caught:
@@ -399,21 +399,21 @@ def test_prompts_are_those_of_sentence_transformers(checkpoint: Path, change: Ch
 # --- identity -------------------------------------------------------------------------------
 
 
-def test_the_fingerprint_is_the_contents(sibling: Path, checkpoint: Path) -> None:
-    assert of(checkpoint).fingerprint == of(sibling).fingerprint
+def test_the_fingerprint_is_the_contents(test_model: Path, checkpoint: Path) -> None:
+    assert of(checkpoint).fingerprint == of(test_model).fingerprint
     # The official file's digest: the hub's copy has the same fingerprint.
     digest = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-    assert of(sibling).fingerprint == f"sha256:{digest}/mean/l2"
-    assert of(sibling, dtype="int8", max_seq_length=8).fingerprint == of(sibling).fingerprint
+    assert of(test_model).fingerprint == f"sha256:{digest}/mean/l2"
+    assert of(test_model, dtype="int8", max_seq_length=8).fingerprint == of(test_model).fingerprint
 
 
-def test_other_weights_have_another_fingerprint(sibling: Path, checkpoint: Path) -> None:
-    weights = load_file(sibling / "model.safetensors")
+def test_other_weights_have_another_fingerprint(test_model: Path, checkpoint: Path) -> None:
+    weights = load_file(test_model / "model.safetensors")
     weights["encoder.layer.5.output.LayerNorm.weight"][:100] = 0
     (checkpoint / "model.safetensors").unlink()
     save_file(weights, checkpoint / "model.safetensors")
-    assert of(checkpoint).fingerprint != of(sibling).fingerprint
-    apart = of(checkpoint).encode(["a"]) - of(sibling).encode(["a"])
+    assert of(checkpoint).fingerprint != of(test_model).fingerprint
+    apart = of(checkpoint).encode(["a"]) - of(test_model).encode(["a"])
     assert np.abs(apart).max() > 1e-3
 
 
@@ -450,9 +450,9 @@ def test_copies(encoder: MultiQAEncoder, vectors: Vectors, copier: Any) -> None:
     np.testing.assert_allclose(twin.encode(CORPUS), vectors, atol=1e-5)
 
 
-def test_settings_make_a_twin(sibling: Path) -> None:
+def test_settings_make_a_twin(test_model: Path) -> None:
     encoder = of(
-        sibling,
+        test_model,
         max_seq_length=100,
         batch_tokens=500,
         on_truncation="ignore",
@@ -466,26 +466,26 @@ def test_settings_make_a_twin(sibling: Path) -> None:
     assert encoder.max_seq_length == 100
 
 
-def test_repr_shows_what_was_set(sibling: Path) -> None:
+def test_repr_shows_what_was_set(test_model: Path) -> None:
     assert repr(MultiQAEncoder("some/name")) == "MultiQAEncoder('some/name', on_truncation='warn')"
-    shown = repr(of(sibling, max_seq_length=100))
+    shown = repr(of(test_model, max_seq_length=100))
     assert "max_seq_length=100" in shown
     twin = eval(shown, {"MultiQAEncoder": MultiQAEncoder})  # noqa: S307 (its own)
-    assert twin.settings == of(sibling, max_seq_length=100).settings
+    assert twin.settings == of(test_model, max_seq_length=100).settings
 
 
-def test_equal_settings_share_one_model(sibling: Path) -> None:
-    one, other = of(sibling), of(sibling / ".", max_seq_length=100)
+def test_equal_settings_share_one_model(test_model: Path) -> None:
+    one, other = of(test_model), of(test_model / ".", max_seq_length=100)
     assert one.load()._runtime.backend is other._runtime.backend
     assert one.tokenizer is other.tokenizer
-    assert of(sibling, dtype="int8")._runtime is not one._runtime
+    assert of(test_model, dtype="int8")._runtime is not one._runtime
 
 
 def test_a_relative_directory_is_fixed_when_the_encoder_is_made(
-    sibling: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place, limit in (("here", 100), ("there", 50)):
-        copied = copy_of(sibling, tmp_path / place / "model")
+        copied = copy_of(test_model, tmp_path / place / "model")
         (copied / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": limit}))
     monkeypatch.chdir(tmp_path / "here")
     here = MultiQAEncoder("model")
@@ -501,16 +501,16 @@ def test_nothing_is_loaded_before_the_first_use(tmp_path: Path) -> None:
     assert encoder.encode([]).shape == (0, 384)
 
 
-def test_what_failed_to_load_is_tried_again(sibling: Path, tmp_path: Path) -> None:
+def test_what_failed_to_load_is_tried_again(test_model: Path, tmp_path: Path) -> None:
     encoder = of(tmp_path / "checkpoint")
     with pytest.raises(ModelNotFoundError):
         encoder.encode(["a"])
-    copy_of(sibling, tmp_path / "checkpoint")
+    copy_of(test_model, tmp_path / "checkpoint")
     assert encoder.encode(["a"]).shape == (1, 384)
 
 
-def test_spec_and_compute(encoder: MultiQAEncoder, sibling: Path) -> None:
-    assert encoder.spec.name == str(sibling)
+def test_spec_and_compute(encoder: MultiQAEncoder, test_model: Path) -> None:
+    assert encoder.spec.name == str(test_model)
     assert (encoder.spec.layers, encoder.spec.dimension) == (6, 384)
     assert (encoder.compute.backend, encoder.compute.dtype) == ("openvino", "float32")
     assert encoder.compute.device == "cpu"
@@ -533,5 +533,5 @@ def test_a_progress_bar_is_shown_where_asked(
     assert f"{len(CORPUS)}text" in capfd.readouterr().err
 
 
-def test_threads_is_honoured(sibling: Path) -> None:
-    assert of(sibling, threads=1)._runtime.backend.parallelism == 1
+def test_threads_is_honoured(test_model: Path) -> None:
+    assert of(test_model, threads=1)._runtime.backend.parallelism == 1

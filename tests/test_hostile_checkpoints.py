@@ -227,14 +227,14 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
 
 
 @pytest.fixture(scope="module")
-def answers(sibling: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+def answers(test_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """What a process with 2 GB of memory says to each: kind of error, message, seconds."""
     if sys.platform == "win32":
         pytest.skip("it has neither pipes nor limits of this kind")
     folder = tmp_path_factory.mktemp("hostile")
     directories = []
     for number, (spoil, _) in enumerate(HOSTILE.values()):
-        directories.append(copy_of(sibling, folder / f"checkpoint-{number}"))
+        directories.append(copy_of(test_model, folder / f"checkpoint-{number}"))
         spoil(directories[-1])
     done = subprocess.run(
         [sys.executable, "-c", USE, *map(str, directories)],
@@ -311,13 +311,13 @@ def test_sentence_transformers_is_not_asked_for_weights_that_are_no_numbers(
         embed_one(altered(checkpoint, change), "sentence-transformers")
 
 
-def test_what_is_checked_is_what_is_loaded(sibling: Path, tmp_path: Path) -> None:
+def test_what_is_checked_is_what_is_loaded(test_model: Path, tmp_path: Path) -> None:
     """A key that stands twice in a JSON file may be read either way."""
-    content = (sibling / "tokenizer.json").read_text(encoding="utf-8").rstrip()
+    content = (test_model / "tokenizer.json").read_text(encoding="utf-8").rstrip()
     file = tmp_path / "tokenizer.json"
     file.write_text('{"pre_tokenizer": ' + json.dumps(BOMB) + "," + content[1:], encoding="utf-8")
     assert WordPieceTokenizer(file).count(["a" * 50]).tolist() == (
-        WordPieceTokenizer(sibling / "tokenizer.json").count(["a" * 50]).tolist()
+        WordPieceTokenizer(test_model / "tokenizer.json").count(["a" * 50]).tolist()
     )
     file.write_text(content[:-1] + ', "pre_tokenizer": ' + json.dumps(BOMB) + "}", encoding="utf-8")
     with pytest.raises(ModelContractError, match="BertPreTokenizer"):

@@ -57,25 +57,25 @@ def test_making_an_encoder_loads_no_model_library() -> None:
     assert loaded <= {"numpy", "tokenizers"}
 
 
-def test_openvino_needs_no_torch_and_a_directory_no_hub(sibling: Path) -> None:
+def test_openvino_needs_no_torch_and_a_directory_no_hub(test_model: Path) -> None:
     loaded = loaded_by(
         "from multiqa_integrations import MultiQAEncoder\n"
         "encoder = MultiQAEncoder(directory, backend='openvino')\n"
         "assert encoder.encode(['a']).shape == (1, 384)\n"
         "assert encoder.fingerprint",
-        directory=str(sibling),
+        directory=str(test_model),
     )
     assert loaded == {"numpy", "openvino", "tokenizers"}
 
 
-def test_auto_loads_no_torch_where_there_is_no_accelerator(sibling: Path) -> None:
+def test_auto_loads_no_torch_where_there_is_no_accelerator(test_model: Path) -> None:
     loaded = loaded_by(
         "os.environ['CUDA_VISIBLE_DEVICES'] = environment['CUDA_VISIBLE_DEVICES'] = ''\n"
         "from multiqa_integrations import MultiQAEncoder, backends\n"
         "backends._has_amd_gpu = backends._is_apple_silicon = lambda: False\n"
         "encoder = MultiQAEncoder(directory).load()\n"
         "assert encoder.compute.backend == 'openvino'",
-        directory=str(sibling),
+        directory=str(test_model),
     )
     assert "openvino" in loaded
     assert not loaded & {"torch", "sentence_transformers", "transformers"}

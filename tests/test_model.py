@@ -49,10 +49,10 @@ def test_the_multi_qa_checkpoint_has_the_contract_of_multi_qa(tmp_path: Path) ->
     assert read == MULTI_QA
 
 
-def test_the_sibling_differs_in_its_limit_only(sibling: Path) -> None:
-    read = ModelSpec.from_directory(sibling)
+def test_the_sibling_differs_in_its_limit_only(test_model: Path) -> None:
+    read = ModelSpec.from_directory(test_model)
     assert read == dataclasses.replace(
-        MULTI_QA, name=str(sibling), revision=None, max_seq_length=256
+        MULTI_QA, name=str(test_model), revision=None, max_seq_length=256
     )
 
 

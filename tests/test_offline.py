@@ -53,8 +53,8 @@ def test_the_machine_notices(machine: WatchedMachine) -> None:
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_openvino(machine: WatchedMachine, sibling: Path, offline: bool) -> None:
-    command = (sys.executable, "-c", ENCODE, str(sibling), "openvino")
+def test_openvino(machine: WatchedMachine, test_model: Path, offline: bool) -> None:
+    command = (sys.executable, "-c", ENCODE, str(test_model), "openvino")
     assert_quiet(machine, machine.run(*command, offline=offline))
 
 
@@ -62,17 +62,17 @@ def test_openvino(machine: WatchedMachine, sibling: Path, offline: bool) -> None
 @needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("offline", [True, False])
-def test_sentence_transformers(machine: WatchedMachine, sibling: Path, offline: bool) -> None:
-    command = (sys.executable, "-c", ENCODE, str(sibling), "sentence-transformers")
+def test_sentence_transformers(machine: WatchedMachine, test_model: Path, offline: bool) -> None:
+    command = (sys.executable, "-c", ENCODE, str(test_model), "sentence-transformers")
     assert_quiet(machine, machine.run(*command, offline=offline))
 
 
 @pytest.mark.slow
-def test_the_command_line(machine: WatchedMachine, sibling: Path, tmp_path: Path) -> None:
+def test_the_command_line(machine: WatchedMachine, test_model: Path, tmp_path: Path) -> None:
     rows = [{"id": str(i), "text": f"Sentence {i} is about salt."} for i in range(3)]
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    model = ["--model", str(sibling)]
+    model = ["--model", str(test_model)]
     store = ["--path", str(tmp_path / "store")]
     for arguments in (
         ["doctor", *model],
@@ -85,7 +85,7 @@ def test_the_command_line(machine: WatchedMachine, sibling: Path, tmp_path: Path
         assert_quiet(machine, machine.run(sys.executable, "-m", "multiqa_integrations", *arguments))
 
 
-def test_telemetry_of_openvino_is_the_users_own_elsewhere(sibling: Path) -> None:
+def test_telemetry_of_openvino_is_the_users_own_elsewhere(test_model: Path) -> None:
     """Hidden from our import alone: neither from others nor where OpenVINO was there before."""
     script = (
         "import sys\n"

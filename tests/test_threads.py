@@ -56,7 +56,7 @@ def test_streams_from_many_threads(encoder: MultiQAEncoder, expected: Vectors) -
             np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_many_threads_load_one_model(sibling: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_threads_load_one_model(test_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
     load = backends.load
 
@@ -71,7 +71,7 @@ def test_many_threads_load_one_model(sibling: Path, monkeypatch: pytest.MonkeyPa
     def work(_: int) -> Vectors:
         ready.wait()
         # Settings of their own, so that no other test has loaded the model.
-        encoder = MultiQAEncoder(sibling, backend="openvino", dtype="float32", threads=2)
+        encoder = MultiQAEncoder(test_model, backend="openvino", dtype="float32", threads=2)
         held.append(encoder)
         ready.wait()
         return encoder.encode(QUERIES[:1])
@@ -91,9 +91,9 @@ async def test_coroutines(encoder: MultiQAEncoder, expected: Vectors) -> None:
 
 
 @needs_torch
-def test_torch_from_many_threads(sibling: Path, expected: Vectors) -> None:
+def test_torch_from_many_threads(test_model: Path, expected: Vectors) -> None:
     encoder = MultiQAEncoder(
-        sibling, backend="sentence-transformers", device="cpu", dtype="float32"
+        test_model, backend="sentence-transformers", device="cpu", dtype="float32"
     )
 
     def work(_: int) -> Vectors:
@@ -130,7 +130,7 @@ def test_a_failure_in_a_batch_reaches_the_caller(
 
 
 def test_an_encoder_for_each_request_loads_the_model_once(
-    sibling: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = 0
     load = backends.load
@@ -142,6 +142,6 @@ def test_an_encoder_for_each_request_loads_the_model_once(
 
     monkeypatch.setattr(backends, "load", counted)
     for text in ("one", "two", "three"):
-        MultiQAEncoder(sibling, cache_folder=tmp_path).encode([text])  # no other test's model
+        MultiQAEncoder(test_model, cache_folder=tmp_path).encode([text])  # no other test's model
         gc.collect()
     assert loaded == 1

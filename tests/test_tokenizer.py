@@ -50,14 +50,14 @@ ODD_UNICODE = [
 
 
 @pytest.fixture(scope="session")
-def tokenizer(sibling: Path) -> WordPieceTokenizer:
-    return WordPieceTokenizer(sibling / "tokenizer.json", vocabulary=VOCABULARY)
+def tokenizer(test_model: Path) -> WordPieceTokenizer:
+    return WordPieceTokenizer(test_model / "tokenizer.json", vocabulary=VOCABULARY)
 
 
 @pytest.fixture(scope="session")
-def plain(sibling: Path) -> Tokenizer:
+def plain(test_model: Path) -> Tokenizer:
     """The library's own tokenizer over whole texts: what ours must agree with."""
-    plain = Tokenizer.from_file(str(sibling / "tokenizer.json"))
+    plain = Tokenizer.from_file(str(test_model / "tokenizer.json"))
     plain.no_truncation()
     plain.no_padding()
     return plain
@@ -79,10 +79,10 @@ def write_tokenizer(source: Path, target: Path, **changes: Any) -> Path:
 
 @pytest.mark.parametrize("length", [250, 128])
 def test_the_files_own_truncation_and_padding_are_reset(
-    sibling: Path, tmp_path: Path, length: int
+    test_model: Path, tmp_path: Path, length: int
 ) -> None:
     file = write_tokenizer(
-        sibling,
+        test_model,
         tmp_path / "tokenizer.json",
         truncation={
             "direction": "Right",
@@ -118,11 +118,11 @@ def test_the_files_own_truncation_and_padding_are_reset(
 
 @pytest.mark.parametrize("max_length", [3, 8, 512])
 def test_ids_are_those_of_transformers(
-    sibling: Path, tokenizer: WordPieceTokenizer, max_length: int
+    test_model: Path, tokenizer: WordPieceTokenizer, max_length: int
 ) -> None:
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(str(sibling))
+    theirs = AutoTokenizer.from_pretrained(str(test_model))
     texts = [*WITH_SPECIAL_TOKENS, *ODD_UNICODE, "How many people live in London?", "word " * 600]
     tokenized = tokenizer.encode(texts, max_length=max_length)
     expected = theirs(texts, truncation=True, max_length=max_length, padding=False)["input_ids"]
@@ -291,8 +291,8 @@ class Watched:
         return getattr(self.inner, name)
 
 
-def test_only_calls_that_release_the_interpreter_lock(sibling: Path) -> None:
-    tokenizer = WordPieceTokenizer(sibling / "tokenizer.json")
+def test_only_calls_that_release_the_interpreter_lock(test_model: Path) -> None:
+    tokenizer = WordPieceTokenizer(test_model / "tokenizer.json")
     watched = Watched(tokenizer._tokenizer)
     tokenizer._tokenizer = watched  # type: ignore[assignment]
     tokenizer.encode(["a", "b " * 40_000], max_length=512)
@@ -330,29 +330,29 @@ def test_garbage(tmp_path: Path, content: bytes) -> None:
     assert caught.value.__cause__ is not None
 
 
-def test_truncated_file(sibling: Path, tmp_path: Path) -> None:
+def test_truncated_file(test_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "tokenizer.json"
-    file.write_bytes((sibling / "tokenizer.json").read_bytes()[:1000])
+    file.write_bytes((test_model / "tokenizer.json").read_bytes()[:1000])
     with pytest.raises(ModelIntegrityError, match="cannot be read as JSON"):
         WordPieceTokenizer(file)
 
 
 @pytest.mark.parametrize("vocabulary", [30521, 30528])
-def test_the_vocabulary_of_another_model(sibling: Path, vocabulary: int) -> None:
+def test_the_vocabulary_of_another_model(test_model: Path, vocabulary: int) -> None:
     with pytest.raises(
         ModelContractError, match=f"30,522 word pieces, the model has {vocabulary:,}"
     ):
-        WordPieceTokenizer(sibling / "tokenizer.json", vocabulary=vocabulary)
+        WordPieceTokenizer(test_model / "tokenizer.json", vocabulary=vocabulary)
 
 
-def test_a_tokenizer_that_adds_no_special_tokens(sibling: Path, tmp_path: Path) -> None:
-    file = write_tokenizer(sibling, tmp_path / "tokenizer.json", post_processor=None)
+def test_a_tokenizer_that_adds_no_special_tokens(test_model: Path, tmp_path: Path) -> None:
+    file = write_tokenizer(test_model, tmp_path / "tokenizer.json", post_processor=None)
     with pytest.raises(ModelContractError, match=r"\[CLS\] \[SEP\]"):
         WordPieceTokenizer(file)
 
 
-def test_a_path_outside_ascii(sibling: Path, tmp_path: Path) -> None:
+def test_a_path_outside_ascii(test_model: Path, tmp_path: Path) -> None:
     file = tmp_path / "Wörter-日本" / "tokenizer.json"
     file.parent.mkdir()
-    file.write_bytes((sibling / "tokenizer.json").read_bytes())
+    file.write_bytes((test_model / "tokenizer.json").read_bytes())
     assert ids_of(WordPieceTokenizer(file), "") == [CLS, SEP]

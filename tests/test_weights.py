@@ -32,9 +32,9 @@ CALLS: dict[str, Callable[[MultiQAEncoder], Any]] = {
 
 
 @pytest.fixture(scope="module")
-def other_weights(sibling: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other_weights(test_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of the same sizes that give other vectors."""
-    weights = load_file(sibling / "model.safetensors")
+    weights = load_file(test_model / "model.safetensors")
     name = "embeddings.word_embeddings.weight"
     weights[name] = weights[name][::-1].copy()
     file = tmp_path_factory.mktemp("other") / "model.safetensors"
@@ -43,10 +43,10 @@ def other_weights(sibling: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture
-def own(checkpoint: Path, sibling: Path) -> Path:
+def own(checkpoint: Path, test_model: Path) -> Path:
     """A checkpoint with a weights file of its own."""
     (checkpoint / "model.safetensors").unlink()
-    shutil.copyfile(sibling / "model.safetensors", checkpoint / "model.safetensors")
+    shutil.copyfile(test_model / "model.safetensors", checkpoint / "model.safetensors")
     return checkpoint
 
 
@@ -72,13 +72,13 @@ def same(value: Any, expected: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def expected(
-    sibling: Path, other_weights: Path, tmp_path_factory: pytest.TempPathFactory
+    test_model: Path, other_weights: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:
     """What every call returns with the first weights, and with the others."""
     directory = tmp_path_factory.mktemp("expected") / "model"
-    shutil.copytree(sibling, directory)
+    shutil.copytree(test_model, directory)
     values = []
-    for source in (sibling / "model.safetensors", other_weights):
+    for source in (test_model / "model.safetensors", other_weights):
         rename(source, directory / "model.safetensors")
         encoder = MultiQAEncoder(directory, backend="openvino", dtype="float32")
         values.append({name: call(encoder) for name, call in CALLS.items()})

@@ -25,9 +25,9 @@ def load(directory: Path, compute: Compute, **settings: Any) -> Backend:
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
-def backend(request: pytest.FixtureRequest, sibling: Path) -> Backend:
+def backend(request: pytest.FixtureRequest, test_model: Path) -> Backend:
     compute = backends.choose(request.param, "float32", "cpu")
-    return load(sibling, compute, threads=None)
+    return load(test_model, compute, threads=None)
 
 
 def test_vectors_are_the_callers_own(backend: Backend) -> None:
@@ -68,10 +68,10 @@ def test_the_longest_text_fits_in_a_batch(name: Any) -> None:
     assert compute.batch_texts >= 1
 
 
-def test_one_batch_gets_all_threads(sibling: Path) -> None:
+def test_one_batch_gets_all_threads(test_model: Path) -> None:
     compute = backends.choose("openvino", "float32", "cpu")
-    backend = load(sibling, compute, threads=2, one_batch=True)
-    many = load(sibling, compute, threads=2)
+    backend = load(test_model, compute, threads=2, one_batch=True)
+    many = load(test_model, compute, threads=2)
     assert (backend.parallelism, many.parallelism) == (1, 2)
     ids = np.array([[101, 2129, 2116, 102]], np.int64)
     np.testing.assert_allclose(
@@ -125,9 +125,9 @@ def test_bfloat16_only_where_it_is_native(monkeypatch: pytest.MonkeyPatch, nativ
             backends.choose("openvino", "bfloat16")
 
 
-def test_the_precision_is_the_one_that_was_chosen(sibling: Path) -> None:
+def test_the_precision_is_the_one_that_was_chosen(test_model: Path) -> None:
     # OpenVINO takes bfloat16 by itself where the processor has it: float32 must mean float32.
-    encoder = MultiQAEncoder(sibling, backend="openvino", dtype="float32")
+    encoder = MultiQAEncoder(test_model, backend="openvino", dtype="float32")
     compiled: Any = encoder.load()._runtime.backend
     precision = compiled._compiled.get_property("INFERENCE_PRECISION_HINT")
     assert "f32" in str(precision) or "float32" in str(precision)
@@ -158,28 +158,28 @@ def test_a_containers_quota_is_respected(
 # --- the tensors ----------------------------------------------------------------------------
 
 
-def test_the_tensors_are_those_of_the_file(sibling: Path) -> None:
+def test_the_tensors_are_those_of_the_file(test_model: Path) -> None:
     from safetensors import safe_open
 
-    spec = resolve(sibling).spec
-    found = read_tensors(Weights(sibling / "model.safetensors"), spec)
+    spec = resolve(test_model).spec
+    found = read_tensors(Weights(test_model / "model.safetensors"), spec)
     assert {name: tensor.shape for name, tensor in found.items() if name != TOKEN_TYPES} == (
         tensor_shapes(spec)
     )
-    with safe_open(sibling / "model.safetensors", framework="np") as tensors:
+    with safe_open(test_model / "model.safetensors", framework="np") as tensors:
         unused = {"pooler.dense.weight", "pooler.dense.bias", "embeddings.position_ids"}
         assert set(tensors.keys()) - unused == set(found)
         for name, tensor in found.items():
             np.testing.assert_array_equal(tensor, tensors.get_tensor(name))
 
 
-def test_specs_of_equal_checkpoints_are_equal(sibling: Path) -> None:
-    spec = resolve(sibling).spec
+def test_specs_of_equal_checkpoints_are_equal(test_model: Path) -> None:
+    spec = resolve(test_model).spec
     assert copy.deepcopy(spec) == spec
 
 
 @pytest.mark.parametrize("dtype", ["F16", "F64"])
-def test_weights_of_other_precisions(sibling: Path, checkpoint: Path, dtype: str) -> None:
+def test_weights_of_other_precisions(test_model: Path, checkpoint: Path, dtype: str) -> None:
     from safetensors.numpy import load_file, save_file
 
     weights = checkpoint / "model.safetensors"
@@ -191,7 +191,7 @@ def test_weights_of_other_precisions(sibling: Path, checkpoint: Path, dtype: str
     weights.unlink()
     save_file(tensors, weights)
     texts = ["How is salt made?", "By the evaporation of sea water."]
-    expected = MultiQAEncoder(sibling, backend="openvino", dtype="float32").encode(texts)
+    expected = MultiQAEncoder(test_model, backend="openvino", dtype="float32").encode(texts)
     vectors = MultiQAEncoder(checkpoint, backend="openvino", dtype="float32").encode(texts)
     assert np.abs(vectors - expected).max() < (1e-3 if dtype == "F16" else 1e-6)
 

@@ -71,20 +71,20 @@ def run(script: str, directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("warm", ["", "encoder.encode(TEXTS)\n"], ids=["cold", "warm"])
-def test_in_a_function_that_is_called_at_exit(sibling: Path, warm: str) -> None:
-    assert run(MAKE + warm + AT_EXIT, sibling) == EXPECTED
+def test_in_a_function_that_is_called_at_exit(test_model: Path, warm: str) -> None:
+    assert run(MAKE + warm + AT_EXIT, test_model) == EXPECTED
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_in_daemon_threads(sibling: Path, number: int) -> None:
+def test_in_daemon_threads(test_model: Path, number: int) -> None:
     """A thread that came back from OpenVINO or the tokenizer at the wrong time aborted all."""
-    assert run(LAST + MAKE + IN_THREADS, sibling) == [""]
+    assert run(LAST + MAKE + IN_THREADS, test_model) == [""]
 
 
-def test_in_daemon_threads_of_a_program_that_raises(sibling: Path) -> None:
+def test_in_daemon_threads_of_a_program_that_raises(test_model: Path) -> None:
     script = MAKE + IN_THREADS + "sys.exit(7)\n"
     done = subprocess.run(
-        [sys.executable, "-c", script, str(sibling)], capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", script, str(test_model)], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 7, done.stderr[-3000:]
 

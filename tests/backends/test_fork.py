@@ -56,21 +56,21 @@ def run(
 
 
 @pytest.mark.parametrize("cases", OPENVINO)
-def test_openvino(sibling: Path, cases: str) -> None:
-    run(cases, "openvino", sibling, limit=150)
+def test_openvino(test_model: Path, cases: str) -> None:
+    run(cases, "openvino", test_model, limit=150)
 
 
 @pytest.mark.parametrize(
     "cases", ["child_encodes_much,child_forks_again,fork_pool,while_another_thread_encodes"]
 )
 @pytest.mark.parametrize("parallelism", ["true", "false"])
-def test_the_users_setting_of_the_tokenizer(sibling: Path, cases: str, parallelism: str) -> None:
+def test_the_users_setting_of_the_tokenizer(test_model: Path, cases: str, parallelism: str) -> None:
     """With "true" the library waits in the child for threads that stayed in the parent."""
-    run(cases, "openvino", sibling, 100, {"TOKENIZERS_PARALLELISM": parallelism})
+    run(cases, "openvino", test_model, 100, {"TOKENIZERS_PARALLELISM": parallelism})
 
 
 @needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("cases", TORCH)
-def test_sentence_transformers(sibling: Path, cases: str) -> None:
-    run(cases, "sentence-transformers", sibling, limit=280)
+def test_sentence_transformers(test_model: Path, cases: str) -> None:
+    run(cases, "sentence-transformers", test_model, limit=280)

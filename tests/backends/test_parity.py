@@ -41,11 +41,11 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def reference(sibling: Path) -> Vectors:
+def reference(test_model: Path) -> Vectors:
     """What sentence-transformers computes."""
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(sibling), device="cpu", local_files_only=True)
+    model = SentenceTransformer(str(test_model), device="cpu", local_files_only=True)
     model.max_seq_length = LIMIT
     vectors: Vectors = model.encode(
         list(TEXTS.values()), batch_size=4, normalize_embeddings=True, convert_to_numpy=True
@@ -54,9 +54,9 @@ def reference(sibling: Path) -> Vectors:
 
 
 @pytest.fixture(scope="module")
-def ours(sibling: Path) -> Vectors:
+def ours(test_model: Path) -> Vectors:
     encoder = MultiQAEncoder(
-        sibling,
+        test_model,
         max_seq_length=LIMIT,
         backend="openvino",
         dtype="float32",
@@ -104,14 +104,14 @@ def test_openvino_agrees_with_sentence_transformers(ours: Vectors, reference: Ve
 
 
 @needs_torch
-def test_openvino_agrees_with_the_model_card(sibling: Path, ours: Vectors) -> None:
-    assert worst(ours, recipe_of_the_model_card(sibling, list(TEXTS.values()))) == {}
+def test_openvino_agrees_with_the_model_card(test_model: Path, ours: Vectors) -> None:
+    assert worst(ours, recipe_of_the_model_card(test_model, list(TEXTS.values()))) == {}
 
 
 @needs_torch
-def test_our_torch_backend_agrees(sibling: Path, ours: Vectors, reference: Vectors) -> None:
+def test_our_torch_backend_agrees(test_model: Path, ours: Vectors, reference: Vectors) -> None:
     encoder = MultiQAEncoder(
-        sibling,
+        test_model,
         max_seq_length=LIMIT,
         backend="sentence-transformers",
         dtype="float32",
@@ -139,8 +139,8 @@ SENTENCES = [f"{s} {a} {o}" for s in SUBJECTS for a in ACTIONS for o in OBJECTS]
 
 
 @pytest.fixture(scope="module")
-def int8(sibling: Path) -> MultiQAEncoder:
-    encoder = MultiQAEncoder(sibling, backend="openvino", dtype="int8")
+def int8(test_model: Path) -> MultiQAEncoder:
+    encoder = MultiQAEncoder(test_model, backend="openvino", dtype="int8")
     if has_native_int8():
         return encoder.load()
     with pytest.warns(PerformanceWarning, match="without 8-bit dot products"):
@@ -173,8 +173,8 @@ def test_int8_vectors_have_length_one(int8: MultiQAEncoder) -> None:
     np.testing.assert_allclose(np.linalg.norm(int8.encode(SENTENCES), axis=1), 1, atol=1e-5)
 
 
-def test_bfloat16(sibling: Path, encoder: MultiQAEncoder) -> None:
-    bfloat16 = MultiQAEncoder(sibling, backend="openvino", dtype="bfloat16")
+def test_bfloat16(test_model: Path, encoder: MultiQAEncoder) -> None:
+    bfloat16 = MultiQAEncoder(test_model, backend="openvino", dtype="bfloat16")
     if not has_native_bfloat16():
         with pytest.raises(ConfigurationError, match="does not compute natively"):
             bfloat16.encode(["a"])
@@ -185,9 +185,9 @@ def test_bfloat16(sibling: Path, encoder: MultiQAEncoder) -> None:
 
 
 @needs_torch
-def test_bfloat16_by_torch(sibling: Path, encoder: MultiQAEncoder) -> None:
+def test_bfloat16_by_torch(test_model: Path, encoder: MultiQAEncoder) -> None:
     bfloat16 = MultiQAEncoder(
-        sibling, backend="sentence-transformers", dtype="bfloat16", device="cpu"
+        test_model, backend="sentence-transformers", dtype="bfloat16", device="cpu"
     )
     vectors = bfloat16.encode(SENTENCES[:20])
     assert vectors.dtype == np.float32

@@ -27,8 +27,8 @@ from tests.support.loopback_qdrant import LoopbackQdrant
 
 
 @pytest.fixture
-def small(sibling: Path, records: Path) -> Settings:
-    return Settings(model=str(sibling), texts=records, text_field="body", samples=5, rounds=1)
+def small(test_model: Path, records: Path) -> Settings:
+    return Settings(model=str(test_model), texts=records, text_field="body", samples=5, rounds=1)
 
 
 def row(table: Table, name: str) -> dict[str, float]:

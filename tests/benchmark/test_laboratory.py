@@ -34,9 +34,9 @@ from tests.benchmark.settings import Settings
 
 
 @pytest.fixture
-def small(sibling: Path, records: Path) -> Settings:
+def small(test_model: Path, records: Path) -> Settings:
     return Settings(
-        model=str(sibling),
+        model=str(test_model),
         texts=records,
         text_field="body",
         samples=5,

@@ -40,12 +40,12 @@ def test_version_and_help() -> None:
         assert command in text
 
 
-def test_encode_lines_to_npy(sibling: Path, tmp_path: Path, encoder: MultiQAEncoder) -> None:
+def test_encode_lines_to_npy(test_model: Path, tmp_path: Path, encoder: MultiQAEncoder) -> None:
     lines = ["How many people live in London?", "", "naïve “quotes”"]
     source = tmp_path / "lines.txt"
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     output = tmp_path / "vectors.npy"
-    result = multiqa("encode", source, "-o", output, "-m", sibling, "--dtype", "float32")
+    result = multiqa("encode", source, "-o", output, "-m", test_model, "--dtype", "float32")
     assert result.returncode == 0, result.stderr
     vectors = np.load(output)
     np.testing.assert_allclose(vectors, encoder.encode(lines), atol=1e-5)
@@ -53,13 +53,15 @@ def test_encode_lines_to_npy(sibling: Path, tmp_path: Path, encoder: MultiQAEnco
 
 
 def test_encode_json_lines_from_gzip(
-    sibling: Path, tmp_path: Path, encoder: MultiQAEncoder
+    test_model: Path, tmp_path: Path, encoder: MultiQAEncoder
 ) -> None:
     records = [{"id": i, "body": f"record number {i}"} for i in range(5)]
     source = tmp_path / "records.jsonl.gz"
     with gzip.open(source, "wt", encoding="utf-8") as file:
         file.writelines(json.dumps(record) + "\n" for record in records)
-    result = multiqa("encode", source, "--text-field", "body", "-m", sibling, "--dtype", "float32")
+    result = multiqa(
+        "encode", source, "--text-field", "body", "-m", test_model, "--dtype", "float32"
+    )
     assert result.returncode == 0, result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [{k: v for k, v in r.items() if k != "vector"} for r in found] == records
@@ -70,8 +72,8 @@ def test_encode_json_lines_from_gzip(
     )
 
 
-def test_encode_standard_input(sibling: Path) -> None:
-    result = multiqa("encode", "-", "-m", sibling, stdin="one\ntwo\n")
+def test_encode_standard_input(test_model: Path) -> None:
+    result = multiqa("encode", "-", "-m", test_model, stdin="one\ntwo\n")
     assert result.returncode == 0, result.stderr
     assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["one", "two"]
 
@@ -88,38 +90,38 @@ def test_encode_standard_input(sibling: Path) -> None:
     ],
 )
 def test_encode_bad_input_is_one_message(
-    sibling: Path, tmp_path: Path, content: bytes, options: tuple[str, ...], message: str
+    test_model: Path, tmp_path: Path, content: bytes, options: tuple[str, ...], message: str
 ) -> None:
     source = tmp_path / "records.jsonl"
     source.write_bytes(content)
-    result = multiqa("encode", source, "-m", sibling, *options)
+    result = multiqa("encode", source, "-m", test_model, *options)
     assert result.returncode == (2 if options else 1)
     assert message in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_encode_leaves_no_half_file(sibling: Path, tmp_path: Path) -> None:
+def test_encode_leaves_no_half_file(test_model: Path, tmp_path: Path) -> None:
     source = tmp_path / "records.jsonl"
     source.write_text('{"text": "x"}\nnot json\n', encoding="utf-8")
-    result = multiqa("encode", source, "-o", tmp_path / "out.npy", "-m", sibling)
+    result = multiqa("encode", source, "-o", tmp_path / "out.npy", "-m", test_model)
     assert result.returncode == 1
     assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]
 
 
-def test_encode_tells_of_truncation(sibling: Path, tmp_path: Path) -> None:
+def test_encode_tells_of_truncation(test_model: Path, tmp_path: Path) -> None:
     source = tmp_path / "long.txt"
     source.write_text("word " * 400 + "\nshort\n", encoding="utf-8")
     output = tmp_path / "out.npy"
-    result = multiqa("encode", source, "-o", output, "-m", sibling)
+    result = multiqa("encode", source, "-o", output, "-m", test_model)
     assert result.returncode == 0
     assert "1 of 2 texts" in result.stderr
-    result = multiqa("encode", source, "-o", output, "-m", sibling, "--on-truncation", "error")
+    result = multiqa("encode", source, "-o", output, "-m", test_model, "--on-truncation", "error")
     assert result.returncode == 1
     assert "402 word pieces" in result.stderr
 
 
-def test_doctor_reports_a_working_model(sibling: Path) -> None:
-    result = multiqa("doctor", "-m", sibling)
+def test_doctor_reports_a_working_model(test_model: Path) -> None:
+    result = multiqa("doctor", "-m", test_model)
     assert result.returncode == 0, result.stdout
     for expected in ("openvino", "sha256:53aa5117", "length 1.000000", "HF_HUB_OFFLINE is set"):
         assert expected in result.stdout
@@ -138,29 +140,31 @@ def test_unknown_model_is_one_message(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_demo_answers_and_keeps_its_index(sibling: Path, tmp_path: Path) -> None:
+def test_demo_answers_and_keeps_its_index(test_model: Path, tmp_path: Path) -> None:
     question = "When is an object deleted from memory?"
-    # An empty hub cache and no network: the demo must say that it uses the sibling.
+    # An empty hub cache and no network: the demo must say that it uses the test model.
     first = multiqa("demo", "--path", tmp_path / "index", "--ask", question, HF_HOME=str(tmp_path))
     assert first.returncode == 0, first.stderr
     assert "Not the default model" in first.stdout
     assert "garbage-collected" in first.stdout
     assert "help('objects')" in first.stdout
-    again = multiqa("demo", "--path", tmp_path / "index", "--ask", question, "-m", sibling)
+    again = multiqa("demo", "--path", tmp_path / "index", "--ask", question, "-m", test_model)
     assert again.returncode == 0, again.stderr
     assert "from the last time" in again.stdout
     assert "Not the default model" not in again.stdout
     assert "garbage-collected" in again.stdout
 
 
-def test_collections_from_creation_to_the_end(sibling: Path, tmp_path: Path) -> None:
+def test_collections_from_creation_to_the_end(test_model: Path, tmp_path: Path) -> None:
     at = ("--path", tmp_path / "store")
-    model = ("-m", sibling)
+    model = ("-m", test_model)
     made = multiqa("collection", "create", "docs", *at, *model, "--index", "metadata.n:integer")
     assert (made.returncode, made.stdout) == (0, "docs: created; indexed metadata.n\n")
     again = multiqa("collection", "create", "docs", *at, *model)
     assert again.stdout == "docs: exists with 0 points, fits\n"
-    with Collection.open("docs", encoder=MultiQAEncoder(sibling), path=tmp_path / "store") as docs:
+    with Collection.open(
+        "docs", encoder=MultiQAEncoder(test_model), path=tmp_path / "store"
+    ) as docs:
         docs.add(
             ["The red button stops it.", "Oil it yearly. [bold]"],
             ids=["stop", "oil"],
@@ -206,17 +210,17 @@ def test_collections_from_creation_to_the_end(sibling: Path, tmp_path: Path) -> 
     ],
 )
 def test_what_goes_wrong_with_collections_is_one_message(
-    sibling: Path, tmp_path: Path, arguments: tuple[str, ...], status: int, message: str
+    test_model: Path, tmp_path: Path, arguments: tuple[str, ...], status: int, message: str
 ) -> None:
     given = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
-    result = multiqa(*given, "-m", sibling)
+    result = multiqa(*given, "-m", test_model)
     assert result.returncode == status
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_moving_house(sibling: Path, tmp_path: Path) -> None:
+def test_moving_house(test_model: Path, tmp_path: Path) -> None:
     """From local mode into a directory, behind an alias, and on to another model."""
     local, store = tmp_path / "local", tmp_path / "store"
     client = local_client(local)
@@ -242,16 +246,16 @@ def test_moving_house(sibling: Path, tmp_path: Path) -> None:
     swapped = multiqa("alias", "docs", "docs@1", "--path", store)
     assert swapped.stdout == "docs stands for docs@1 now; it stood for nothing\n"
 
-    dry = multiqa("reembed", "docs", "--path", store, "-m", sibling, "--dry-run")
+    dry = multiqa("reembed", "docs", "--path", store, "-m", test_model, "--dry-run")
     assert dry.stdout.startswith("docs@53aa5117: 2 of 2 points would be encoded by ")
     assert dry.stdout.endswith("; then docs would stand for it. Nothing was written.\n")
-    done = multiqa("reembed", "docs", "--path", store, "-m", sibling)
+    done = multiqa("reembed", "docs", "--path", store, "-m", test_model)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "docs@53aa5117: 2 points, 2 encoded now, 0 before",
         "docs stands for docs@53aa5117 now; docs@1 still exists",
     ]
-    found = multiqa("search", "docs", "How do I turn it off?", "--path", store, "-m", sibling)
+    found = multiqa("search", "docs", "How do I turn it off?", "--path", store, "-m", test_model)
     assert found.stdout.index("stop") < found.stdout.index("oil")
     assert multiqa("collection", "list", "--path", store).stdout == (
         "docs@1\ndocs@53aa5117  (alias docs)\n"

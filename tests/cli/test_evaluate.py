@@ -33,9 +33,9 @@ def evaluate(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_two_sets_two_ways(make_set: MakeSet, sibling: Path, tmp_path: Path) -> None:
+def test_two_sets_two_ways(make_set: MakeSet, test_model: Path, tmp_path: Path) -> None:
     result = evaluate(
-        *[make_set("first"), make_set("second"), "--model", sibling, "--max-seq-length", "8"],
+        *[make_set("first"), make_set("second"), "--model", test_model, "--max-seq-length", "8"],
         *["--against", "mode=bm25", "--run-dir", tmp_path / "runs"],
         *["--json", tmp_path / "report.json", "--html", tmp_path / "report.html"],
     )
@@ -56,10 +56,10 @@ def test_two_sets_two_ways(make_set: MakeSet, sibling: Path, tmp_path: Path) -> 
 
 
 def test_in_a_store(
-    make_set: MakeSet, sibling: Path, tmp_path: Path, loopback: LoopbackQdrant
+    make_set: MakeSet, test_model: Path, tmp_path: Path, loopback: LoopbackQdrant
 ) -> None:
     folder = make_set()
-    options = ["--model", sibling, "--search", "hnsw", "--mode", "hybrid"]
+    options = ["--model", test_model, "--search", "hnsw", "--mode", "hybrid"]
     embedded = evaluate(folder, *options, "--path", tmp_path / "store")
     assert embedded.returncode == 0, embedded.stderr
     assert "hybrid hnsw" in embedded.stdout
@@ -68,25 +68,27 @@ def test_in_a_store(
     assert loopback.client.get_collections().collections == []
 
 
-def test_a_damaged_set_is_found_out_first(make_set: MakeSet, sibling: Path, tmp_path: Path) -> None:
+def test_a_damaged_set_is_found_out_first(
+    make_set: MakeSet, test_model: Path, tmp_path: Path
+) -> None:
     good, bad = make_set("good"), make_set("bad")
     (bad / "queries.jsonl").write_text('{"_id": "q1"}\n', encoding="utf-8")
-    result = evaluate(good, bad, "--model", sibling, "--json", tmp_path / "report.json")
+    result = evaluate(good, bad, "--model", test_model, "--json", tmp_path / "report.json")
     assert result.returncode == 1
     assert "queries.jsonl, line 1: 'text' is None, expected a string" in result.stderr
     assert result.stdout == ""
     assert not (tmp_path / "report.json").exists()
 
 
-def test_two_folders_of_one_name(make_set: MakeSet, sibling: Path, tmp_path: Path) -> None:
+def test_two_folders_of_one_name(make_set: MakeSet, test_model: Path, tmp_path: Path) -> None:
     folders = [str(make_set("set")), str(make_set("other/set"))]
-    result = CliRunner().invoke(app, ["evaluate", *folders, "--model", str(sibling)])
+    result = CliRunner().invoke(app, ["evaluate", *folders, "--model", str(test_model)])
     assert isinstance(result.exception, ConfigurationError)
     assert "two of the folders are called 'set'" in str(result.exception)
 
 
 def test_interrupted_it_keeps_the_finished_sets(
-    make_set: MakeSet, sibling: Path, tmp_path: Path
+    make_set: MakeSet, test_model: Path, tmp_path: Path
 ) -> None:
     first = make_set("first")
     endless = make_set(
@@ -95,7 +97,7 @@ def test_interrupted_it_keeps_the_finished_sets(
         qrels=[("q1", "d1", 1)],
     )
     report, page = tmp_path / "report.json", tmp_path / "report.html"
-    arguments = [first, endless, "--model", sibling, "--json", report, "--html", page]
+    arguments = [first, endless, "--model", test_model, "--json", report, "--html", page]
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
         stderr=subprocess.PIPE,
@@ -151,8 +153,8 @@ def test_the_extra_is_missing(make_set: MakeSet) -> None:
         (["--test-model"], "--test-model and --model exclude each other"),
     ],
 )
-def test_bad_options(make_set: MakeSet, sibling: Path, options: list[str], message: str) -> None:
-    arguments = [str(make_set()), "--model", str(sibling), "--dtype", "float32", *options]
+def test_bad_options(make_set: MakeSet, test_model: Path, options: list[str], message: str) -> None:
+    arguments = [str(make_set()), "--model", str(test_model), "--dtype", "float32", *options]
     result = CliRunner().invoke(app, ["evaluate", *arguments])
     assert isinstance(result.exception, ConfigurationError)
     assert message in str(result.exception)

@@ -33,11 +33,11 @@ def invoke(*arguments: object, error: type[Exception] | None = None) -> str:
 
 
 @pytest.fixture
-def store(tmp_path: Path, sibling: Path) -> Path:
+def store(tmp_path: Path, test_model: Path) -> Path:
     """A folder with the collections `articles` and `news`, and the alias `live` of the first."""
     folder = tmp_path / "store"
     for name in ("articles", "news"):
-        with Collection.open(name, encoder=MultiQAEncoder(sibling), path=folder):
+        with Collection.open(name, encoder=MultiQAEncoder(test_model), path=folder):
             pass
     with open_store(path=folder) as opened:
         opened.swap("live", "articles")
@@ -59,9 +59,9 @@ READING = [
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
-def test_a_mistyped_collection(arguments: tuple[str, ...], store: Path, sibling: Path) -> None:
-    model = ["-m", sibling] if arguments[0] in ("search", "reembed") else []
-    model = ["-m", sibling] if "check" in arguments else model
+def test_a_mistyped_collection(arguments: tuple[str, ...], store: Path, test_model: Path) -> None:
+    model = ["-m", test_model] if arguments[0] in ("search", "reembed") else []
+    model = ["-m", test_model] if "check" in arguments else model
     message = invoke(*arguments, "--path", store, *model, error=StoreError)
     assert message == (
         f"there is no collection 'artcles' in {store}. Did you mean 'articles'? "
@@ -78,11 +78,11 @@ def test_a_mistyped_collection_to_copy(store: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["verify", "replay"])
 def test_a_mistyped_collection_of_a_job(
-    command: str, store: Path, sibling: Path, tmp_path: Path
+    command: str, store: Path, test_model: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("", encoding="utf-8")
-    at = ["-c", "artcles", "--path", store, "-m", sibling]
+    at = ["-c", "artcles", "--path", store, "-m", test_model]
     result = CliRunner().invoke(app, [str(argument) for argument in (command, file, *at)])
     assert result.exit_code == 5
     assert "Did you mean 'articles'?" in result.stderr
@@ -97,11 +97,11 @@ def test_a_collection_of_an_empty_folder(tmp_path: Path) -> None:
     "arguments", [*READING, ("collection", "list"), ("verify", "-", "-c", "docs")], ids=" ".join
 )
 def test_a_folder_that_does_not_exist(
-    arguments: tuple[str, ...], tmp_path: Path, sibling: Path
+    arguments: tuple[str, ...], tmp_path: Path, test_model: Path
 ) -> None:
     folder = tmp_path / "colections"
-    model = [] if arguments[0] in ("collection", "alias") else ["-m", str(sibling)]
-    model = ["-m", str(sibling)] if "check" in arguments else model
+    model = [] if arguments[0] in ("collection", "alias") else ["-m", str(test_model)]
+    model = ["-m", str(test_model)] if "check" in arguments else model
     result = CliRunner().invoke(app, [*arguments, "--path", str(folder), *model])
     message = str(result.exception) if result.exit_code == 1 else result.stderr
     assert f"{str(folder)!r}, and there is no such folder" in message
@@ -114,8 +114,10 @@ def test_a_file_is_not_a_folder_of_collections(tmp_path: Path) -> None:
     assert str(file) in invoke("collection", "list", "--path", file, error=ConfigurationError)
 
 
-def test_an_index_that_cannot_be_made_leaves_no_collection(tmp_path: Path, sibling: Path) -> None:
-    arguments = ("collection", "create", "docs", "--path", tmp_path, "-m", sibling)
+def test_an_index_that_cannot_be_made_leaves_no_collection(
+    tmp_path: Path, test_model: Path
+) -> None:
+    arguments = ("collection", "create", "docs", "--path", tmp_path, "-m", test_model)
     message = invoke(*arguments, "--index", "a[b:keyword", error=ConfigurationError)
     assert "'a[b' cannot be indexed" in message
     assert list(tmp_path.iterdir()) == []
@@ -143,8 +145,8 @@ def test_a_collection_with_an_alias_is_dropped_only_by_force(store: Path) -> Non
     assert invoke("collection", "list", *at) == ""
 
 
-def test_a_dry_run_answers_as_the_real_run_would(store: Path, sibling: Path) -> None:
-    at = ["reembed", "articles", "--path", store, "-m", sibling]
+def test_a_dry_run_answers_as_the_real_run_would(store: Path, test_model: Path) -> None:
+    at = ["reembed", "articles", "--path", store, "-m", test_model]
     for dry_run in ([], ["--dry-run"]):
         message = invoke(*at, *dry_run, error=ConfigurationError)
         assert "'articles' has the vectors of this model already" in message
@@ -154,8 +156,8 @@ def test_a_dry_run_answers_as_the_real_run_would(store: Path, sibling: Path) -> 
         assert "needs another store or another name" in message
 
 
-def test_every_report_is_there_as_json(store: Path, sibling: Path, tmp_path: Path) -> None:
-    at, model = ("--path", store, "--json"), ("-m", sibling)
+def test_every_report_is_there_as_json(store: Path, test_model: Path, tmp_path: Path) -> None:
+    at, model = ("--path", store, "--json"), ("-m", test_model)
     reports = [
         json.loads(invoke(*arguments))
         for arguments in (
@@ -182,17 +184,17 @@ def test_every_report_is_there_as_json(store: Path, sibling: Path, tmp_path: Pat
     assert reports[6]["works"]
 
 
-def test_quiet_and_verbose(sibling: Path, tmp_path: Path) -> None:
+def test_quiet_and_verbose(test_model: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "long.txt", tmp_path / "v.npy"
     source.write_text("word " * 400 + "\n", encoding="utf-8")
-    arguments = ("encode", str(source), "-o", str(output), "-m", str(sibling))
+    arguments = ("encode", str(source), "-o", str(output), "-m", str(test_model))
     assert "warning: 1 of 1 texts" in multiqa(*arguments).stderr
     assert multiqa("--quiet", *arguments).stderr == ""
     refused = multiqa("-v", "collection", "list", "--url", "http://127.0.0.1:9")
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
 
 
-def test_offline_commands_open_no_connection(store: Path, sibling: Path, tmp_path: Path) -> None:
+def test_offline_commands_open_no_connection(store: Path, test_model: Path, tmp_path: Path) -> None:
     lines = tmp_path / "lines.txt"
     lines.write_text("one\n", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as proxy:
@@ -200,9 +202,9 @@ def test_offline_commands_open_no_connection(store: Path, sibling: Path, tmp_pat
         address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), address)
         for arguments in (
-            ("doctor", "-m", str(sibling)),
-            ("encode", str(lines), "-m", str(sibling)),
-            ("search", "news", "x", "--path", str(store), "-m", str(sibling)),
+            ("doctor", "-m", str(test_model)),
+            ("encode", str(lines), "-m", str(test_model)),
+            ("search", "news", "x", "--path", str(store), "-m", str(test_model)),
             ("encode", str(lines)),  # a model that is not here
         ):
             result = multiqa(*arguments, "--offline", HF_HOME=str(tmp_path), **proxies)
@@ -259,22 +261,22 @@ def test_a_file_that_cannot_be_written(
     ids=" ".join,
 )
 def test_a_folder_that_cannot_be_made(
-    arguments: tuple[str, ...], store: Path, tmp_path: Path, sibling: Path
+    arguments: tuple[str, ...], store: Path, tmp_path: Path, test_model: Path
 ) -> None:
     file = tmp_path / "file"
     file.write_text("x", encoding="utf-8")
     filled = [argument.format(file=file, tmp=tmp_path, store=store) for argument in arguments]
     if arguments[0] in ("collection", "evaluate"):
-        filled += ["-m", str(sibling)]
+        filled += ["-m", str(test_model)]
     assert str(file) in invoke(*filled, error=ConfigurationError)
 
 
-def test_dead_letters_that_cannot_be_written(tmp_path: Path, sibling: Path) -> None:
+def test_dead_letters_that_cannot_be_written(tmp_path: Path, test_model: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"id": 1, "text": "x"}\n', encoding="utf-8")
     store = tmp_path / "store"
     arguments = ["sync", file, "-c", "docs", "--path", store, "--dead-letter", file / "x"]
-    result = CliRunner().invoke(app, [*map(str, arguments), "-m", str(sibling)])
+    result = CliRunner().invoke(app, [*map(str, arguments), "-m", str(test_model)])
     assert result.exit_code == 2
     assert str(file / "x") in result.stderr
     assert not store.exists()
@@ -306,22 +308,22 @@ def test_a_folder_without_permission(tmp_path: Path, lines: Path) -> None:
     ],
 )
 def test_encode_reads_what_sync_reads(
-    name: str, content: str, options: tuple[str, ...], sibling: Path, tmp_path: Path
+    name: str, content: str, options: tuple[str, ...], test_model: Path, tmp_path: Path
 ) -> None:
     source, output = tmp_path / name, tmp_path / "v.npy"
     source.write_text(content, encoding="utf-8", newline="")
-    shown = invoke("encode", source, "-o", output, "-m", sibling, *options)
+    shown = invoke("encode", source, "-o", output, "-m", test_model, *options)
     assert shown.startswith(f"{output}: 2 vectors of 384 numbers, by ")
-    expected = MultiQAEncoder(sibling).encode_document(["The red button", "Blue sky"])
+    expected = MultiQAEncoder(test_model).encode_document(["The red button", "Blue sky"])
     np.testing.assert_allclose(np.load(output), expected, atol=1e-5)
 
 
-def test_encode_reads_parquet(sibling: Path, tmp_path: Path) -> None:
+def test_encode_reads_parquet(test_model: Path, tmp_path: Path) -> None:
     from pyarrow import parquet, table
 
     source, output = tmp_path / "a.parquet", tmp_path / "v.jsonl"
     parquet.write_table(table({"text": ["The red button"], "n": [7]}), source)
-    summary = json.loads(invoke("encode", source, "-o", output, "-m", sibling, "--json"))
+    summary = json.loads(invoke("encode", source, "-o", output, "-m", test_model, "--json"))
     assert (summary["vectors"], summary["dimension"], summary["output"]) == (1, 384, str(output))
     record = json.loads(output.read_text(encoding="utf-8"))
     assert (record["text"], record["n"], len(record["vector"])) == ("The red button", 7, 384)
@@ -339,10 +341,10 @@ def test_encode_refuses_a_folder(tmp_path: Path) -> None:
     assert "multiqa sync" in invoke("encode", tmp_path, *FAKE, error=ConfigurationError)
 
 
-def test_encode_names_the_fields_of_a_record_without_text(sibling: Path, tmp_path: Path) -> None:
+def test_encode_names_the_fields_of_a_record_without_text(test_model: Path, tmp_path: Path) -> None:
     source = tmp_path / "a.csv"
     source.write_text("id,body\n1,The red button\n", encoding="utf-8")
-    message = invoke("encode", source, "-m", sibling, error=Exception)
+    message = invoke("encode", source, "-m", test_model, error=Exception)
     assert message == (
         f"line 2 of {source}: the text is expected in 'text', found no such field. The record has "
         "id, body; name one with --text-field."
@@ -382,11 +384,11 @@ def test_an_argument_with_control_characters_is_shown_visibly() -> None:
     assert not {"\x1b", "\x07", "\u202e"} & set(result.stderr)
 
 
-def test_a_reader_that_has_enough(tmp_path: Path, sibling: Path) -> None:
+def test_a_reader_that_has_enough(tmp_path: Path, test_model: Path) -> None:
     source = tmp_path / "lines.txt"
     source.write_text("one line\n" * 400, encoding="utf-8")
     command = [sys.executable, "-m", "multiqa_integrations", "encode"]
-    command += [str(source), "-m", str(sibling)]
+    command += [str(source), "-m", str(test_model)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
@@ -419,7 +421,7 @@ def test_output_that_the_terminal_cannot_show() -> None:
     assert result.stderr == "error: there is no file 'na\\xefve.txt'.\n"
 
 
-def test_a_full_disk_is_one_message(tmp_path: Path, sibling: Path) -> None:
+def test_a_full_disk_is_one_message(tmp_path: Path, test_model: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     with Path("/dev/full").open("w") as full:

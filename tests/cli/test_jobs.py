@@ -37,10 +37,10 @@ ENVIRONMENT = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture
-def multiqa(sibling: Path, tmp_path: Path) -> Any:
+def multiqa(test_model: Path, tmp_path: Path) -> Any:
     """Run a command on the collection "manual" of an embedded store, in an empty directory."""
 
-    def run(*arguments: str | Path, stdin: str = "", model: Path = sibling) -> Any:
+    def run(*arguments: str | Path, stdin: str = "", model: Path = test_model) -> Any:
         return subprocess.run(
             command(*arguments, "-c", "manual", "--path", tmp_path / "store", "-m", model),
             input=stdin,
@@ -210,10 +210,10 @@ def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
-    multiqa: Any, sibling: Path, tmp_path: Path
+    multiqa: Any, test_model: Path, tmp_path: Path
 ) -> None:
     rows = [{"id": number, "text": f"Number {number} is a number."} for number in range(1_400)]
-    where = ("-c", "manual", "--path", tmp_path / "store", "-m", sibling)
+    where = ("-c", "manual", "--path", tmp_path / "store", "-m", test_model)
     letters = tmp_path / "letters.jsonl"
     with started("sync", "-", *where, "--dead-letter", letters, "--json") as process:
         assert process.stdin is not None
@@ -236,8 +236,8 @@ def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-def test_sigterm_ends_a_run_that_waits_for_standard_input(sibling: Path, tmp_path: Path) -> None:
-    where = ("-c", "manual", "--path", tmp_path, "-m", sibling)
+def test_sigterm_ends_a_run_that_waits_for_standard_input(test_model: Path, tmp_path: Path) -> None:
+    where = ("-c", "manual", "--path", tmp_path, "-m", test_model)
     with started("sync", "-", *where, "--json") as process:
         assert process.stdin is not None
         process.stdin.write(lines(ROWS) + '{"id": 4, "text": "half a li')

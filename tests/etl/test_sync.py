@@ -521,8 +521,8 @@ def test_coroutines_go_on_and_a_cancelled_job_stops(embedded: Store) -> None:
     assert there + added == 2_000
 
 
-def test_the_model_itself(embedded: Store, sibling: Path) -> None:
-    encoder = MultiQAEncoder(sibling)
+def test_the_model_itself(embedded: Store, test_model: Path) -> None:
+    encoder = MultiQAEncoder(test_model)
     source = [
         {"id": "whale", "text": "The blue whale is the largest animal that has ever lived."},
         {"id": "button", "text": "The red button stops the machine at once."},

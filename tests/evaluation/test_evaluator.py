@@ -79,9 +79,9 @@ def test_it_is_the_search_that_is_measured(make_set: MakeSet) -> None:
     assert (found.results[0].hits.rows[1:] == -1).all()
 
 
-def test_the_real_model(make_set: MakeSet, sibling: Path) -> None:
+def test_the_real_model(make_set: MakeSet, test_model: Path) -> None:
     float32, int8 = (
-        MultiQAEncoder(sibling, backend="openvino", dtype=dtype, on_truncation="ignore")
+        MultiQAEncoder(test_model, backend="openvino", dtype=dtype, on_truncation="ignore")
         for dtype in ("float32", "int8")
     )
     folder = make_set(
@@ -108,9 +108,9 @@ def test_the_real_model(make_set: MakeSet, sibling: Path) -> None:
 
 
 def test_encoders_of_the_same_settings_share_their_vectors(
-    make_set: MakeSet, sibling: Path
+    make_set: MakeSet, test_model: Path
 ) -> None:
-    one, two = (MultiQAEncoder(sibling, dtype="float32", backend="openvino") for _ in range(2))
+    one, two = (MultiQAEncoder(test_model, dtype="float32", backend="openvino") for _ in range(2))
     steps: list[str] = []
     evaluate(
         make_set(),

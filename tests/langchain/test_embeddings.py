@@ -25,8 +25,8 @@ ENCODER_SETTINGS = set(MultiQAEncoder("x").settings)
 
 
 @pytest.fixture
-def embeddings(sibling: Path) -> MultiQAEmbeddings:
-    return MultiQAEmbeddings(model=str(sibling), max_seq_length=512, dtype="float32")
+def embeddings(test_model: Path) -> MultiQAEmbeddings:
+    return MultiQAEmbeddings(model=str(test_model), max_seq_length=512, dtype="float32")
 
 
 def test_no_argument_is_needed() -> None:
@@ -55,9 +55,9 @@ def test_it_gives_the_vectors_of_the_encoder(
     assert embeddings.fingerprint == encoder.fingerprint
 
 
-def test_one_model_serves_all_of_the_same_settings(sibling: Path) -> None:
-    one = MultiQAEmbeddings(model=sibling, dtype="float32")  # type: ignore[arg-type]
-    other = MultiQAEmbeddings(model_name=str(sibling), dtype="float32", on_truncation="ignore")  # type: ignore[call-arg]
+def test_one_model_serves_all_of_the_same_settings(test_model: Path) -> None:
+    one = MultiQAEmbeddings(model=test_model, dtype="float32")  # type: ignore[arg-type]
+    other = MultiQAEmbeddings(model_name=str(test_model), dtype="float32", on_truncation="ignore")  # type: ignore[call-arg]
     assert isinstance(one.used_encoder, MultiQAEncoder)
     assert isinstance(other.used_encoder, MultiQAEncoder)
     assert one.used_encoder._runtime is other.used_encoder._runtime

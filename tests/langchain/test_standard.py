@@ -43,8 +43,8 @@ class TestEmbeddingsIntegration(EmbeddingsIntegrationTests):
     """With the real model."""
 
     @pytest.fixture(autouse=True)
-    def _sibling(self, sibling: Path) -> None:
-        type(self).directory = str(sibling)
+    def _sibling(self, test_model: Path) -> None:
+        type(self).directory = str(test_model)
 
     directory = ""
 

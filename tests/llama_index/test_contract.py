@@ -60,7 +60,7 @@ Make = Callable[..., BaseEmbedding]
 
 
 @pytest.fixture
-def make(sibling: Path) -> Make:
+def make(test_model: Path) -> Make:
     """Make an embedding of the class under test."""
     module, _, name = CLASS.partition(":")
     kind = getattr(importlib.import_module(module), name)
@@ -69,7 +69,7 @@ def make(sibling: Path) -> Make:
     def made(variant: str = "plain", **more: Any) -> BaseEmbedding:
         if variant not in settings:
             pytest.skip(f"SETTINGS has no {variant} variant of {name}")
-        embedding: BaseEmbedding = kind(model_name=str(sibling), **{**settings[variant], **more})
+        embedding: BaseEmbedding = kind(model_name=str(test_model), **{**settings[variant], **more})
         return embedding
 
     return made

@@ -49,11 +49,11 @@ def test_windows_are_large(embedding: MultiQAEmbedding, encoder: MultiQAEncoder)
     np.testing.assert_allclose(vectors, encoder.encode(texts), atol=1e-6)
 
 
-async def test_a_cache_is_read_by_every_way(sibling: Path) -> None:
+async def test_a_cache_is_read_by_every_way(test_model: Path) -> None:
     cache = SimpleKVStore()
 
     def made(**settings: Any) -> MultiQAEmbedding:
-        return MultiQAEmbedding(model_name=str(sibling), embeddings_cache=cache, **settings)
+        return MultiQAEmbedding(model_name=str(test_model), embeddings_cache=cache, **settings)
 
     exact = made(dtype="float32").get_text_embedding("Oil the chain once a year.")
     with warnings.catch_warnings():
@@ -72,7 +72,7 @@ def test_configuration_errors_are_value_errors() -> None:
 
 
 def test_the_model_is_loaded_once(
-    sibling: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing else holds it here, so that an encoder made for each call would load it each time."""
     loaded: list[bool] = []
@@ -83,7 +83,7 @@ def test_the_model_is_loaded_once(
         return load(*arguments, **options)
 
     monkeypatch.setattr(backends, "load", counted)
-    embedding = MultiQAEmbedding(model_name=str(sibling), cache_folder=str(tmp_path))
+    embedding = MultiQAEmbedding(model_name=str(test_model), cache_folder=str(tmp_path))
     vectors = [embedding.get_query_embedding(text) for text in ("one", "two", "one")]
     assert vectors[0] == vectors[2] != vectors[1]
     assert loaded == [True]

@@ -138,12 +138,12 @@ FILTERS = st.recursive(joined(leaves()), lambda inner: joined(leaves() | inner),
 
 @pytest.fixture(scope="module", params=ENGINES)
 def filled(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sibling: Path
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, test_model: Path
 ) -> Iterator[MultiQAVectorStore]:
     with open_engine(request.param, tmp_path_factory.mktemp("store"), request) as store:
         name = f"test-filters-{request.param}"
         made = MultiQAVectorStore(
-            name, store=store, embedding=MultiQAEmbedding(model_name=str(sibling))
+            name, store=store, embedding=MultiQAEmbedding(model_name=str(test_model))
         )
         made.add(
             [TextNode(id_=id_, metadata=value, embedding=VECTOR) for id_, value in BY_ID.items()]

@@ -543,8 +543,8 @@ def test_insensitive_matches_need_an_index(tmp_path: Path, embedding: MultiQAEmb
 
 
 @pytest.fixture(scope="module")
-def memory(sibling: Path) -> MultiQAVectorStore:
-    embedding = MultiQAEmbedding(model_name=str(sibling))
+def memory(test_model: Path) -> MultiQAVectorStore:
+    embedding = MultiQAEmbedding(model_name=str(test_model))
     return MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding, sparse=True)
 
 

@@ -47,9 +47,9 @@ TEXTS = [
 ]
 
 
-def run(sibling: Path, folder: Path, task: str) -> Any:
+def run(test_model: Path, folder: Path, task: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(sibling), str(folder), task],
+        [sys.executable, "-c", SCRIPT, str(test_model), str(folder), task],
         input=json.dumps(TEXTS),
         capture_output=True,
         text=True,
@@ -59,7 +59,7 @@ def run(sibling: Path, folder: Path, task: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_another_process_finds_the_same(sibling: Path, tmp_path: Path) -> None:
-    built = run(sibling, tmp_path / "collections", "build")
+def test_another_process_finds_the_same(test_model: Path, tmp_path: Path) -> None:
+    built = run(test_model, tmp_path / "collections", "build")
     assert [hit[1] for hit in built[::4]] == ["0", "2", "3"]
-    assert run(sibling, tmp_path / "collections", "ask") == built
+    assert run(test_model, tmp_path / "collections", "ask") == built

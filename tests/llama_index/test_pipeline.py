@@ -98,11 +98,11 @@ def test_duplicates_only(vectors: MultiQAVectorStore) -> None:
 
 
 def test_a_shared_cache_saves_the_embedding(
-    vectors: MultiQAVectorStore, sibling: Path, tmp_path: Path
+    vectors: MultiQAVectorStore, test_model: Path, tmp_path: Path
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     watched = MultiQAEmbedding(
-        model_name=str(sibling), dtype="float32", callback_manager=CallbackManager([debug])
+        model_name=str(test_model), dtype="float32", callback_manager=CallbackManager([debug])
     )
     first = pipeline_into(vectors, embedding=watched)
     first.run(documents=documents(a=PARSED))
@@ -145,10 +145,10 @@ def test_worker_processes(vectors: MultiQAVectorStore, asynchronous: bool) -> No
 
 
 @pytest.fixture
-def strict(sibling: Path) -> MultiQAEmbedding:
+def strict(test_model: Path) -> MultiQAEmbedding:
     """Fails at texts of more than a few words."""
     return MultiQAEmbedding(
-        model_name=str(sibling), dtype="float32", max_seq_length=6, on_truncation="error"
+        model_name=str(test_model), dtype="float32", max_seq_length=6, on_truncation="error"
     )
 
 

@@ -245,10 +245,10 @@ def test_options_that_nothing_takes_are_refused_whether_or_not_there_is_a_collec
         door(loopback.url, time_out=3)
 
 
-def test_options_through_llama_index(sibling: Path, loopback: LoopbackQdrant) -> None:
+def test_options_through_llama_index(test_model: Path, loopback: LoopbackQdrant) -> None:
     settings: dict[str, Any] = {
         "url": loopback.url,
-        "embedding": MultiQAEmbedding(model_name=str(sibling)),
+        "embedding": MultiQAEmbedding(model_name=str(test_model)),
     }
     store = LlamaIndexStore("docs", headers={"X-Tenant": "a"}, **settings)
     assert {headers.get("x-tenant") for headers in loopback.headers} == {"a"}
