@@ -31,7 +31,8 @@ class Rejection:
         reason: Why it was rejected.
         record: The record as it was read.
         stored_hash: The hash of what the collection has of that document, or None.
-        duplicate: Whether an earlier record of the source had the same id.
+        duplicate: Whether it was rejected because an earlier record of the source had the same id.
+        repeated: Whether an earlier record had the same id, whatever it was rejected for.
     """
 
     line: int
@@ -40,6 +41,7 @@ class Rejection:
     record: Any = field(default=None, repr=False)
     stored_hash: str | None = None
     duplicate: bool = False
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

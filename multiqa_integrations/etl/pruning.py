@@ -57,7 +57,7 @@ class PruneGuard:
         if isinstance(item, Rejection):
             self._unknown += item.id is None
             # A document counts once, however often its id comes.
-            self._kept += item.stored_hash is not None and not item.duplicate
+            self._kept += item.stored_hash is not None and not item.repeated
         else:
             self._kept += item.stored_hash is not None
 

@@ -56,15 +56,18 @@ def _document(job: Job, seen: Seen, item: Record | BadRecord) -> SourceDocument 
     if earlier is None:
         return document
     reason = f"its id was that of line {earlier:,} already"
-    return Rejection(document.line, document.id, reason, document.record, duplicate=True)
+    return Rejection(
+        document.line, document.id, reason, document.record, duplicate=True, repeated=True
+    )
 
 
 def _rejection(
     job: Job, seen: Seen, item: Record | BadRecord, reason: str, id: str | None = None
 ) -> Rejection | None:
+    repeated = False
     if id is not None:
         if not job.has(id):
             return None
-        seen.add(id, item.line)  # what is stored of it stays
+        repeated = seen.add(id, item.line) is not None  # what is stored of it stays
     record = item.raw if isinstance(item, BadRecord) else item.value
-    return Rejection(item.line, id, reason, record)
+    return Rejection(item.line, id, reason, record, repeated=repeated)

@@ -227,6 +227,17 @@ def test_pruning_is_refused_where_it_looks_wrong(embedded: Store) -> None:
     assert embedded.count("docs") == 0
 
 
+@pytest.mark.parametrize("first", [[], [{"id": "d1", "text": "text 1"}]])
+def test_a_document_counts_once_however_often_its_record_is_bad(
+    embedded: Store, first: list[dict[str, Any]]
+) -> None:
+    where: dict[str, Any] = {"store": embedded, "encoder": FakeEncoder(), "prune": True}
+    sync(rows(20), "docs", **where)
+    with pytest.raises(PruneRefusedError, match="19 of 20 documents"):
+        sync([*first, *[{"id": "d1", "text": None}] * 100], "docs", **where)
+    assert embedded.count("docs") == 20
+
+
 def test_nothing_is_pruned_while_records_cannot_be_read(embedded: Store, tmp_path: Path) -> None:
     where: dict[str, Any] = {"store": embedded, "encoder": FakeEncoder(), "prune": True}
     sync(rows(20), "docs", **where)
