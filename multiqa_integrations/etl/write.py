@@ -21,7 +21,7 @@ from multiqa_integrations.etl.changes import (
 from multiqa_integrations.etl.chunks import TitledChunk, chunk_documents
 from multiqa_integrations.etl.documents import WRITTEN
 from multiqa_integrations.etl.job import Job
-from multiqa_integrations.etl.ledger import chunk_id
+from multiqa_integrations.etl.ledger import chunk_id, stored_chunk
 from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.qdrant.documents import name_vectors
 from multiqa_integrations.qdrant.payload import PayloadLayout, PointRecord, update_record
@@ -178,7 +178,7 @@ class _Writer:
         reasons = self._uploader.flush()
         sent, self._sent = self._sent, []
         outcomes: list[Outcome] = []
-        stale: list[PointId] = []
+        stale: dict[PointId, str] = {}
         for document in sent:
             refused = [reasons[str(id)] for id in document.points if str(id) in reasons]
             if refused:
@@ -186,10 +186,25 @@ class _Writer:
                 outcomes.append(document.change.rejected(reason))
                 continue
             old = [point for point in document.change.stale if point not in document.points]
-            stale += old
+            stale.update(dict.fromkeys(old, document.change.document.id))
             outcomes.append(Written(document.change, len(old)))
-        delete_points(self._job, stale)
+        delete_points(self._job, self._still_stale(stale))
         yield from outcomes
+
+    def _still_stale(self, points: Mapping[PointId, str]) -> list[PointId]:
+        """Return the points that are still of the documents that do not need them.
+
+        A point that others made one of another document is that one's again where it was written.
+        """
+        ids = list(points)
+        found: list[PointId] = []
+        for start in range(0, len(ids), _PAGE_TO_DELETE):
+            page = self._job.store.retrieve(
+                self._job.collection, ids[start : start + _PAGE_TO_DELETE]
+            )
+            chunks = map(stored_chunk, page)
+            found += [chunk.point for chunk in chunks if points.get(chunk.point) == chunk.document]
+        return found
 
     def _rewrite(self, changes: Sequence[Change]) -> list[Change]:
         """Send points with new metadata; returns the changes whose points others have changed.
@@ -203,7 +218,10 @@ class _Writer:
             points = self._retrieve([chunk.point for change in page for chunk in change.stored])
             for change in page:
                 stored = [points.get(chunk.point) for chunk in change.stored]
-                changed = [point and _with_metadata(point, change) for point in stored]
+                changed = [
+                    point and _with_metadata(point, chunk.chunk, change)
+                    for point, chunk in zip(stored, change.stored, strict=True)
+                ]
                 whole = [point for point in changed if point is not None]
                 if len(whole) == len(change.stored):
                     self._send(change, whole)
@@ -253,13 +271,20 @@ class _Writer:
         return points
 
 
-def _with_metadata(point: Point, change: Change) -> Point | None:
+def _with_metadata(point: Point, number: int, change: Change) -> Point | None:
     """Give a point the document's metadata; None if something else has changed its payload."""
+    document = change.document
     old = point.payload.get(_LAYOUT.metadata_key)
-    if not isinstance(old, Mapping) or not set(WRITTEN) <= old.keys():
+    place = {name: old.get(name) for name in WRITTEN} if isinstance(old, Mapping) else {}
+    start, end = place.get("start_index"), place.get("end_index")
+    if type(start) is not int or type(end) is not int or type(place["chunk"]) is not int:
         return None
-    if not isinstance(point.payload.get(_LAYOUT.content_key), str):
+    words = document.text[start:end]
+    text = f"{document.title}\n{words}" if document.title else words
+    if point.payload.get(_LAYOUT.content_key) != text:
         return None
-    metadata = {**change.document.metadata, **{name: old[name] for name in WRITTEN}}
+    if (place["document_id"], place["chunk"]) != (document.id, number):
+        return None
     payload = update_record(point.payload, metadata_hash=change.metadata_hash)
+    metadata = {**document.metadata, **place}
     return Point(point.id, point.vectors, {**payload, _LAYOUT.metadata_key: metadata})

@@ -19,6 +19,7 @@ import pytest
 from multiqa_integrations.errors import SyncIncompleteError
 from multiqa_integrations.etl import Fields, plan, sync, verify
 from multiqa_integrations.etl.html import parse_html
+from multiqa_integrations.etl.ledger import chunk_id
 from multiqa_integrations.qdrant import EdgeStore, Point
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
@@ -255,6 +256,13 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "other types": change_record(chunk="x", chunks=None, hash=5, metadata_hash=[], fingerprint=1),
     "several documents": change_record(document=["d0", "d1"]),
     "another document": change_record(document="d3"),
+    "other text": change("page_content", "something else"),
+    "places of other types": change(
+        "metadata", {"document_id": 5, "chunk": "x", "start_index": None, "end_index": []}
+    ),
+    "the places of another document": change(
+        "metadata", {"document_id": "d3", "chunk": 0, "start_index": 0, "end_index": 6}
+    ),
 }
 
 
@@ -270,9 +278,28 @@ def test_whatever_others_do_to_a_point(options: Options, edit: str) -> None:
     changed = [{**row, "lang": "de"} for row in ROWS]
     report = sync(changed, "docs", prune=True, **options)
     assert report.complete
-    assert {id: point.payload["metadata"]["lang"] for id, point in stored(options).items()} == {
+    points = stored(options)
+    assert {id: point.payload["metadata"]["lang"] for id, point in points.items()} == {
         row["id"]: "de" for row in ROWS
     }
+    assert {point.payload["page_content"] for point in points.values()} == {
+        row["text"] for row in ROWS
+    }
+    assert verify(changed, "docs", **options).fits
+
+
+def test_a_point_that_others_made_one_of_a_later_document(options: Options) -> None:
+    """Its own document is written before it is looked at as a stale point of the other one."""
+    store = options["store"]
+    rows = [{"id": f"d{n}", "text": f"text {n}"} for n in range(900)]
+    sync(rows, "docs", **options)
+    (point,) = store.retrieve("docs", [chunk_id("default", "d0", 0)], with_vectors=True)
+    payload = EDITS["another document"](dict(point.payload))
+    payload["_multiqa"]["document"] = "d899"
+    store.upsert("docs", [Point(point.id, point.vectors, payload)])
+    changed = [{**row, "text": f"{row['text']} anew"} for row in rows]
+    assert sync(changed, "docs", **options).complete
+    assert store.count("docs") == 900
     assert verify(changed, "docs", **options).fits
 
 
