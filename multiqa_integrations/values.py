@@ -58,6 +58,8 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
         return _integer(int(value), where)
     if isinstance(value, float):
         return _float(float(value), where)
+    if kind.__module__.startswith("pyarrow") and hasattr(value, "as_py"):
+        return _arrow(value, where, depth)  # before mappings, which maps and structs are too
     if isinstance(value, Mapping):
         return _object(value, where, depth)
     if isinstance(value, list | tuple):
@@ -79,8 +81,6 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _object(fields, where, depth)
-    if kind.__module__.startswith("pyarrow") and hasattr(value, "as_py"):
-        return _arrow(value, where, depth)
     raise _no_json(value, where, "Pass str(...), or leave it out.")
 
 
@@ -158,7 +158,10 @@ def _object(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
         name = key.value if isinstance(key, Enum) else key
         if not isinstance(name, str):
             raise ConfigurationError(f"{where} has the key {key!r}, expected a string.")
-        result[repair_surrogates(str(name))] = (
+        name = repair_surrogates(str(name))
+        if name in result:
+            raise ConfigurationError(f"{where} has two keys that become {name!r}. Rename one.")
+        result[name] = (
             item
             if type(item) is str and item.isascii()  # saves the call, and saying where
             else json_value(item, f"{where}[{name!r}]", depth=depth - 1)
@@ -200,7 +203,10 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
     if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
         return None
     if isinstance(value, np.datetime64):
-        year = int(value.astype("datetime64[Y]").astype(int)) + 1970
+        try:
+            year = int(value.astype("datetime64[Y]").astype(int)) + 1970
+        except OverflowError as error:  # of attoseconds
+            raise _no_json(value, where, "Pass str(...).") from error
         if not 1 <= year <= 9999:
             raise _no_json(value, where, "Its year is not one of 1 to 9999. Pass str(...).")
         text = str(np.datetime_as_string(value))
@@ -218,7 +224,7 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
 def _arrow(value: Any, where: str, depth: int) -> Any:
     try:
         found = value.as_py()
-    except (ValueError, OverflowError) as error:  # nanoseconds without pandas, odd years
+    except Exception as error:  # nanoseconds without pandas, odd years, a field twice
         raise _no_json(value, where, f"Arrow says: {error}.") from error
     return json_value(found, where, depth=depth)
 

@@ -99,6 +99,7 @@ REFUSED = [
     (timedelta(1), "timedelta"),
     (np.timedelta64(5, "ns"), "timedelta64"),
     (np.datetime64(20_000, "Y"), "datetime64"),
+    (np.datetime64(1, "as"), "datetime64"),
     (b"a", "bytes"),
     (np.bytes_(b"a"), "bytes_"),
     (np.complex64(1), "complex64"),
@@ -122,6 +123,13 @@ def test_keys_are_strings() -> None:
         json_value({"k": {1: 2}}, WHERE)
 
 
+def test_two_keys_that_become_one_are_refused() -> None:
+    surrogates: dict[Any, int] = dict.fromkeys(["\ud800", "\udfff"], 1)
+    for value in ({Colour.RED: 1, "red": 2}, surrogates):
+        with pytest.raises(ConfigurationError, match=r"\['k'\] has two keys that become"):
+            json_value({"k": value}, WHERE)
+
+
 def test_pandas_and_arrow() -> None:
     pandas, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
     moment = pandas.Timestamp("2024-01-02T03:04:05.123456789")
@@ -135,7 +143,15 @@ def test_pandas_and_arrow() -> None:
     }
     for value, expected in kept.items():
         assert json_value({"k": value}, WHERE) == {"k": expected}
-    for value in (pandas.Timedelta(1), arrow.scalar(timedelta(1)), pandas.Period("2024-01")):
+    pairs = arrow.map_(arrow.string(), arrow.int64())
+    assert json_value({"k": arrow.scalar([("a", 1)], pairs)}, WHERE) == {"k": [["a", 1]]}
+    twice = arrow.StructArray.from_arrays([arrow.array([1]), arrow.array([2])], ["a", "a"])[0]
+    for value in (
+        pandas.Timedelta(1),
+        arrow.scalar(timedelta(1)),
+        pandas.Period("2024-01"),
+        twice,
+    ):
         with pytest.raises(ConfigurationError, match=r"\['k'\]"):
             json_value({"k": value}, WHERE)
 
