@@ -65,6 +65,14 @@ class Folder:
 
     def _walk(self, folder: Path, pattern: Sequence[str] | None) -> Iterator[Path]:
         """Yield the files below a folder of this one; note what cannot be looked at."""
+        folders = [folder]  # not by recursion: they may be nested deeper than Python's calls
+        while folders:
+            yield from self._list(folders.pop(), pattern, folders)
+
+    def _list(
+        self, folder: Path, pattern: Sequence[str] | None, folders: list[Path]
+    ) -> Iterator[Path]:
+        """Yield the files of a folder, and add the folders in it to those that are left."""
         try:
             with os.scandir(self._folder / folder) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
@@ -80,7 +88,7 @@ class Folder:
                 if is_folder and entry.is_symlink():
                     self._note(path, "is a link to a folder, which is not followed")
                 elif is_folder:
-                    yield from self._walk(path, pattern)
+                    folders.append(path)
                 elif entry.is_file():
                     yield path
                 elif entry.is_symlink() and not (self._folder / path).exists():

@@ -10,6 +10,8 @@ from multiqa_integrations.errors import SourceError
 from multiqa_integrations.etl.records import ARROW_ROWS, BadRecord, Record, SourceItem, plain, rows
 from multiqa_integrations.types import Document
 
+_ARROW_ERRORS = (LookupError, NotImplementedError, OSError, TypeError, ValueError)
+
 
 class Objects:
     """Objects of Python: dicts, or documents."""
@@ -54,7 +56,7 @@ class Table:
             for record in self._records():
                 self._read = record.line
                 yield record
-        except (OSError, TypeError, ValueError) as error:  # what Arrow raises
+        except _ARROW_ERRORS as error:
             raise SourceError(
                 f"{self.name} cannot be read on after row {self._read:,} ({error}).",
                 source=self.name,
@@ -70,7 +72,11 @@ class Table:
             return
         try:
             table = pa.Table.from_pandas(self._table, preserve_index=False)
-        except (TypeError, ValueError):  # a column of several types: one row may be at fault
+        except (
+            NotImplementedError,
+            TypeError,
+            ValueError,
+        ):  # a column of several types: one row may be at fault
             yield from self._pandas_rows()
             return
         for batch in table.to_batches(ARROW_ROWS):

@@ -63,6 +63,11 @@ def open_source(source: object, *, format: Format | None = None, glob: str | Non
     if isinstance(source, Source):
         return source
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__dataframe__"):
+        if type(source).__module__.startswith("pandas") and not hasattr(source, "columns"):
+            kind = type(source).__name__
+            raise ConfigurationError(
+                f"source is one column of pandas ({kind}), expected a table. Pass .to_frame()."
+            )
         return Table(source)
     if callable(load := getattr(source, "lazy_load", None)):
         return Objects(load(), type(source).__name__)
@@ -84,13 +89,19 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
         raise ConfigurationError(
             f"standard input cannot be {format!r}, expected jsonl, csv or tsv. Give a file."
         )
+    if not path:
+        raise ConfigurationError("source is an empty path, expected a file, a folder or -.")
     if "://" in path:
         raise ConfigurationError(
             f"source is {path!r}, expected a file, a folder or - (standard input). Fetch it first, "
             "or pipe it in."
         )
-    file = Path(path).expanduser()
-    if not file.exists():
+    try:
+        file = Path(path).expanduser()
+        there = file.exists()
+    except (OSError, RuntimeError) as error:  # no permission; "~" of nobody
+        raise SourceError(f"{path!r} cannot be looked at ({error}).", source=path) from error
+    if not there:
         raise SourceError(f"there is no file or folder {path!r}.", source=path)
     if format is not None and file.is_dir() != (format == "folder"):
         kind = "a folder" if file.is_dir() else "a file"

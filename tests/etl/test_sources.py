@@ -579,6 +579,32 @@ def test_what_is_refused(
     assert message in str(caught.value)
 
 
+def test_a_complex_column_of_pandas_costs_what_is_stored_of_it() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"id": ["a"], "text": ["one"], "c": [1j]})
+    where: dict[str, Any] = {"client": QdrantClient(":memory:"), "encoder": FakeEncoder()}
+    (rejection,) = sync(table, "docs", **where).rejections
+    assert rejection.id == "a"
+    assert "its metadata['c'] is complex" in rejection.reason
+
+
+def test_one_column_of_pandas_is_no_table() -> None:
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ConfigurationError, match="one column of pandas"):
+        open_source(pandas.Series(["one"], name="text"))
+
+
+@pytest.mark.parametrize("path", ["x" * 5_000, "~" + "x" * 500 + "/docs"])
+def test_a_path_that_the_system_does_not_take(path: str) -> None:
+    with pytest.raises(SourceError, match="cannot be looked at|there is no file"):
+        open_source(path)
+
+
+def test_an_empty_path_is_not_the_working_directory() -> None:
+    with pytest.raises(ConfigurationError, match="empty path"):
+        open_source("")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         open_source(tmp_path / "none.jsonl")

@@ -92,6 +92,21 @@ def loop(folder: Path) -> None:
     (folder / "again").symlink_to(folder)
 
 
+def test_folders_nested_deeper_than_pythons_calls(tmp_path: Path, options: Options) -> None:
+    (tmp_path / "docs").mkdir()
+    folder = os.open(tmp_path / "docs", os.O_RDONLY)
+    for _ in range(1_100):
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(os.open("deep.md", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
+    os.close(folder)
+    report = sync(tmp_path / "docs", "docs", **options)
+    (rejection,) = report.rejections
+    assert rejection.id == "d/" * 1_100 + "deep.md"  # which is empty
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
