@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,11 @@ from tests.support.retrieval_set import MakeSet, write_set
 # How long an example takes says nothing on a machine that does other work too.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and the commands that tests
+# interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
     from multiqa_integrations.llama_index import MultiQAEmbedding
