@@ -29,6 +29,17 @@ _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
 # How much of a line that is too long is read at a time.
 _SKIPPED_BYTES = 1 << 20
 
+# The last four are pyarrow's.
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    LookupError,
+    NotImplementedError,
+    MemoryError,
+)
+
 
 class File:
     """A file that is read from its beginning to its end, `.gz` too, or an open stream."""
@@ -68,7 +79,7 @@ class File:
                 else:
                     yield self._raw
                 _check_unchanged(before, os.fstat(self._raw.fileno()))
-        except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError is pyarrow's
+        except _READ_ERRORS as error:
             raise SourceError(
                 f"{self.name} cannot be read on after line {self._line:,} ({error}).",
                 source=self.name,
@@ -137,6 +148,7 @@ class ArrowFile(File):
         """Read it from its beginning."""
         with self.opened() as stream:
             for batch in self._batches(stream):
+                _check_batch(batch)
                 for record in rows(batch, self._line, self.name):
                     self._line = record.line
                     yield record
@@ -170,3 +182,16 @@ class ArrowFile(File):
             return
         for index in range(table.num_record_batches):
             yield table.get_batch(index)
+
+
+def _check_batch(batch: Any) -> None:
+    """Raise where a damaged file has places outside of itself: to read them ends the process.
+
+    Raises:
+        ValueError: It has.
+    """
+    import pyarrow
+
+    for column in batch.columns:
+        # A time beyond a day's end is a fault of its record alone.
+        column.validate(full=not pyarrow.types.is_temporal(column.type))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
@@ -313,6 +314,28 @@ def test_arrow_files(tmp_path: Path, kind: str) -> None:
     assert source.total == (2 if kind == "parquet" else None)
     if kind == "parquet":
         assert source.fraction() == 1.0
+
+
+def test_a_damaged_arrow_file_does_not_end_the_process(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"id": ["a", "b"], "text": ["one", "two"], "tags": [[1, 2], [3]]})
+    file = tmp_path / "damaged.arrow"
+    with arrow.OSFile(str(file), "wb") as sink, arrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    ends = np.array([0, 2, 3], np.int32).tobytes()
+    content = file.read_bytes()
+    assert content.count(ends) == 1
+    file.write_bytes(content.replace(ends, np.array([0, 10**9, 3], np.int32).tobytes()))
+    script = (
+        "import sys\n"
+        "from multiqa_integrations.errors import SourceError\n"
+        "from multiqa_integrations.etl import open_source\n"
+        "try:\n    print(list(open_source(sys.argv[1])))\n"
+        "except SourceError as error:\n    print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(file)]
+    ended = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+    assert "cannot be read on after line 0" in ended.stdout
 
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
