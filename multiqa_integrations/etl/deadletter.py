@@ -27,9 +27,10 @@ from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.files import parse_json
-from multiqa_integrations.etl.job import Job
+from multiqa_integrations.etl.job import MAX_CHUNK_SIZE, MIN_CHUNK_SIZE, Job
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
+from multiqa_integrations.texts import repair_surrogates
 from multiqa_integrations.types import Document
 from multiqa_integrations.values import json_value
 
@@ -49,6 +50,9 @@ _OPTIONAL = {
     "raw": (str, "a string"),
     "raw_base64": (str, "a string"),
 }
+
+# How deep a letter may be nested: Python reads some 990 levels, and writes a few less.
+_MAX_LEVELS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +254,27 @@ def _content(record: object) -> dict[str, Any]:
         name, value = "document", {"text": record.text, "id": record.id, "metadata": metadata}
     try:
         json.dumps(value)
+        fits = not _is_deep(value)
     except (TypeError, ValueError, RecursionError):
+        fits = False
+    if not fits:
         try:
             return {name: json_value(value, "the record")}
         except Exception:  # noqa: BLE001  (of a class of the user's)
             return {"repr": _repr(value)}  # cannot be taken up again, but looked at
     return {name: value}
+
+
+def _is_deep(value: object) -> bool:
+    """Return whether a value of JSON may be nested too deeply for Python to write it."""
+    level: list[Any] = [value]
+    for _ in range(_MAX_LEVELS):
+        objects = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [i for items in objects if not isinstance(items, str) for i in items]
+        level = [item for item in level if isinstance(item, dict | list | tuple)]
+        if not level:
+            return False
+    return True
 
 
 def _repr(value: object) -> str:
@@ -322,6 +341,16 @@ def _problem(value: Any) -> str | None:
             continue
         if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
             return f"{name!r} is {found!r}"[:200] + f", expected {expected}"
+    source, size, overlap = value["source"], value["chunk_size"], value["chunk_overlap"]
+    if not source.strip() or source != repair_surrogates(source):
+        return f"'source' is {source!r}, expected the name of a source"
+    if not MIN_CHUNK_SIZE <= size <= MAX_CHUNK_SIZE or not 0 <= 2 * overlap < size:
+        return (
+            f"'chunk_size' is {size} and 'chunk_overlap' {overlap}, expected {MIN_CHUNK_SIZE} to "
+            f"{MAX_CHUNK_SIZE} and under half of that"
+        )
+    if _is_deep(value):
+        return f"it is nested more than {_MAX_LEVELS} levels deep"
     try:
         Fields(**value["fields"])
     except (ConfigurationError, TypeError) as error:

@@ -54,7 +54,9 @@ class Fields:
     def __post_init__(self) -> None:
         for name in ("id", "text", "title"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, str) or not value):
+            if value is None and name != "text":
+                continue
+            if not isinstance(value, str) or not value:
                 raise ConfigurationError(f"the {name} field is {value!r}, expected a name.")
         if isinstance(self.metadata, str) or not all(
             isinstance(path, str) and path for path in self.metadata or ()

@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 5_000_000
 """Longest text of a document: a thick book has a million characters."""
 
+MIN_CHUNK_SIZE = 16
+MAX_CHUNK_SIZE = 512
+"""Most word pieces of a chunk."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
@@ -152,9 +156,11 @@ class Job:
 
     def __post_init__(self) -> None:
         size, overlap = self.options.chunk_size, self.options.chunk_overlap
-        limit = min(self.encoder.max_seq_length, 512)
-        if not 16 <= size <= limit:
-            raise ConfigurationError(f"chunk_size is {size}, expected 16 to {limit} word pieces.")
+        limit = min(self.encoder.max_seq_length, MAX_CHUNK_SIZE)
+        if not MIN_CHUNK_SIZE <= size <= limit:
+            raise ConfigurationError(
+                f"chunk_size is {size}, expected {MIN_CHUNK_SIZE} to {limit} word pieces."
+            )
         if not 0 <= 2 * overlap < size:
             raise ConfigurationError(
                 f"chunk_overlap is {overlap}, expected 0 or more and under half of chunk_size "
