@@ -47,7 +47,7 @@ async def in_own_thread(
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([task])
-        task.exception()  # that it was stopped is no news
+        task.exception()  # expected: it was stopped
         raise
 
 

@@ -257,7 +257,7 @@ class MultiQAEncoder:
                     truncation.count(tokenized.full_lengths)
                     yield self._embed(tokenized, bar)
         finally:
-            if truncation:  # once a call, also where the reader stops early
+            if truncation:  # once per call, also where the reader stops early
                 truncation.warn(stacklevel=2)
 
     def _tokenize(

@@ -40,9 +40,9 @@ _SECRETS = (
 )
 
 _WAYS_OUT = (
-    "Three ways out: run `multiqa download --to DIR` on a machine with access and copy DIR "
-    'here; give such a directory, model="DIR"; or point cache_folder (or the environment '
-    "variable HF_HOME) at a hub cache that holds the model."
+    "Run `multiqa download --to DIR` on a machine with access, copy DIR here, and pass it as the "
+    'model (model="DIR", --model DIR); or point cache_folder or the environment variable HF_HOME '
+    "at a hub cache that holds the model."
 )
 
 
@@ -174,12 +174,12 @@ def _repository_folder(repository: str, cache: Path) -> Path:
 def not_found(
     repository: str, revision: str, reason: str, cache_folder: Path | None
 ) -> ModelNotFoundError:
-    """Build the one error for a model that could be had neither from the cache nor the hub."""
+    """Build the one error for a model that neither the cache nor the hub has."""
     cache = cache_directory(cache_folder)
     others = [c for c in cached_commits(repository, cache_folder) if c != revision]
     hint = f" The cache has it at other revisions, though: {', '.join(others)}." if others else ""
     return ModelNotFoundError(
-        f"the model {repository!r} at revision {revision!r} could not be had: {reason}. "
+        f"the model {repository!r} at revision {revision!r} is not available: {reason}. "
         f"The cache {cache} does not hold it completely.{hint}\n{_WAYS_OUT}"
     )
 
@@ -323,7 +323,7 @@ def _without_secrets(text: str) -> str:
 
 
 def _reason(error: Exception, repository: str, revision: str) -> str:
-    """Say why the hub gave no answer; no password, token or signed address is in it."""
+    """Return why the hub gave no answer; no password, token or signed address is in it."""
     return _without_secrets(_explain(error, repository, revision))
 
 

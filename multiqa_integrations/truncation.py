@@ -59,7 +59,8 @@ class Truncation:
             warnings.warn(
                 f"{self.truncated:,} of {self.texts:,} texts are longer than {self.limit} word "
                 f"pieces (the longest has {self.longest:,}) and were truncated. Split them with "
-                "multiqa_integrations.chunking.chunk(), or pass on_truncation='error' or 'ignore'.",
+                "multiqa_integrations.chunking.chunk(), or pass on_truncation='error' or 'ignore' "
+                "(--on-truncation).",
                 TruncationWarning,
                 stacklevel=stacklevel + 1,
             )

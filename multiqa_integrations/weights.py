@@ -248,7 +248,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
-    """Tell versions of a file apart; renaming another file over it leaves it as it is."""
+    """Return what tells versions of a file apart; renaming another file over it changes nothing."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 

@@ -28,7 +28,7 @@ class Row:
     Attributes:
         name: Of the implementation.
         figures: One value per round for each column; no entry where it was not measured.
-        note: What is to be known about it, such as why there are no figures.
+        note: A remark on it, such as why there are no figures.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`multiqa alias`: let an alias stand for another collection."""
+"""`multiqa alias`: point an alias at a collection."""
 
 from __future__ import annotations
 
@@ -29,11 +29,15 @@ def alias(
             before = opened.aliases().get(alias)
             points = terminal.count(info.points, "point")
             text = (
-                f"{alias} would stand for {name} ({points}) instead of {before or 'nothing'}. "
+                f"{alias} would point to {name} ({points}){_instead_of(before)}. "
                 "Nothing was changed."
             )
         else:
             before = opened.swap(alias, name)
-            text = f"{alias} stands for {name} now; it stood for {before or 'nothing'}"
+            text = f"{alias} now points to {name}{_instead_of(before)}"
     values = {"alias": alias, "collection": name, "before": before, "dry_run": dry_run}
     terminal.echo_result(text, values, as_json=as_json)
+
+
+def _instead_of(before: str | None) -> str:
+    return "; the alias is new" if before is None else f" instead of {before}"

@@ -98,7 +98,7 @@ def _same(path: Path, other: Path) -> bool:
 
 def _source(url: str | None, path: Path | None, connection: Mapping[str, Any]) -> Store:
     if url is not None:
-        # Set and empty is no key: that of the target is not for the source.
+        # An empty value means no key; the target's key must not go to the source.
         key = os.environ.get("QDRANT_SOURCE_API_KEY")
         return open_store(url=url, api_key=key, **connection)
     if path is not None and (path / "meta.json").exists():

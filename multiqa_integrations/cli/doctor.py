@@ -65,7 +65,7 @@ def doctor(*, as_json: AsJson = False, encoder: EncoderOptions) -> None:
             rows.append(("Works", _try(encoder)))
     except MultiQAError as error:
         failed = True
-        rows.append(("Model", f"{encoder.name}: {error}"))
+        rows.append(("Model", str(error)))
     if as_json:
         terminal.echo_json({"works": not failed, **dict(rows)})
     else:

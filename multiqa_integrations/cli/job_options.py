@@ -59,7 +59,7 @@ class SourceOptions:
         str | None,
         typer.Option(
             metavar="FIELD",
-            help="Field of a title that is put before each chunk.",
+            help="Field of a title to put before each chunk.",
             show_default="no title",
         ),
     ] = None
@@ -78,13 +78,13 @@ class SourceOptions:
         str | None,
         typer.Option(
             metavar="PATTERN",
-            help='Which files of a folder, such as "guides/**/*.md".',
+            help='Which files of a folder to read, such as "guides/**/*.md".',
             show_default="all documents",
         ),
     ] = None
-    chunk_size: Annotated[int, typer.Option(help="Most word pieces of a chunk.")] = 250
+    chunk_size: Annotated[int, typer.Option(help="Largest number of word pieces per chunk.")] = 250
     chunk_overlap: Annotated[
-        int, typer.Option(help="Word pieces that a chunk repeats of the one before.")
+        int, typer.Option(help="Word pieces that each chunk repeats from the one before.")
     ] = 0
     shard: Annotated[
         str | None,
@@ -139,7 +139,9 @@ class PruneOptions:
 class TargetOptions:
     """What the collection is, and what it takes."""
 
-    max_characters: Annotated[int, typer.Option(help="Longer texts are rejected.")] = 5_000_000
+    max_characters: Annotated[
+        int, typer.Option(help="Longest text of a document; longer ones are rejected.")
+    ] = 5_000_000
     index: Index = None
     sparse: Annotated[
         bool | None,

@@ -50,7 +50,7 @@ def _status(error: MultiQAError) -> int:
     if isinstance(error, PruneRefusedError | CollectionMismatchError | LeaseError):
         return REFUSED
     if isinstance(error, StorePermissionError | StoreLimitError):
-        return FORBIDDEN  # later is no better: somebody must give a right, or raise a limit
+        return FORBIDDEN  # trying later does not help: somebody must grant a right or raise a limit
     if isinstance(error, StoreError | ModelError):
         return UNAVAILABLE
     if isinstance(error, SourceError):

@@ -127,7 +127,7 @@ class ConnectionFlags:
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="How long requests that fail for the time being are repeated.",
+            help="How long requests are retried after temporary failures.",
             show_default="10; jobs 300",
             rich_help_panel=_PANEL,
         ),

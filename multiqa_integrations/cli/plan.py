@@ -40,7 +40,7 @@ def plan(
 
     Takes the arguments of multiqa sync; nothing is written.
 
-    Exit status: 0; 4 if --prune would be refused; otherwise as of multiqa sync.
+    Exit status: 0; 4 if --prune would be refused; otherwise as for multiqa sync.
     """
     from multiqa_integrations.etl import plan as run
 

@@ -59,7 +59,7 @@ def reembed(
             )
     points = terminal.count(report.points, "point")
     if dry_run:
-        then = f"; then {report.swapped} would stand for it" if report.swapped else ""
+        then = f"; then {report.swapped} would point to it" if report.swapped else ""
         text = (
             f"{report.target}: {report.written:,} of {points} would be encoded by "
             f"{made.spec.name}{then}. Nothing was written."
@@ -71,6 +71,6 @@ def reembed(
         )
         if report.swapped:
             text += (
-                f"\n{report.swapped} stands for {report.target} now; {report.source} still exists"
+                f"\n{report.swapped} now points to {report.target}; {report.source} still exists"
             )
     terminal.echo_result(text, {**report.to_dict(), "dry_run": dry_run}, as_json=as_json)

@@ -35,7 +35,7 @@ def replay(
 
     Those that fail again stay in the file, with the new reason.
 
-    Exit status: 0 if none is left, 3 if some are; otherwise as of multiqa sync.
+    Exit status: 0 if none is left, 3 if some are; otherwise as for multiqa sync.
     """
     from multiqa_integrations.etl import replay as run
 

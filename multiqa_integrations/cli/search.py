@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @options
 def search(
     name: CollectionName,
-    queries: Annotated[list[str], typer.Argument(metavar="QUERY...", help="Questions.")],
+    queries: Annotated[list[str], typer.Argument(metavar="QUERY", help="One or more questions.")],
     *,
     store: StoreOptions,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Hits per query.")] = 5,

@@ -104,6 +104,7 @@ class Terminal(Console):
         """Print labels, each with its value."""
         width = max((len(label) for label, _ in rows), default=0)
         for label, value in rows:
+            value = value.replace("\n", f"\n{indent}{'':{width}}  ")
             self.print(Text.assemble(indent, (f"{label:<{width}}", "bold"), "  ", value))
 
     def table(self, table: Table) -> None:
@@ -176,10 +177,11 @@ def count(number: int, noun: str) -> str:
 
 
 def confirm(question: str) -> bool:
-    """Ask; no answer is no."""
+    """Ask for a yes; anything else, or the end of the input, is a no."""
     try:
         answer = stdout().input(Text(f"{question} [y/N] "))
     except EOFError:
+        stdout().print()  # after the question
         return False
     return answer.strip().lower() in ("y", "yes")
 

@@ -39,7 +39,7 @@ def verify(
 
     Document by document; nothing is encoded or written.
 
-    Exit status: 0 if they are equal, 3 if not; otherwise as of multiqa sync.
+    Exit status: 0 if they are equal, 3 if not; otherwise as for multiqa sync.
     """
     from multiqa_integrations.etl import verify as run
 

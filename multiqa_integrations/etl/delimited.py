@@ -132,7 +132,7 @@ class _Lines:
         return bool(first)
 
     def only_first(self) -> str:
-        """Give back all lines of the row but its first, which is returned."""
+        """Return the first line of the row, and push the others back."""
         first, *others = self._row
         self._back.extendleft(reversed(others))
         self._next = self.number + 1

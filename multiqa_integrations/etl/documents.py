@@ -26,7 +26,7 @@ _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",
 
 
 class RecordError(ValueError):
-    """A record is no document; the others are not concerned."""
+    """A record is not a document; the other records are not affected."""
 
     def __init__(self, reason: str, id: str | None = None) -> None:
         super().__init__(reason)
@@ -171,7 +171,7 @@ class FieldUse:
         self._missing = {name: w for name, w in self._missing.items() if name not in wrong}
         there = ", ".join(map(repr, self._there)) or "none"
         return [
-            f"no record has the field {name!r}, which is named for the {what}; there are: {there}"
+            f"no record has the {what} field {name!r}; the records have: {there}"
             for name, what in wrong.items()
         ]
 
@@ -200,6 +200,8 @@ def _identity(value: object) -> str:
         return str(value)
     if value is None:
         raise RecordError("it has no id")
+    if value == "":
+        raise RecordError("its id is an empty string")
     raise RecordError(f"its id is {_short(value)}, expected a string or a whole number")
 
 

@@ -41,7 +41,7 @@ EXPIRES_SECONDS = 150
 """How long after that a lease counts that nobody has removed."""
 
 CLOCK_SECONDS = 30
-"""How far the clocks of two machines may differ; whatever is further in the future is no lease."""
+"""How far the clocks of two machines may differ; a lease further in the future does not count."""
 
 _PREFIX = "multiqa.lease."
 _SHARD = re.compile(r"/([0-9]+)of([0-9]+)")

@@ -81,8 +81,8 @@ class PruneGuard:
             )
         if self._unknown:
             return (
-                f"{self._unknown:,} records could not be read, so that it is not known which of "
-                f"the {deleted:,} documents have left the source. Repair them first"
+                f"{self._unknown:,} records could not be read, so it is unknown which of the "
+                f"{deleted:,} documents have left the source. Repair them first"
             )
         share = deleted / (deleted + self._kept)
         if share > self._max_delete_share and not (self._allow_empty and not self._records):

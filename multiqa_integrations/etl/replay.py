@@ -55,7 +55,7 @@ def replay(
         settings: The same as keywords: those of `JobOptions`.
 
     Raises:
-        SourceError: There is no such file, or it is none of dead letters.
+        SourceError: There is no such file, or it is not a dead-letter file.
         SyncIncompleteError: It was stopped; the file is as it was.
         ConfigurationError: An argument is wrong.
         LeaseError: A sync of that source is at work.
@@ -69,7 +69,7 @@ def replay(
             raise ConfigurationError(f"replay does not go with {name}: {why}.")
     path = Path(dead_letter)
     if not path.exists():
-        raise SourceError(f"there is no file {str(path)!r} of dead letters.", source=str(path))
+        raise SourceError(f"there is no dead-letter file {str(path)!r}.", source=str(path))
     file = LetterFile(path)
     letters, torn = read_letters(file)
     report = ReplayReport(entries=len(letters) + len(torn))

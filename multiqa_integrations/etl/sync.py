@@ -209,7 +209,7 @@ class Run:
         report.deleted, report.pruning = deleted, "done"
 
     def optimize(self) -> None:
-        """Give an embedded collection its search graph, if enough is new."""
+        """Build the search graph of an embedded collection, if enough is new."""
         if not self._job.stop.is_set():
             self._tell("optimizing")
             optimize_or_warn(self._job.store, self._job.collection, minimum=OPTIMIZE_AT)

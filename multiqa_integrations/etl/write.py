@@ -272,7 +272,7 @@ class _Writer:
 
 
 def _with_metadata(point: Point, number: int, change: Change) -> Point | None:
-    """Give a point the document's metadata; None if something else has changed its payload."""
+    """Return a point with the document's metadata; None if others have changed its payload."""
     document = change.document
     old = point.payload.get(_LAYOUT.metadata_key)
     place = {name: old.get(name) for name in WRITTEN} if isinstance(old, Mapping) else {}

@@ -1,7 +1,7 @@
 """Read a retrieval set in the format of BEIR: a folder of documents, queries and judgements.
 
-corpus.jsonl      {"_id", "title", "text"}, one document a line; the title may be missing
-queries.jsonl     {"_id", "text"}, one query a line
+corpus.jsonl      {"_id", "title", "text"}, one document per line; the title may be missing
+queries.jsonl     {"_id", "text"}, one query per line
 qrels/test.tsv    query-id, corpus-id and score between tabs, below a header; or qrels.tsv
 
 Source: Thakur et al., BEIR: A Heterogeneous Benchmark for Zero-shot Evaluation of Information

@@ -30,7 +30,7 @@ class Hits:
 
     @classmethod
     def none(cls, queries: int, limit: int) -> Hits:
-        """Make room for the hits of so many queries."""
+        """Return an empty table for the hits of so many queries."""
         return cls(
             np.full((queries, limit), -1, np.int32), np.full((queries, limit), -np.inf, np.float32)
         )

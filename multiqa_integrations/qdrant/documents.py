@@ -90,7 +90,7 @@ class PointBuilder:
         self._items = self._checked(documents, ids, metadatas)
 
     def texts(self) -> Iterator[str]:
-        """Hand out the texts to be encoded, and keep what they belong to."""
+        """Yield the texts to be encoded, and keep what they belong to."""
         for item in self._items:
             self._waiting.append(item)
             yield item.payload[self._layout.content_key]
@@ -128,8 +128,8 @@ class PointBuilder:
             )
         if isinstance(documents, Mapping) or hasattr(documents, "columns"):
             raise TextTypeError(
-                f"expected texts or documents, got a {type(documents).__name__}, of which only the "
-                "names of its columns would be read. Pass [Document(text, id, metadata), ...]; or "
+                f"expected texts or documents, got a {type(documents).__name__}: only the names "
+                "of its columns would be read. Pass [Document(text, id, metadata), ...]; or "
                 "sync() it, which reads tables."
             )
         for name, given in (("ids", ids), ("metadatas", metadatas)):

@@ -316,7 +316,7 @@ def _vector_differences(schema: CollectionSchema, info: CollectionInfo) -> list[
         )
     if vector.multivector:
         found.append(
-            Difference("vectors a point", "one", "many (multivector)", "Use another collection.")
+            Difference("vectors per point", "one", "many (multivector)", "Use another collection.")
         )
     return found
 
@@ -331,8 +331,8 @@ def _sparse_differences(schema: CollectionSchema, info: CollectionInfo) -> list[
                 "sparse vector",
                 f"{name!r} with IDF",
                 ", ".join(map(repr, info.sparse)) or "none",
-                "A collection gets it when it is created with sparse=True: make a new one and "
-                "add the documents again.",
+                "Only a collection created with sparse=True (--sparse) has it: create a new one "
+                "and add the documents again.",
             )
         ]
     if not info.sparse[name]:

@@ -46,14 +46,14 @@ def into_edge(model: str, limit_tokens: int, folder: str) -> Ingest:
 
 
 def into_local_mode(model: str, limit_tokens: int, folder: str) -> Ingest:
-    """Do the same into the local mode of qdrant-client."""
+    """Ingest the same into the local mode of qdrant-client."""
     from qdrant_client import QdrantClient
 
     return _sync_to({"client": QdrantClient(path=folder)}, model, limit_tokens)
 
 
 def into_server(model: str, limit_tokens: int, url: str) -> Ingest:
-    """Do the same on a server, into a collection that is dropped afterwards."""
+    """Ingest the same on a server, into a collection that is dropped afterwards."""
     from multiqa_integrations.qdrant import open_store
 
     name = f"bench-{uuid.uuid4().hex[:12]}"

@@ -241,19 +241,19 @@ def test_moving_house(test_model: Path, tmp_path: Path) -> None:
 
     dry = multiqa("alias", "docs", "docs@1", "--path", store, "--dry-run")
     assert dry.stdout == (
-        "docs would stand for docs@1 (2 points) instead of nothing. Nothing was changed.\n"
+        "docs would point to docs@1 (2 points); the alias is new. Nothing was changed.\n"
     )
     swapped = multiqa("alias", "docs", "docs@1", "--path", store)
-    assert swapped.stdout == "docs stands for docs@1 now; it stood for nothing\n"
+    assert swapped.stdout == "docs now points to docs@1; the alias is new\n"
 
     dry = multiqa("reembed", "docs", "--path", store, "-m", test_model, "--dry-run")
     assert dry.stdout.startswith("docs@53aa5117: 2 of 2 points would be encoded by ")
-    assert dry.stdout.endswith("; then docs would stand for it. Nothing was written.\n")
+    assert dry.stdout.endswith("; then docs would point to it. Nothing was written.\n")
     done = multiqa("reembed", "docs", "--path", store, "-m", test_model)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "docs@53aa5117: 2 points, 2 encoded now, 0 before",
-        "docs stands for docs@53aa5117 now; docs@1 still exists",
+        "docs now points to docs@53aa5117; docs@1 still exists",
     ]
     found = multiqa("search", "docs", "How do I turn it off?", "--path", store, "-m", test_model)
     assert found.stdout.index("stop") < found.stdout.index("oil")

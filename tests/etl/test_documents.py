@@ -133,7 +133,7 @@ for _ in range(100_000):
         ({"text": "x", "k": 1}, "it has no 'id', but 'text', 'k'", None),
         ({}, "it has no 'id', but nothing", None),
         ({"id": None, "text": "x"}, "it has no 'id', but 'id', 'text'", None),
-        ({"id": "", "text": "x"}, "its id is str ''", None),
+        ({"id": "", "text": "x"}, "its id is an empty string", None),
         ({"id": True, "text": "x"}, "its id is bool True", None),
         ({"id": 1.0, "text": "x"}, "its id is float 1.0", None),
         ({"id": float("nan"), "text": "x"}, "its id is nan", None),

@@ -185,7 +185,7 @@ def test_all_nodes_are_read(
     encoder: MultiQAEncoder,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """More than a page of them; LlamaIndex's own adapter stops at 9,999 without a word."""
+    """More than a page of them; LlamaIndex's own adapter silently stops at 9,999."""
     monkeypatch.setattr(vectorstore, "_PAGE", 20)
     vector = encoder.encode(["the same"])[0].tolist()
     vectors = MultiQAVectorStore(name, store=store, embedding=embedding)

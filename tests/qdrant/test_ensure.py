@@ -106,8 +106,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]
             )
         },
         {},
-        {"vectors a point": "one"},
-        {"vectors a point": "many (multivector)"},
+        {"vectors per point": "one"},
+        {"vectors per point": "many (multivector)"},
     ),
     (
         {"vectors_config": cosine()},

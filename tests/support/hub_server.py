@@ -129,7 +129,7 @@ def write_files(directory: Path, files: dict[str, bytes]) -> Path:
 
 
 def is_large(path: str) -> bool:
-    """Tell whether the hub would keep a file in LFS."""
+    """Return whether the hub would keep a file in LFS."""
     return path.endswith((".safetensors", ".bin"))
 
 

@@ -37,7 +37,7 @@ def drop(
             )
         question = f"Delete {name} with its {terminal.count(info.points, 'point')}?"
         if not (yes or name in aliases or terminal.confirm(question)):  # drop() refuses aliases
-            terminal.show_error(f"{name} was kept.")
+            terminal.show_error(f"{name} was kept. Answer y, or pass --yes.")
             raise typer.Exit(1)
         opened.drop(name, force=force)
     also = f", with {', '.join(standing)}" if standing else ""

@@ -41,5 +41,7 @@ def _rows(info: CollectionInfo) -> list[tuple[str, str]]:
     rows += [
         ("Payload index", f"{key}: {kind}") for key, kind in (info.payload_indexes or {}).items()
     ]
-    rows += [(key.capitalize(), str(value)) for key, value in info.details.items()]
+    rows += [
+        (key.replace("_", " ").capitalize(), str(value)) for key, value in info.details.items()
+    ]
     return rows

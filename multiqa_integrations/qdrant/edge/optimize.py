@@ -4,7 +4,7 @@
 for as long as this takes, seconds to minutes, so that no other thread of the process would run.
 
 Run as a file, it imports nothing of this package: the engine comes from the library directories
-that are named, and the working directory is no place to import from.
+that are named, and nothing is imported from the working directory.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(directory: str, *options: str) -> None:
 
 @contextlib.contextmanager
 def _no_merging(directory: str) -> Iterator[None]:
-    """Let the files have any number of segments; how many, is one of the settings with them."""
+    """Lift the limit on segments, which is a setting stored beside the files, for a while."""
     file = Path(directory) / "edge_config.json"
     before = file.read_text(encoding="utf-8")
     settings = json.loads(before)

@@ -51,7 +51,7 @@ class Connection:
 
     Attributes:
         address: Scheme, host and port, for messages.
-        local: Whether it is no server but the client's local mode.
+        local: Whether it is the client's local mode instead of a server.
         grpc: Whether the clients use gRPC.
     """
 
@@ -316,7 +316,7 @@ def _tls(options: ConnectionOptions) -> ssl.SSLContext:
                 context = ssl.create_default_context(cafile=place)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"verify is {str(options.verify)!r}, which is no file of certificates ({error})."
+            f"verify is {str(options.verify)!r}, which is not a file of certificates ({error})."
         ) from error
     certificate = options.client_certificate
     if certificate is not None:
@@ -325,8 +325,8 @@ def _tls(options: ConnectionOptions) -> ssl.SSLContext:
             context.load_cert_chain(*files)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"client_certificate is {', '.join(map(str, files))}, which is no certificate with "
-                f"its key ({error})."
+                f"client_certificate is {', '.join(map(str, files))}, which is not a certificate "
+                f"with its key ({error})."
             ) from error
     return context
 

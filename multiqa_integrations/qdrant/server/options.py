@@ -208,7 +208,7 @@ def parse_url(url: object) -> Address:
         parts = urlsplit(text)
         port = parts.port
     except ValueError as error:
-        raise ConfigurationError(f"url is no address ({error}). Expected {_SUCH_AS}.") from None
+        raise ConfigurationError(f"url is not an address ({error}). Expected {_SUCH_AS}.") from None
     if "@" in parts.netloc:
         raise ConfigurationError(
             "url has a user or a password before the host. Leave them out: give the API key as "
@@ -273,7 +273,7 @@ def _check_headers(headers: object) -> None:
         raise ConfigurationError(f"headers is {type(headers).__name__}, expected a dict of text.")
     for name, value in headers.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise ConfigurationError(f"headers has {name!r}, which is no name of a header.")
+            raise ConfigurationError(f"headers has {name!r}, which is not a valid header name.")
         if not isinstance(value, str) or not re.fullmatch(
             r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?|", value
         ):

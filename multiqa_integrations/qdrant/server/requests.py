@@ -177,7 +177,7 @@ def swap(self: Connected, alias: str, collection: str) -> Steps[str | None]:
         operations.append(models.DeleteAliasOperation(delete_alias=forget))
     create = models.CreateAlias(collection_name=name, alias_name=alias)
     operations.append(models.CreateAliasOperation(create_alias=create))
-    # In one request: the server carries out both or none, at one moment.
+    # In one request: the server carries out both or neither, atomically.
     yield call("update_collection_aliases", change_aliases_operations=operations)
     return before
 
