@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from multiqa_integrations._optional import missing_dependency
+from multiqa_integrations._optional import missing_dependency_error
 from multiqa_integrations.errors import MissingDependencyError
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     except MissingDependencyError as error:
         sys.exit(f"error: {error}")
     except ModuleNotFoundError as error:
-        missing = missing_dependency(error, purpose="the command line")
+        missing = missing_dependency_error(error, purpose="the command line")
         if missing is None:
             raise
         sys.exit(f"error: {missing}")

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from multiqa_integrations._optional import missing_dependency
+from multiqa_integrations._optional import missing_dependency_error
 
 
 def attach(
@@ -35,7 +35,7 @@ def attach(
         try:
             module = importlib.import_module(f"{package}.{modules[name]}")
         except ModuleNotFoundError as error:
-            if missing := missing_dependency(error, purpose=f"{package}.{name}"):
+            if missing := missing_dependency_error(error, purpose=f"{package}.{name}"):
                 raise missing from error
             raise
         value = getattr(module, name)

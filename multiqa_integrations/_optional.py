@@ -28,7 +28,7 @@ _EXTRA_OF = {
 }
 
 
-def missing_dependency(
+def missing_dependency_error(
     error: ModuleNotFoundError, *, purpose: str
 ) -> MissingDependencyError | None:
     """Build the error for a module that an extra would install; None if none does."""
@@ -60,6 +60,6 @@ def require(package: str, *, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
-        if missing := missing_dependency(error, purpose=purpose):
+        if missing := missing_dependency_error(error, purpose=purpose):
             raise missing from error
         raise

@@ -100,9 +100,9 @@ def resolve(
         return _open(directory, name=str(directory), revision=None)
 
     hub.check_repository_name(name)
-    wanted = revision or default_revision(name)
+    requested = revision or default_revision(name)
     cache = None if cache_folder is None else Path(cache_folder).expanduser()
-    snapshot = _from_hub(name, wanted, cache, offline=local_files_only or hub.is_offline())
+    snapshot = _from_hub(name, requested, cache, offline=local_files_only or hub.is_offline())
     return _open(snapshot, name=name, revision=snapshot.name)
 
 
@@ -150,7 +150,7 @@ def _from_hub(name: str, revision: str, cache: Path | None, *, offline: bool) ->
     if offline:
         if snapshot is not None and not missing:
             return snapshot
-        error = hub.not_found(name, revision, hub.OFFLINE, cache)
+        error = hub.not_found_error(name, revision, hub.OFFLINE, cache)
         if snapshot is None:
             raise error
         pickled = _pickled(snapshot)

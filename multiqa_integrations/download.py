@@ -70,12 +70,12 @@ def download(
             f"{MULTI_QA.name!r}."
         )
     hub.check_repository_name(name)
-    wanted = revision or default_revision(name)
+    requested = revision or default_revision(name)
     cache = None if cache_folder is None else Path(cache_folder).expanduser()
     target = None if to is None else Path(to).expanduser().resolve()
-    if target is not None and _holds(target, name, wanted):
+    if target is not None and _holds(target, name, requested):
         return target
-    listing = hub.list_files(name, wanted, cache)
+    listing = hub.list_files(name, requested, cache)
     if target is not None and _holds(target, name, listing.commit, refuse=True):
         return target
     with _progress_bars(show_progress):

@@ -171,7 +171,7 @@ def _repository_folder(repository: str, cache: Path) -> Path:
     return cache / f"models--{repository.replace('/', '--')}"
 
 
-def not_found(
+def not_found_error(
     repository: str, revision: str, reason: str, cache_folder: Path | None
 ) -> ModelNotFoundError:
     """Build the one error for a model that neither the cache nor the hub has."""
@@ -194,7 +194,7 @@ def list_files(repository: str, revision: str, cache_folder: Path | None) -> Lis
     from huggingface_hub import HfApi, constants
 
     if is_offline():
-        raise not_found(repository, revision, OFFLINE, cache_folder)
+        raise not_found_error(repository, revision, OFFLINE, cache_folder)
     # A user on a slow line raises this limit by HF_HUB_ETAG_TIMEOUT.
     seconds = float(constants.HF_HUB_ETAG_TIMEOUT)
     ask = partial(
@@ -206,7 +206,7 @@ def list_files(repository: str, revision: str, cache_folder: Path | None) -> Lis
     # The client library, and with it its errors, differs between releases of huggingface_hub.
     except Exception as error:
         reason = _reason(error, repository, revision)
-        raise not_found(repository, revision, reason, cache_folder) from error
+        raise not_found_error(repository, revision, reason, cache_folder) from error
 
     found = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     pickled = any(name.endswith(".bin") for name in found)
@@ -263,7 +263,9 @@ def fetch(listing: Listing, cache_folder: Path | None) -> Path:
                     "100 MB; free the space, or give another folder with cache_folder."
                 ) from error
             reason = f"fetching {file.path}: {_reason(error, listing.repository, listing.commit)}"
-            raise not_found(listing.repository, listing.commit, reason, cache_folder) from error
+            raise not_found_error(
+                listing.repository, listing.commit, reason, cache_folder
+            ) from error
         if "/" not in file.path:
             snapshot = path.parent
     return snapshot

@@ -165,7 +165,7 @@ class _Checkpoint:
                 "SentenceTransformer.save()."
             ) from error
 
-    def refuse(self, what: str, found: object, needed: object) -> ModelContractError:
+    def contract_error(self, what: str, found: object, needed: object) -> ModelContractError:
         return ModelContractError(
             f"the checkpoint {self.directory} cannot be used: {what} is {_short(found)}, needed is "
             f"{needed!r}. This package encodes with {MULTI_QA.name} and checkpoints "
@@ -177,13 +177,15 @@ class _Checkpoint:
         most = _MOST[key]
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             needed = f"a whole number from 1 to {most:,}"
-            raise self.refuse(f"{key} in config.json", value, needed)
+            raise self.contract_error(f"{key} in config.json", value, needed)
         return value
 
     def layer_norm_eps(self) -> float:
         value = self.config.get("layer_norm_eps", 1e-12)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1:
-            raise self.refuse("layer_norm_eps in config.json", value, "a small positive number")
+            raise self.contract_error(
+                "layer_norm_eps in config.json", value, "a small positive number"
+            )
         return float(value)
 
     def check_architecture(self) -> None:
@@ -196,10 +198,12 @@ class _Checkpoint:
         }
         for key, (default, needed) in fixed.items():
             if (value := self.config.get(key, default)) != needed:
-                raise self.refuse(f"{key} in config.json", value, needed)
+                raise self.contract_error(f"{key} in config.json", value, needed)
         heads = self.integer("num_attention_heads")
         if MULTI_QA.dimension % heads:
-            raise self.refuse("num_attention_heads in config.json", heads, "a divisor of 384")
+            raise self.contract_error(
+                "num_attention_heads in config.json", heads, "a divisor of 384"
+            )
 
     def check_modules(self) -> None:
         modules = self._json("modules.json", required=True)
@@ -217,14 +221,16 @@ class _Checkpoint:
                 "Fetch the checkpoint again."
             ) from error
         if kinds != needed:
-            raise self.refuse("the list of modules in modules.json", kinds, needed)
+            raise self.contract_error("the list of modules in modules.json", kinds, needed)
         if modules[0].get("path"):
             # Before sentence-transformers 2 the files lay there, and not beside modules.json.
-            raise self.refuse("the folder of the Transformer module", modules[0]["path"], "")
+            raise self.contract_error(
+                "the folder of the Transformer module", modules[0]["path"], ""
+            )
         for module in modules[1:]:
             if not is_folder_name(path := module.get("path") or "1_Pooling"):
                 what = "the path of a module in modules.json"
-                raise self.refuse(what, path, "the name of a folder in the checkpoint")
+                raise self.contract_error(what, path, "the name of a folder in the checkpoint")
         self.pooling_path = modules[1].get("path") or "1_Pooling"
 
     def check_pooling(self) -> None:
@@ -232,7 +238,7 @@ class _Checkpoint:
         pooling = self.read(path)
         dimension = pooling.get("word_embedding_dimension", pooling.get("embedding_dimension"))
         if dimension != MULTI_QA.dimension:
-            raise self.refuse(f"the dimension in {path}", dimension, MULTI_QA.dimension)
+            raise self.contract_error(f"the dimension in {path}", dimension, MULTI_QA.dimension)
         # Before sentence-transformers 6: one boolean a mode. Since then: one name or a list.
         mode = pooling.get("pooling_mode")
         if mode is None:
@@ -240,16 +246,16 @@ class _Checkpoint:
         else:
             modes = [mode] if isinstance(mode, str) else mode
         if not isinstance(modes, list):
-            raise self.refuse(f"the pooling in {path}", modes, [MULTI_QA.pooling])
+            raise self.contract_error(f"the pooling in {path}", modes, [MULTI_QA.pooling])
         # "pooling_mode_mean_tokens", but "pooling_mode_cls_token".
         modes = [
             str(m).removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token")
             for m in modes
         ]
         if modes != [MULTI_QA.pooling]:
-            raise self.refuse(f"the pooling in {path}", modes, [MULTI_QA.pooling])
+            raise self.contract_error(f"the pooling in {path}", modes, [MULTI_QA.pooling])
         if pooling.get("include_prompt", True) is not True:
-            raise self.refuse(f"include_prompt in {path}", pooling["include_prompt"], True)
+            raise self.contract_error(f"include_prompt in {path}", pooling["include_prompt"], True)
 
     def max_seq_length(self) -> int:
         positions = self.integer("max_position_embeddings")

@@ -74,9 +74,9 @@ class NativeCalls:
 
     def _wait(self) -> None:
         # A signal handler may interrupt this very thread's own call.
-        own = threading.current_thread()
+        current = threading.current_thread()
         self._changed.wait_for(
-            lambda: all(thread is own for thread in self._callers), _LONGEST_WAIT
+            lambda: all(thread is current for thread in self._callers), _LONGEST_WAIT
         )
 
 

@@ -72,7 +72,7 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise _no_json(value, where, "Pass None.")
+            raise _no_json_error(value, where, "Pass None.")
         return str(value)
     if isinstance(value, UUID | PurePath):
         return repair_surrogates(str(value))
@@ -81,7 +81,7 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _object(fields, where, depth)
-    raise _no_json(value, where, "Pass str(...), or leave it out.")
+    raise _no_json_error(value, where, "Pass str(...), or leave it out.")
 
 
 def json_fault(value: object, *, depth: int = MAX_DEPTH, any_integer: bool = False) -> str | None:
@@ -206,9 +206,9 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
         try:
             year = int(value.astype("datetime64[Y]").astype(int)) + 1970
         except OverflowError as error:  # of attoseconds
-            raise _no_json(value, where, "Pass str(...).") from error
+            raise _no_json_error(value, where, "Pass str(...).") from error
         if not 1 <= year <= 9999:
-            raise _no_json(value, where, "Its year is not one of 1 to 9999. Pass str(...).")
+            raise _no_json_error(value, where, "Its year is not one of 1 to 9999. Pass str(...).")
         text = str(np.datetime_as_string(value))
         whole, dot, fraction = text.partition(".")
         return whole + (dot + fraction.rstrip("0")).rstrip(".")
@@ -218,14 +218,14 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
         return _integer(int(value), where)
     if isinstance(value, np.floating):
         return _float(float(value), where)
-    raise _no_json(value, where, "Pass .item() or str(...).")
+    raise _no_json_error(value, where, "Pass .item() or str(...).")
 
 
 def _arrow(value: Any, where: str, depth: int) -> Any:
     try:
         found = value.as_py()
     except Exception as error:  # nanoseconds without pandas, odd years, a field twice
-        raise _no_json(value, where, f"Arrow says: {error}.") from error
+        raise _no_json_error(value, where, f"Arrow says: {error}.") from error
     return json_value(found, where, depth=depth)
 
 
@@ -235,7 +235,7 @@ def _is_missing(value: object) -> bool:
     return kind.__name__ in ("NaTType", "NAType") and kind.__module__.startswith("pandas")
 
 
-def _no_json(value: object, where: str, cure: str) -> ConfigurationError:
+def _no_json_error(value: object, where: str, cure: str) -> ConfigurationError:
     return ConfigurationError(
         f"{where} is {type(value).__name__}, expected a JSON value (string, number, true, false, "
         f"null, list or object) or what becomes one. {cure}"

@@ -99,7 +99,7 @@ class Weights:
             ModelIntegrityError: It was replaced or written into.
         """
         if not self.is_current:
-            raise self._changed("has been replaced or written into")
+            raise self._changed_error("has been replaced or written into")
 
     def read(self, name: str) -> NDArray[np.float32]:
         """Read a tensor as float32; do not write into it.
@@ -139,9 +139,9 @@ class Weights:
         head = self._read_bytes(0, min(8, size))
         length = int.from_bytes(head, "little")
         if head == b"version ":
-            raise self._damaged("it is a Git LFS pointer, not the file: run `git lfs pull`")
+            raise self._damaged_error("it is a Git LFS pointer, not the file: run `git lfs pull`")
         if len(head) < 8 or length > min(size - 8, _LARGEST_HEADER):
-            raise self._damaged(f"its {size:,} bytes do not hold the header they promise")
+            raise self._damaged_error(f"its {size:,} bytes do not hold the header they promise")
         start = 8 + length
         try:
             header = parse_json(self._read_bytes(8, length))
@@ -151,14 +151,18 @@ class Weights:
                 if name != "__metadata__"
             }
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise self._damaged("its header is not that of a safetensors file") from error
+            raise self._damaged_error("its header is not that of a safetensors file") from error
         position = start
         for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.size)):
             if tensor.start != position:
-                raise self._damaged(f"its tensors leave a gap or overlap at byte {position:,}")
+                raise self._damaged_error(
+                    f"its tensors leave a gap or overlap at byte {position:,}"
+                )
             position += tensor.size
         if not tensors or size != position:
-            raise self._damaged(f"it has {size:,} bytes where its header promises {position:,}")
+            raise self._damaged_error(
+                f"it has {size:,} bytes where its header promises {position:,}"
+            )
         return tensors
 
     def _read_tensor(self, name: str) -> NDArray[np.float32]:
@@ -199,7 +203,7 @@ class Weights:
                     f"the weights {self.path} cannot be read: {error}."
                 ) from error
             if not count:
-                raise self._changed("has been truncated")
+                raise self._changed_error("has been truncated")
             view = view[count:]
             start += count
 
@@ -212,18 +216,18 @@ class Weights:
 
     def _check_unwritten(self) -> None:
         if _identity(os.fstat(self._file.fileno())) != self._opened:
-            raise self._changed("has been written into")
+            raise self._changed_error("has been written into")
 
-    def _changed(self, how: str) -> ModelIntegrityError:
+    def _changed_error(self, event: str) -> ModelIntegrityError:
         return ModelIntegrityError(
-            f"the weights file {self.path} {how} since it was opened, and the model cannot be "
+            f"the weights file {self.path} {event} since it was opened, and the model cannot be "
             "loaded from two versions of it. Make a new encoder; to replace the weights of a "
             "running model, write a new file and rename it to this name."
         )
 
-    def _damaged(self, how: str) -> ModelIntegrityError:
+    def _damaged_error(self, problem: str) -> ModelIntegrityError:
         return ModelIntegrityError(
-            f"the weights {self.path} are damaged: {how}. Fetch them again: `multiqa download` "
+            f"the weights {self.path} are damaged: {problem}. Fetch them again: `multiqa download` "
             "repairs the hub cache, `multiqa download --to DIR` makes a new directory."
         )
 

@@ -13,7 +13,7 @@ import typer
 import typer.main
 
 from multiqa_integrations import __version__
-from multiqa_integrations._optional import missing_dependency
+from multiqa_integrations._optional import missing_dependency_error
 from multiqa_integrations.cli import collection, terminal
 from multiqa_integrations.cli.alias import alias
 from multiqa_integrations.cli.bench import bench
@@ -103,7 +103,7 @@ def _status() -> int:
         terminal.show_usage_error(error)
         return 2
     except ModuleNotFoundError as error:
-        missing = missing_dependency(error, purpose=f"multiqa {' '.join(sys.argv[1:2])}")
+        missing = missing_dependency_error(error, purpose=f"multiqa {' '.join(sys.argv[1:2])}")
         if missing is None:
             raise
         terminal.show_error(missing)

@@ -158,7 +158,7 @@ def evaluate(
         offline=encoder.offline,
     )
     in_store = store.url is not None or store.path is not None
-    if in_store and not any(one.needs_store for one in compared):
+    if in_store and not any(configuration.needs_store for configuration in compared):
         raise ConfigurationError(
             "--url and --path name a store, but nothing would be searched there. Pass --search "
             "hnsw, --mode bm25 or hybrid, or leave them out."

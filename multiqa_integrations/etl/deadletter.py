@@ -304,14 +304,14 @@ def read_letters(file: LetterFile) -> tuple[list[Letter], dict[int, str]]:
             torn[number] = f"this is not JSON: {error}"
             continue
         if (problem := _problem(value)) is not None:
-            raise _not_a_letter(file, number, problem)
+            raise _not_a_letter_error(file, number, problem)
         letters.append(Letter(number, raw, value))
     if torn and not letters:
-        raise _not_a_letter(file, *next(iter(torn.items())))
+        raise _not_a_letter_error(file, *next(iter(torn.items())))
     return letters, torn
 
 
-def _not_a_letter(file: LetterFile, line: int, problem: str) -> SourceError:
+def _not_a_letter_error(file: LetterFile, line: int, problem: str) -> SourceError:
     return SourceError(
         f"line {line} of {file.path} is not a dead letter: {problem}. Correct or remove the line; "
         "nothing was written.",

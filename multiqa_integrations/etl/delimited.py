@@ -59,7 +59,7 @@ class Delimited(File):
                 row = next(csv.reader(lines, delimiter=self._delimiter, strict=True))
             except csv.Error as error:
                 if header is None:
-                    raise self._bad_header(f"is not CSV ({error})") from error
+                    raise self._header_error(f"is not CSV ({error})") from error
                 raw = lines.only_first()
                 reason = (
                     "a quote is not closed" if lines.open_quote else f"this is not CSV: {error}"
@@ -76,14 +76,14 @@ class Delimited(File):
     def _header(self, row: list[str]) -> list[str]:
         for number, name in enumerate(row, start=1):
             if not _is_utf8(name):
-                raise self._bad_header(f"has a name in column {number} that is not UTF-8")
+                raise self._header_error(f"has a name in column {number} that is not UTF-8")
             if name and (first := row.index(name) + 1) != number:
-                raise self._bad_header(f"has the name {name!r} in columns {first} and {number}")
+                raise self._header_error(f"has the name {name!r} in columns {first} and {number}")
         if unnamed := [str(number) for number, name in enumerate(row, start=1) if not name]:
             self.notes.append(f"columns without a name are ignored: {', '.join(unnamed)}")
         return row
 
-    def _bad_header(self, problem: str) -> SourceError:
+    def _header_error(self, problem: str) -> SourceError:
         return SourceError(
             f"the header of {self.name} {problem}, expected different names in UTF-8.",
             source=self.name,

@@ -145,7 +145,7 @@ class FieldUse:
         named = {"title": fields.title, "text": fields.text, "id": fields.id}
         self._missing = {name: what for what, name in named.items() if name is not None}
         self._missing |= dict.fromkeys(fields.metadata or (), "metadata")
-        self._there: dict[str, None] = {}
+        self._present: dict[str, None] = {}
         self._records = 0
 
     def note(self, record: Record) -> None:
@@ -155,13 +155,13 @@ class FieldUse:
         if not self._missing:
             return
         if isinstance(value, Document):
-            own = ("text", "id") if value.id is not None else ("text",)
-            self._missing = {name: w for name, w in self._missing.items() if w not in own}
+            attributes = ("text", "id") if value.id is not None else ("text",)
+            self._missing = {name: w for name, w in self._missing.items() if w not in attributes}
             value = value.metadata if isinstance(value.metadata, Mapping) else {}
         for name in [name for name in self._missing if _has(value, name)]:
             del self._missing[name]
-        if len(self._there) < 100:
-            self._there.update(dict.fromkeys(map(str, value)))
+        if len(self._present) < 100:
+            self._present.update(dict.fromkeys(map(str, value)))
 
     def take_notes(self, *kinds: str) -> list[str]:
         """Return what there is to say about fields of these kinds, once."""
@@ -169,9 +169,9 @@ class FieldUse:
             return []
         wrong = {name: what for name, what in self._missing.items() if what in kinds}
         self._missing = {name: w for name, w in self._missing.items() if name not in wrong}
-        there = ", ".join(map(repr, self._there)) or "none"
+        present = ", ".join(map(repr, self._present)) or "none"
         return [
-            f"no record has the {what} field {name!r}; the records have: {there}"
+            f"no record has the {what} field {name!r}; the records have: {present}"
             for name, what in wrong.items()
         ]
 
@@ -228,7 +228,7 @@ def _title(value: object) -> str:
 
 def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[str, Any]:
     if fields.metadata is None:
-        chosen = {name: one for name, one in value.items() if name not in used}
+        chosen = {name: item for name, item in value.items() if name not in used}
         for path in used:
             if "." in path and path not in value:
                 chosen = _without(chosen, path)
@@ -272,7 +272,7 @@ def _without(value: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Copy an object but for the field that `_get` finds there."""
     name, _, rest = path.partition(".")
     if path in value or not rest:
-        return {key: one for key, one in value.items() if key != path}
+        return {key: item for key, item in value.items() if key != path}
     inner = value.get(name)
     return {**value, name: _without(inner, rest)} if isinstance(inner, Mapping) else dict(value)
 

@@ -100,10 +100,12 @@ class Lease:
                 )
                 return self
             info = self._info()
-            own = _lease(info, self._key)
-            self.kept = own is not None
-            if own is not None and (own.get("run") != self._run or self._other(info) is not None):
-                if own.get("run") == self._run:
+            lease = _lease(info, self._key)
+            self.kept = lease is not None
+            if lease is not None and (
+                lease.get("run") != self._run or self._other(info) is not None
+            ):
+                if lease.get("run") == self._run:
                     self._job.store.annotate(self._job.collection, self._key, None)
                 raise LeaseError(
                     f"another run of the source {self._source!r} began in the same moment. Let one "
@@ -126,8 +128,8 @@ class Lease:
         if self.lost is not None or not self.kept:
             self._renewed = self._clock()
             return
-        own = _lease(info, self._key)
-        if own is None or own.get("run") != self._run:
+        lease = _lease(info, self._key)
+        if lease is None or lease.get("run") != self._run:
             raise LeaseError(
                 f"another run has taken the source {self._source!r} of "
                 f"{self._job.collection!r} over, so this one was stopped: nothing is lost, but let "
@@ -154,8 +156,8 @@ class Lease:
         if isinstance(error, LeaseError) or not self.kept:
             return
         with suppress(StoreError):  # a store that is away: the lease ends by itself
-            own = _lease(self._info(), self._key)
-            if own is not None and own.get("run") == self._run:  # else it is another run's
+            lease = _lease(self._info(), self._key)
+            if lease is not None and lease.get("run") == self._run:  # else it is another run's
                 self._job.store.annotate(self._job.collection, self._key, None)
 
     def _info(self) -> CollectionInfo | None:
@@ -198,8 +200,8 @@ class Lease:
 
 
 def _lease(info: CollectionInfo | None, key: str) -> dict[str, Any] | None:
-    found = None if info is None else info.metadata.get(key)
-    return dict(found) if isinstance(found, dict) else None
+    value = None if info is None else info.metadata.get(key)
+    return dict(value) if isinstance(value, dict) else None
 
 
 def _now() -> str:

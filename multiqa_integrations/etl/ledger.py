@@ -72,18 +72,18 @@ class Ledger:
         found: dict[str, list[StoredChunk]] = {}
         start = 0
         while start < len(documents):
-            some = documents[start : start + self._most]
+            batch = documents[start : start + self._most]
             try:
-                for page in self._pages({f"{RESERVED_KEY}.document": some}):
+                for page in self._pages({f"{RESERVED_KEY}.document": batch}):
                     for point in page:
                         chunk = stored_chunk(point)
                         found.setdefault(chunk.document, []).append(chunk)
             except TooLargeError:  # a server's limit on the size of conditions
-                if len(some) == 1:
+                if len(batch) == 1:
                     raise
-                self._most = (len(some) + 1) // 2
+                self._most = (len(batch) + 1) // 2
                 continue
-            start += len(some)
+            start += len(batch)
         return found
 
     def everything(self, *, with_vectors: bool = False) -> Iterator[list[Point]]:
@@ -91,11 +91,11 @@ class Ledger:
         yield from self._pages({}, with_vectors=with_vectors)
 
     def _pages(
-        self, wanted: Mapping[str, Sequence[str]] | None, *, with_vectors: bool = False
+        self, conditions: Mapping[str, Sequence[str]] | None, *, with_vectors: bool = False
     ) -> Iterator[list[Point]]:
-        if wanted is None or self._collection is None:
+        if conditions is None or self._collection is None:
             return
-        filter = PayloadEquals({f"{RESERVED_KEY}.source": self._source, **wanted})
+        filter = PayloadEquals({f"{RESERVED_KEY}.source": self._source, **conditions})
         offset: PointId | None = None
         while True:
             points, offset = self._store.scroll(

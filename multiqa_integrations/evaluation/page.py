@@ -210,5 +210,5 @@ def _shares(values: NDArray[np.floating[Any]], edges: ArrayLike) -> list[float]:
     return [float(count) / max(len(values), 1) for count in np.histogram(values, edges)[0]]
 
 
-def _plural(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def _plural(number: int, singular: str, plural: str) -> str:
+    return f"{number:,} {singular if number == 1 else plural}"

@@ -94,7 +94,7 @@ class TemporaryCollections:
         words = [None] * len(texts)
         if configuration.mode != "dense":
             words = bm25.encode_queries(texts)  # type: ignore[assignment]
-        how: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "sparse_name": SPARSE_NAME,
             "limit": hits.rows.shape[1],
             "candidates": configuration.candidates,
@@ -112,7 +112,7 @@ class TemporaryCollections:
                     PointQuery(
                         vector=None if encoded is None else encoded.queries[row],
                         sparse=words[row],
-                        **how,
+                        **settings,
                     )
                     for row in rows
                 ],

@@ -238,8 +238,8 @@ class MultiQAVectorStore(VectorStore, Dual):
         self, /, query: str, k: int = 4, **options: Any
     ) -> Steps[_Scored]:
         """Find documents with their cosine to the query, as `similarity_search` does."""
-        wanted = self._search_options(k, options)
-        return _scored((yield from ask(self.collection, Collection.search, query, **wanted)))
+        keywords = self._search_options(k, options)
+        return _scored((yield from ask(self.collection, Collection.search, query, **keywords)))
 
     def _similarity_search(
         self, /, query: str, k: int = 4, **options: Any
@@ -263,8 +263,8 @@ class MultiQAVectorStore(VectorStore, Dual):
         self, /, embedding: Sequence[float], k: int = 4, **options: Any
     ) -> Steps[_Scored]:
         """Find documents with their cosine to a vector."""
-        vector, wanted = np.asarray(embedding, np.float32), self._search_options(k, options)
-        hits = yield from ask(self.collection, Collection.search_by_vector, vector, **wanted)
+        vector, keywords = np.asarray(embedding, np.float32), self._search_options(k, options)
+        hits = yield from ask(self.collection, Collection.search_by_vector, vector, **keywords)
         return _scored(hits)
 
     def _similarity_search_by_vector(
@@ -295,8 +295,8 @@ class MultiQAVectorStore(VectorStore, Dual):
         Raises:
             As `similarity_search`.
         """
-        wanted = self._mmr_options(k, fetch_k, lambda_mult, options)
-        hits = yield from ask(self.collection, Collection.mmr, query, **wanted)
+        keywords = self._mmr_options(k, fetch_k, lambda_mult, options)
+        hits = yield from ask(self.collection, Collection.mmr, query, **keywords)
         return [to_langchain(hit) for hit in hits]
 
     def _max_marginal_relevance_search_by_vector(
@@ -309,9 +309,9 @@ class MultiQAVectorStore(VectorStore, Dual):
         **options: Any,
     ) -> Steps[list[Document]]:
         """Find documents as `max_marginal_relevance_search` does, by a vector."""
-        wanted = self._mmr_options(k, fetch_k, lambda_mult, options)
+        keywords = self._mmr_options(k, fetch_k, lambda_mult, options)
         vector = np.asarray(embedding, np.float32)
-        hits = yield from ask(self.collection, Collection.mmr_by_vector, vector, **wanted)
+        hits = yield from ask(self.collection, Collection.mmr_by_vector, vector, **keywords)
         return [to_langchain(hit) for hit in hits]
 
     get_by_ids, aget_by_ids = both(_get_by_ids)
@@ -381,8 +381,8 @@ class MultiQAVectorStore(VectorStore, Dual):
 
     def _search_options(self, k: int, options: dict[str, Any]) -> SearchOptions:
         check_options(options, SIMILARITY, "this search")
-        wanted: Any = {**options, "limit": k, "filter": self._filter(options.get("filter"))}
-        return cast("SearchOptions", wanted)
+        keywords: Any = {**options, "limit": k, "filter": self._filter(options.get("filter"))}
+        return cast("SearchOptions", keywords)
 
     def _mmr_options(
         self, k: int, fetch_k: int, lambda_mult: float, options: dict[str, Any]

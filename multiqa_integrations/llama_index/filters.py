@@ -100,16 +100,16 @@ def _anywhere(
     filter: MetadataFilter, indexes: Mapping[str, str] | None, test: Callable[[str], Condition]
 ) -> Condition:
     """Test each place where a point may have the field, whoever wrote it."""
-    own = field_paths(METADATA_KEY, filter.key, indexes)
+    paths = field_paths(METADATA_KEY, filter.key, indexes)
     if filter.key in NODE_KEYS:
-        return either([test(path) for path in (filter.key, *own)])
-    if any(path in (indexes or ()) for path in own):
-        return either([test(path) for path in own])
+        return either([test(path) for path in (filter.key, *paths)])
+    if any(path in (indexes or ()) for path in paths):
+        return either([test(path) for path in paths])
     # LlamaIndex's QdrantVectorStore has metadata at the top.
-    theirs = {"must": [is_empty(RESERVED_KEY)], "must_not": [is_empty("_node_content")]}
+    foreign = {"must": [is_empty(RESERVED_KEY)], "must_not": [is_empty("_node_content")]}
     places = field_paths("", filter.key, None)
-    there = [{**theirs, "must": [*theirs["must"], test(path)]} for path in places]
-    return either([*(test(path) for path in own), *there])
+    elsewhere = [{**foreign, "must": [*foreign["must"], test(path)]} for path in places]
+    return either([*(test(path) for path in paths), *elsewhere])
 
 
 def _equal_to(values: Sequence[Any]) -> Callable[[str], Condition]:
@@ -128,7 +128,7 @@ def _range(filter: MetadataFilter) -> Callable[[str], Condition]:
         moment = _moment(filter)
         return lambda path: {"key": path, "range": {name: moment}}
     if isinstance(value, list) or value is None:
-        raise _wrong(filter, _A_BOUND)
+        raise _value_error(filter, _A_BOUND)
     check_number(repr(filter.key), value)
     truths = [truth for truth in (False, True) if compare(truth, value)]
     return lambda path: either(
@@ -146,22 +146,22 @@ def _moment(filter: MetadataFilter) -> str:
     try:
         return parse_time(str(filter.value)).isoformat()
     except ValueError as error:
-        raise _wrong(filter, _A_BOUND) from error
+        raise _value_error(filter, _A_BOUND) from error
 
 
 def _text(filter: MetadataFilter) -> str:
     if not isinstance(filter.value, str) or not filter.value:
-        raise _wrong(filter, "a string that is not empty")
+        raise _value_error(filter, "a string that is not empty")
     return repair_surrogates(filter.value)
 
 
 def _check_text_index(filter: MetadataFilter, indexes: Mapping[str, str] | None) -> None:
-    own = field_paths(METADATA_KEY, filter.key, indexes)
-    if indexes is not None and not any(indexes.get(path) == "text" for path in own):
+    paths = field_paths(METADATA_KEY, filter.key, indexes)
+    if indexes is not None and not any(indexes.get(path) == "text" for path in paths):
         raise ConfigurationError(
             f"{filter.operator.value} on {filter.key!r} needs a text index of that field: without "
             "one engines differ in what they compare. Open the store with "
-            f"payload_indexes={{{own[-1]!r}: 'text'}}."
+            f"payload_indexes={{{paths[-1]!r}: 'text'}}."
         )
 
 
@@ -169,7 +169,9 @@ def _values(filter: MetadataFilter) -> list[Any]:
     """Return what a field is compared with, checked."""
     if filter.operator in _ONE_VALUE:
         if filter.value is None or isinstance(filter.value, list):
-            raise _wrong(filter, "a string or a number (for an empty field there is IS_EMPTY)")
+            raise _value_error(
+                filter, "a string or a number (for an empty field there is IS_EMPTY)"
+            )
         values: Sequence[str | float] = [filter.value]
     elif filter.operator not in _MANY_VALUES:
         raise ConfigurationError(
@@ -179,14 +181,14 @@ def _values(filter: MetadataFilter) -> list[Any]:
     elif isinstance(filter.value, list):
         values = filter.value
     else:
-        raise _wrong(filter, "a list")
+        raise _value_error(filter, "a list")
     for value in values:
         if not isinstance(value, str):
             check_number(repr(filter.key), value)
     return list(values)
 
 
-def _wrong(filter: MetadataFilter, expected: str) -> ConfigurationError:
+def _value_error(filter: MetadataFilter, expected: str) -> ConfigurationError:
     return ConfigurationError(
         f"{filter.operator.name} on {filter.key!r} has the value {filter.value!r}, "
         f"expected {expected}."

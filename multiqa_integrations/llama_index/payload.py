@@ -67,14 +67,14 @@ def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
     # Where a node has no document, or one whose id is "", LlamaIndex writes "None" as its id: all
     # such nodes would be of one document.
     document_id = node.ref_doc_id
-    own = {key: whole[key] for key in NODE_KEYS if key not in _DOCUMENT_KEYS}
+    fields = {key: whole[key] for key in NODE_KEYS if key not in _DOCUMENT_KEYS}
     if document_id is not None:
-        own |= dict.fromkeys(_DOCUMENT_KEYS, document_id)
+        fields |= dict.fromkeys(_DOCUMENT_KEYS, document_id)
     text = node.get_content(metadata_mode=MetadataMode.NONE)
-    # Its own metadata, of which LlamaIndex's dictionary overwrites what has its names of ids.
+    # Its own metadata: LlamaIndex's dictionary overwrites the keys named like its ids.
     document = types.Document(text, node.node_id, node.metadata)
     return {
-        **json_value(own, f"node {node.node_id!r}"),
+        **json_value(fields, f"node {node.node_id!r}"),
         **_LAYOUT.payload(document, index, fingerprint),
     }
 

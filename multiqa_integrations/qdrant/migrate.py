@@ -310,28 +310,28 @@ def _schema_of(
     )
 
 
-def _same(one: Point, other: Point) -> bool:
+def _same(point: Point, other: Point) -> bool:
     return (
-        one.payload == other.payload
-        and one.vectors.keys() == other.vectors.keys()
-        and all(_close(vector, other.vectors[name]) for name, vector in one.vectors.items())
+        point.payload == other.payload
+        and point.vectors.keys() == other.vectors.keys()
+        and all(_close(vector, other.vectors[name]) for name, vector in point.vectors.items())
     )
 
 
-def _same_but_the_vector(one: Point, other: Point) -> bool:
-    return update_record(one.payload, fingerprint="") == update_record(
+def _same_but_the_vector(point: Point, other: Point) -> bool:
+    return update_record(point.payload, fingerprint="") == update_record(
         other.payload, fingerprint=""
     )
 
 
-def _close(one: Vector, other: Vector) -> bool:
-    if isinstance(one, SparseVector) or isinstance(other, SparseVector):
+def _close(left: Vector, right: Vector) -> bool:
+    if isinstance(left, SparseVector) or isinstance(right, SparseVector):
         return (
-            isinstance(one, SparseVector)
-            and isinstance(other, SparseVector)
-            and _entries(one) == _entries(other)
+            isinstance(left, SparseVector)
+            and isinstance(right, SparseVector)
+            and _entries(left) == _entries(right)
         )
-    return one.shape == other.shape and bool(np.allclose(one, other, rtol=0, atol=_TOLERANCE))
+    return left.shape == right.shape and bool(np.allclose(left, right, rtol=0, atol=_TOLERANCE))
 
 
 def _entries(vector: SparseVector) -> dict[int, float]:

@@ -158,8 +158,8 @@ class PointQuery:
     @property
     def candidate_limit(self) -> int:
         """How many points each list brings to fusion, or MMR chooses from."""
-        wanted = self.limit + self.offset
-        return max(self.candidates or max(50, 5 * wanted), wanted)
+        reach = self.limit + self.offset
+        return max(self.candidates or max(50, 5 * reach), reach)
 
 
 def payload_keys(with_payload: bool | Sequence[str]) -> bool | list[str]:

@@ -267,8 +267,8 @@ def differences(
     ]
     if info.payload_indexes is None:
         return found
-    for key, wanted in schema.payload_indexes.items():
-        kind = index_kind(wanted, key)
+    for key, requested in schema.payload_indexes.items():
+        kind = index_kind(requested, key)
         actual = info.payload_indexes.get(key)
         if actual is None and indexes:
             found.append(
@@ -284,7 +284,7 @@ def differences(
 
 
 def _vector_differences(schema: CollectionSchema, info: CollectionInfo) -> list[Difference]:
-    wanted = f"named {schema.vector_name!r}" if schema.vector_name else "unnamed"
+    expected = f"named {schema.vector_name!r}" if schema.vector_name else "unnamed"
     vector = info.vectors.get(schema.vector_name)
     if vector is None:
         if set(info.vectors) == {""}:
@@ -294,7 +294,7 @@ def _vector_differences(schema: CollectionSchema, info: CollectionInfo) -> list[
             remedy = "Give one of them as vector_name."
         else:
             actual, remedy = "none", "Use another collection."
-        return [Difference("vector", wanted, actual, remedy)]
+        return [Difference("vector", expected, actual, remedy)]
     found = []
     another = "Another model filled it: use that model, or another collection."
     if vector.size != schema.size:

@@ -50,7 +50,7 @@ class Store(Threaded):
         """Create the collection, or make sure that it fits; see `ensure_collection`."""
 
     @abstractmethod
-    def quantization(self, wanted: bool) -> dict[str, Any]:
+    def quantization(self, enabled: bool) -> dict[str, Any]:
         """Return the options of `ensure` that give a new collection 8-bit vectors, or none."""
 
     @abstractmethod

@@ -162,7 +162,7 @@ def test_an_empty_key_is_none_and_not_the_environments(
         ({"grpc_port": 70_000}, "grpc_port is 70000"),
         ({"grpc_port": True}, "grpc_port is True"),
         ({"headers": ["a"]}, "headers is list"),
-        ({"headers": {"a b": "c"}}, "no name of a header"),
+        ({"headers": {"a b": "c"}}, "not a valid header name"),
         ({"headers": {"X-Token": f"{SECRET}\n"}}, "not shown"),
         ({"headers": {"X-Token": 7}}, "not shown"),
         ({"verify": "missing.pem"}, "verify is 'missing.pem', and there is no such file"),

@@ -36,7 +36,7 @@ from multiqa_integrations.qdrant.server.failures import (
     RULES,
     Meaning,
     answer_of,
-    error_of,
+    client_error,
     meaning,
     seconds_of,
 )
@@ -341,7 +341,7 @@ def test_each_answer_has_its_meaning(
     answer = answer_of(raised)
     assert answer is not None
     assert meaning(answer).meaning is expected
-    error = error_of(raised, method="upsert", address="http://db:6333")
+    error = client_error(raised, method="upsert", address="http://db:6333")
     assert type(error) is kind
     assert words in str(error)
     assert "http://db:6333" in str(error)
@@ -359,26 +359,26 @@ def test_no_rule_is_without_an_example() -> None:
 @pytest.mark.parametrize("code", list(Code))
 def test_every_code_of_grpc_has_a_meaning(code: grpc.StatusCode) -> None:
     if code is not Code.OK:
-        error = error_of(by_grpc(code, "…"), method="upsert", address="http://db:6333")
+        error = client_error(by_grpc(code, "…"), method="upsert", address="http://db:6333")
         assert isinstance(error, StoreError)
 
 
 def test_arguments_that_the_client_refuses_are_bad_points() -> None:
     raised = ValueError("Value out of range: 18446744073709551616")
-    assert isinstance(error_of(raised, method="upsert", address="a"), BadRequestError)
+    assert isinstance(client_error(raised, method="upsert", address="a"), BadRequestError)
 
 
 @pytest.mark.parametrize("status", range(400, 600))
 def test_only_answers_of_qdrant_are_about_points(status: int) -> None:
     """Pages of proxies, in every status, never make a point a bad one."""
     for body in (NGINX.format("no"), "no", "", '{"error": "no"}', '{"status": "error"}', "[]"):
-        error = error_of(rest(status, body), method="upsert", address="http://db:6333")
+        error = client_error(rest(status, body), method="upsert", address="http://db:6333")
         assert not isinstance(error, BadRequestError)
 
 
 def test_a_page_is_told_in_one_short_line() -> None:
     page = "<html><body>" + "<p>word</p>\n" * 10_000 + "</body></html>"
-    message = str(error_of(rest(502, page), method="count", address="http://db:6333"))
+    message = str(client_error(rest(502, page), method="count", address="http://db:6333"))
     assert len(message) < 500
     assert "\n" not in message
 
@@ -414,6 +414,6 @@ def test_retry_after_as_a_date() -> None:
 @pytest.mark.parametrize("seconds", [0, -5, 10**399, 600])
 def test_what_the_client_reads_of_retry_after(seconds: int) -> None:
     raised: Any = ResourceExhaustedResponse("slow down", seconds)
-    error = error_of(raised, method="upsert", address="a")
+    error = client_error(raised, method="upsert", address="a")
     assert isinstance(error, RateLimitedError)
     assert error.retry_after in (0.0, None, 1e9, 600.0)

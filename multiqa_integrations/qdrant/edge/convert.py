@@ -186,10 +186,12 @@ def _vectors(vector: Any) -> dict[str, Vector]:
         return {}
     named = vector if isinstance(vector, dict) else {"": vector}
     return {
-        name: np.asarray(one, np.float32)
-        if isinstance(one, list)
-        else SparseVector(np.asarray(one.indices, np.uint32), np.asarray(one.values, np.float32))
-        for name, one in named.items()
+        name: np.asarray(value, np.float32)
+        if isinstance(value, list)
+        else SparseVector(
+            np.asarray(value.indices, np.uint32), np.asarray(value.values, np.float32)
+        )
+        for name, value in named.items()
     }
 
 

@@ -32,11 +32,11 @@ def to_edge(filter: models.Filter | PayloadEquals | None) -> qdrant_edge.Filter 
             must=[
                 qdrant_edge.FieldCondition(
                     key,
-                    match=qdrant_edge.MatchValue(wanted)
-                    if isinstance(wanted, str)
-                    else qdrant_edge.MatchAny(list(wanted)),
+                    match=qdrant_edge.MatchValue(value)
+                    if isinstance(value, str)
+                    else qdrant_edge.MatchAny(list(value)),
                 )
-                for key, wanted in filter.items()
+                for key, value in filter.items()
             ]
         )
     check_filter(filter)
@@ -69,7 +69,7 @@ class _Translator:
         )
 
     def _clause(self, clause: Any) -> list[Any] | None:
-        return None if clause is None else [self._condition(one) for one in as_list(clause)]
+        return None if clause is None else [self._condition(item) for item in as_list(clause)]
 
     def _condition(self, condition: Any) -> Any:
         edge = self._edge
@@ -83,12 +83,12 @@ class _Translator:
         if kind == "IsNullCondition":
             return edge.IsNullCondition(condition.is_null.key)
         if kind == "HasIdCondition":
-            return edge.HasIdCondition({_point_id(one) for one in condition.has_id})
+            return edge.HasIdCondition({_point_id(point) for point in condition.has_id})
         if kind == "HasVectorCondition":
             return edge.HasVectorCondition(condition.has_vector)
         if kind == "NestedCondition":
             return edge.NestedCondition(condition.nested.key, self.filter(condition.nested.filter))
-        raise _unknown(kind)
+        raise _unsupported_error(kind)
 
     def _test(self, condition: Any) -> dict[str, Any]:
         """Translate the one test that the condition has."""
@@ -116,7 +116,7 @@ class _Translator:
             "MatchSubstring": lambda value: self._edge.MatchSubstring(value.substring),
         }.get(kind)
         if translate is None:
-            raise _unknown(kind)
+            raise _unsupported_error(kind)
         return {name: translate(value)}
 
     def _geo_point(self, point: Any) -> Any:
@@ -157,7 +157,7 @@ def _point_id(point: Any) -> int | UUID:
     return point if isinstance(point, int) else UUID(str(point))
 
 
-def _unknown(kind: str) -> ConfigurationError:
+def _unsupported_error(kind: str) -> ConfigurationError:
     return ConfigurationError(
         f"the embedded engine has no {kind}. Write the filter without it, or use a server."
     )

@@ -23,7 +23,7 @@ def search(engine: edge.EdgeShard, queries: Sequence[PointQuery]) -> list[list[S
     """Return the hits of each query, best first."""
     parts = [(query, part) for query in queries for part in _parts(query)]
     # One more than is wanted shows whether the last has the score of the next.
-    requests = [convert.query_to_edge(part, _wanted(part) + 1) for _, part in parts]
+    requests = [convert.query_to_edge(part, _depth(part) + 1) for _, part in parts]
     answers = engine.query_batch(edge.QueryBatchRequest(requests))
     ranked = iter(
         [_ranked(engine, part, hits) for (_, part), hits in zip(parts, answers, strict=True)]
@@ -49,22 +49,22 @@ def _parts(query: PointQuery) -> Iterator[PointQuery]:
     yield replace(plain, vector=None)
 
 
-def _wanted(query: PointQuery) -> int:
+def _depth(query: PointQuery) -> int:
     return query.offset + query.limit
 
 
 def _ranked(engine: edge.EdgeShard, query: PointQuery, hits: list[Any]) -> list[Any]:
     """Order hits by score and id, after reading on to the end of the last score."""
-    wanted = limit = _wanted(query)
+    depth = limit = _depth(query)
     if query.diversity is not None:
-        return hits[:wanted]  # chosen one after the other: their order is not that of scores
-    while len(hits) > limit and hits[wanted - 1].score == hits[-1].score:
+        return hits[:depth]  # chosen one after the other: their order is not that of scores
+    while len(hits) > limit and hits[depth - 1].score == hits[-1].score:
         limit = 4 * len(hits)
         hits = engine.query(convert.query_to_edge(query, limit + 1))
     scores = [hit.score for hit in hits]
     if len(set(scores)) < len(scores):  # reading an id makes an object of it
         hits = sorted(hits, key=lambda hit: (-hit.score, _order(hit.id)))
-    return hits[:wanted]
+    return hits[:depth]
 
 
 def _order(id: Any) -> tuple[bool, int]:
@@ -78,7 +78,7 @@ def _page(
     if not query.fused and not query.offset:
         return [convert.scored_from_edge(hit, query) for hit in lists[0]]
     scores = _fused(lists) if query.fused else {hit.id: hit.score for hit in lists[0]}
-    ids = list(scores)[query.offset : _wanted(query)]
+    ids = list(scores)[query.offset : _depth(query)]
     records = engine.retrieve(ids, query.with_payload, query.with_vectors)
     points = {record.id: convert.point_from_edge(record) for record in records}
     return [

@@ -133,8 +133,8 @@ class EdgeStore(Store):
             created_indexes=created_indexes,
         )
 
-    def quantization(self, wanted: bool) -> dict[str, Any]:
-        return {} if wanted else {"quantization_config": None}
+    def quantization(self, enabled: bool) -> dict[str, Any]:
+        return {} if enabled else {"quantization_config": None}
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
         return report_on(collection, schema, self.info(collection))
@@ -180,7 +180,7 @@ class EdgeStore(Store):
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         shard = self._shard(collection)
         vectors, sparse = shard.description["vectors"], shard.description["sparse"]
-        check_points(points, {name: one["size"] for name, one in vectors.items()}, sparse)
+        check_points(points, {name: vector["size"] for name, vector in vectors.items()}, sparse)
         if not points:
             return
         with engine_errors("upsert", shard.directory):
@@ -299,13 +299,13 @@ class EdgeStore(Store):
 
     def flush(self, collection: str | None = None) -> None:
         with self._lock:
-            wanted = [
+            shards = [
                 shard
                 for directory, shard in self._shards.items()
                 if not shard.closed
                 and (collection is None or directory == self._directory(collection))
             ]
-        for shard in wanted:
+        for shard in shards:
             with engine_errors("flush", shard.directory):
                 shard.engine.flush()
 
@@ -369,11 +369,11 @@ class EdgeStore(Store):
         return CollectionInfo(
             name=collection,
             points=info.points_count,
-            vectors={name: VectorInfo(**one) for name, one in description["vectors"].items()},
+            vectors={name: VectorInfo(**vector) for name, vector in description["vectors"].items()},
             sparse=dict.fromkeys(description["sparse"], True),
             payload_indexes={
-                key: repr(one.data_type).rsplit(".", 1)[-1].lower()
-                for key, one in info.payload_schema.items()
+                key: repr(index.data_type).rsplit(".", 1)[-1].lower()
+                for key, index in info.payload_schema.items()
             },
             fingerprints=(description["fingerprint"],) if description["fingerprint"] else (),
             model=description["model"],

@@ -21,7 +21,7 @@ from multiqa_integrations.qdrant.failures import (
 )
 from multiqa_integrations.qdrant.retry import repeat, repeat_async
 from multiqa_integrations.qdrant.server.connection import Connection
-from multiqa_integrations.qdrant.server.failures import CLIENT_ERRORS, error_of
+from multiqa_integrations.qdrant.server.failures import CLIENT_ERRORS, client_error
 from multiqa_integrations.qdrant.server.options import ConnectionOptions
 
 T = TypeVar("T")
@@ -76,14 +76,14 @@ SendAsync = Callable[[Call], Awaitable[Any]]
 def run(send: Send, steps: Steps[T]) -> T:
     """Carry out the calls of a generator, each by `send`."""
     try:
-        wanted = next(steps)
+        step = next(steps)
         while True:
             try:
-                result = send(wanted)
+                result = send(step)
             except MultiQAError as error:
-                wanted = steps.throw(error)
+                step = steps.throw(error)
             else:
-                wanted = steps.send(result)
+                step = steps.send(result)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
@@ -91,14 +91,14 @@ def run(send: Send, steps: Steps[T]) -> T:
 async def arun(send: SendAsync, steps: Steps[T]) -> T:
     """Carry out the calls of a generator, each by awaiting `send`."""
     try:
-        wanted = next(steps)
+        step = next(steps)
         while True:
             try:
-                result = await send(wanted)
+                result = await send(step)
             except MultiQAError as error:
-                wanted = steps.throw(error)
+                step = steps.throw(error)
             else:
-                wanted = steps.send(result)
+                step = steps.send(result)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
 
@@ -106,15 +106,15 @@ async def arun(send: SendAsync, steps: Steps[T]) -> T:
 def sender(connection: Connection, options: ConnectionOptions) -> Send:
     """Return what sends calls to a server, and repeats what fails for the time being."""
 
-    def send(wanted: Call) -> Any:
+    def send(step: Call) -> Any:
         def request() -> Any:
             try:
-                method = getattr(connection.client(), wanted.method)
-                return method(**_arguments(wanted, options))
+                method = getattr(connection.client(), step.method)
+                return method(**_arguments(step, options))
             except CLIENT_ERRORS as error:
-                raise _own(error, wanted, connection.address) from error
+                raise _call_error(error, step, connection.address) from error
 
-        return repeat(request, options.wait if wanted.repeat else 0.0)
+        return repeat(request, options.wait if step.repeat else 0.0)
 
     return send
 
@@ -122,35 +122,35 @@ def sender(connection: Connection, options: ConnectionOptions) -> Send:
 def async_sender(connection: Connection, options: ConnectionOptions) -> SendAsync:
     """Return what sends calls as `sender` does, for an event loop."""
 
-    async def send(wanted: Call) -> Any:
+    async def send(step: Call) -> Any:
         async def request() -> Any:
             try:
-                method = getattr(await connection.async_client(), wanted.method)
-                return await method(**_arguments(wanted, options))
+                method = getattr(await connection.async_client(), step.method)
+                return await method(**_arguments(step, options))
             except CLIENT_ERRORS as error:
-                raise _own(error, wanted, connection.address) from error
+                raise _call_error(error, step, connection.address) from error
 
-        return await repeat_async(request, options.wait if wanted.repeat else 0.0)
+        return await repeat_async(request, options.wait if step.repeat else 0.0)
 
     return send
 
 
-def _arguments(wanted: Call, options: ConnectionOptions) -> dict[str, Any]:
-    if options.consistency is not None and wanted.method in _READS:
-        return {**wanted.arguments, "consistency": options.consistency}
-    if options.ordering is not None and wanted.method in _WRITES:
-        return {**wanted.arguments, "ordering": models.WriteOrdering(options.ordering)}
-    return wanted.arguments
+def _arguments(step: Call, options: ConnectionOptions) -> dict[str, Any]:
+    if options.consistency is not None and step.method in _READS:
+        return {**step.arguments, "consistency": options.consistency}
+    if options.ordering is not None and step.method in _WRITES:
+        return {**step.arguments, "ordering": models.WriteOrdering(options.ordering)}
+    return step.arguments
 
 
 _READS = frozenset({"query_batch_points", "query_points", "retrieve", "scroll"})
 _WRITES = frozenset({"create_payload_index", "delete", "upsert"})
 
 
-def _own(error: Exception, wanted: Call, address: str) -> MultiQAError:
+def _call_error(error: Exception, step: Call, address: str) -> MultiQAError:
     if isinstance(error, MultiQAError):  # of the connection, which had no client
         return error
-    return error_of(error, method=wanted.method, address=address)
+    return client_error(error, method=step.method, address=address)
 
 
 _LOCAL_ERRORS = (*CLIENT_ERRORS, sqlite3.Error)
@@ -159,20 +159,20 @@ _LOCAL_ERRORS = (*CLIENT_ERRORS, sqlite3.Error)
 def local_sender(client: Any) -> Send:
     """Return what makes calls to a client in local mode, which never waits for anything."""
 
-    def send(wanted: Call) -> Any:
+    def send(step: Call) -> Any:
         try:
-            result = getattr(client, wanted.method)(**wanted.arguments)
+            result = getattr(client, step.method)(**step.arguments)
             return finish(result) if hasattr(result, "send") else result
         except _LOCAL_ERRORS as error:
-            raise _local_error(error, wanted) from error
+            raise _local_error(error, step) from error
 
     return send
 
 
-def _local_error(error: Exception, wanted: Call) -> MultiQAError:
+def _local_error(error: Exception, step: Call) -> MultiQAError:
     """Return this package's error for one of local mode, which raises Python's."""
     reason = str(error).strip().rstrip(".") or type(error).__name__
-    what = f"Qdrant's {wanted.method} in local mode"
+    what = f"Qdrant's {step.method} in local mode"
     if reason.endswith("not found"):
         return CollectionNotFoundError(f"{what}: {reason}")
     if "already exists" in reason:

@@ -79,7 +79,8 @@ def parse_filter(text: str) -> models.Filter:
 
 def _filter_error(error: ValidationError) -> ConfigurationError:
     problems = "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'it'}: {one['msg']}" for one in error.errors()[:3]
+        f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['msg']}"
+        for problem in error.errors()[:3]
     )
     return ConfigurationError(f"this is not a filter of Qdrant ({problems}).")
 

@@ -250,7 +250,7 @@ CLIENT_ERRORS = (
 """What the clients raise."""
 
 
-def error_of(error: Exception, *, method: str, address: str) -> MultiQAError:
+def client_error(error: Exception, *, method: str, address: str) -> MultiQAError:
     """Return this package's error for one of the client's.
 
     Args:

@@ -210,11 +210,11 @@ def retrieve(
     if not ids:
         return []
 
-    def read(some: Sequence[PointId]) -> Call:
+    def read(batch: Sequence[PointId]) -> Call:
         return call(
             "retrieve",
             collection_name=collection,
-            ids=list(some),
+            ids=list(batch),
             with_payload=payload_keys(with_payload),
             with_vectors=with_vectors,
         )
@@ -245,7 +245,7 @@ def delete(
     else:
         answers = yield from limits.in_parts(
             *(self, collection, list(ids or ()), _IDS),
-            lambda some: remove(models.PointIdsList(points=some)),
+            lambda batch: remove(models.PointIdsList(points=batch)),
         )
     for answer in answers:
         _completed(answer, "delete", collection)
@@ -277,11 +277,11 @@ def query_batch(
     """Find points for several queries in one request."""
     if not queries:
         return []
-    wanted = []
-    for one in queries:
-        yield from _check_filter(self, collection, one.filter)
-        arguments = _query(one, self.local)
-        wanted.append(
+    requests = []
+    for query in queries:
+        yield from _check_filter(self, collection, query.filter)
+        arguments = _query(query, self.local)
+        requests.append(
             models.QueryRequest(
                 filter=arguments.pop("query_filter"),
                 params=arguments.pop("search_params"),
@@ -290,8 +290,8 @@ def query_batch(
             )
         )
     pages = yield from limits.in_parts(
-        *(self, collection, wanted, _QUERIES),
-        lambda some: call("query_batch_points", collection_name=collection, requests=some),
+        *(self, collection, requests, _QUERIES),
+        lambda batch: call("query_batch_points", collection_name=collection, requests=batch),
     )
     answers = [answer for page in pages for answer in page]
     if len(answers) != len(queries):
@@ -352,11 +352,11 @@ def _all_match(matches: PayloadEquals) -> models.Filter:
         must=[
             models.FieldCondition(
                 key=key,
-                match=models.MatchValue(value=wanted)
-                if isinstance(wanted, str)
-                else models.MatchAny(any=list(wanted)),
+                match=models.MatchValue(value=value)
+                if isinstance(value, str)
+                else models.MatchAny(any=list(value)),
             )
-            for key, wanted in matches.items()
+            for key, value in matches.items()
         ]
     )
 
@@ -458,20 +458,20 @@ def _info(self: Connected, name: str, *, sample: bool = True) -> Steps[Collectio
         points=info.points_count or 0,
         vectors={
             name: VectorInfo(
-                size=one.size,
-                distance=str(one.distance.value).lower(),
-                datatype=one.datatype.value if one.datatype else "float32",
-                multivector=one.multivector_config is not None,
+                size=vector.size,
+                distance=str(vector.distance.value).lower(),
+                datatype=vector.datatype.value if vector.datatype else "float32",
+                multivector=vector.multivector_config is not None,
             )
-            for name, one in (vectors if isinstance(vectors, dict) else {"": vectors}).items()
+            for name, vector in (vectors if isinstance(vectors, dict) else {"": vectors}).items()
         },
         sparse={
-            name: one.modifier == models.Modifier.IDF
-            for name, one in (params.sparse_vectors or {}).items()
+            name: sparse.modifier == models.Modifier.IDF
+            for name, sparse in (params.sparse_vectors or {}).items()
         },
         payload_indexes=None
         if self.local
-        else {key: str(one.data_type.value) for key, one in info.payload_schema.items()},
+        else {key: str(index.data_type.value) for key, index in info.payload_schema.items()},
         fingerprints=tuple(fingerprints),
         model=ours.get("model"),
         identity=ours.get("identity"),
@@ -518,10 +518,12 @@ def _vectors(vector: Any) -> dict[str, Vector]:
         return {}
     named = vector if isinstance(vector, dict) else {"": vector}
     return {
-        name: SparseVector(np.asarray(one.indices, np.uint32), np.asarray(one.values, np.float32))
-        if isinstance(one, models.SparseVector)
-        else np.asarray(one, np.float32)
-        for name, one in named.items()
+        name: SparseVector(
+            np.asarray(vector.indices, np.uint32), np.asarray(vector.values, np.float32)
+        )
+        if isinstance(vector, models.SparseVector)
+        else np.asarray(vector, np.float32)
+        for name, vector in named.items()
     }
 
 

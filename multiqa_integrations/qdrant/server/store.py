@@ -130,8 +130,8 @@ class ServerStore(Store):
     def parallel_writes(self) -> int:
         return 1 if self.local else _WRITE_THREADS
 
-    def quantization(self, wanted: bool) -> dict[str, Any]:
-        if not wanted:
+    def quantization(self, enabled: bool) -> dict[str, Any]:
+        if not enabled:
             return {}
         scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
         return {"quantization_config": models.ScalarQuantization(scalar=scalar)}
@@ -199,15 +199,15 @@ class ServerStore(Store):
         )
 
 
-def _reopen(cls: type[ServerStore], how: Mapping[str, Any]) -> ServerStore:
-    if how["key_given"] and not os.environ.get("QDRANT_API_KEY"):
+def _reopen(cls: type[ServerStore], state: Mapping[str, Any]) -> ServerStore:
+    if state["key_given"] and not os.environ.get("QDRANT_API_KEY"):
         raise ConfigurationError(
-            f"the store of {how['url']} was opened with an API key, which is never pickled. Set "
+            f"the store of {state['url']} was opened with an API key, which is never pickled. Set "
             "QDRANT_API_KEY where it is unpickled."
         )
-    if how["headers_given"]:
+    if state["headers_given"]:
         raise ConfigurationError(
-            f"the store of {how['url']} was opened with headers=, or a user and password, which "
+            f"the store of {state['url']} was opened with headers=, or a user and password, which "
             "are never pickled. Open it where it is needed."
         )
-    return cls.open(how["url"], **how["options"])
+    return cls.open(state["url"], **state["options"])
