@@ -36,7 +36,7 @@ def parse_html(number: int, name: str, content: bytes) -> SourceItem:
         codec = codecs.lookup(declared).name
         # What browsers read where a page says Latin 1 (the Encoding Standard of the WHATWG).
         markup = content.decode("cp1252" if codec in ("ascii", "iso8859-1") else codec)
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):  # the latter also of a name with NUL in it
         return BadRecord(number, f"{name} is not in {declared}, as it says or by default", id=name)
     try:
         page = _parse(markup)

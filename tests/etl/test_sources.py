@@ -405,6 +405,12 @@ def test_the_encoding_of_html(tmp_path: Path, content: bytes, text: str | None) 
         assert found.value["text"].lstrip("\ufeff") == text  # type: ignore[index]
 
 
+def test_an_encoding_with_nul_in_its_name_is_one_bad_page(tmp_path: Path) -> None:
+    written(tmp_path / "a.html", b'<meta charset="a\0b"><p>a</p>')
+    written(tmp_path / "b.html", b"<p>b</p>")
+    assert read(tmp_path)[1] == (2, "b.html")
+
+
 def test_a_text_that_is_not_utf8_has_an_id_nevertheless(tmp_path: Path) -> None:
     written(tmp_path / "a.md", b"fine\n\xff")
     (found,) = open_source(tmp_path)
