@@ -58,7 +58,7 @@ class Fields:
                 continue
             if not isinstance(value, str) or not value:
                 raise ConfigurationError(f"the {name} field is {value!r}, expected a name.")
-        if isinstance(self.metadata, str) or not all(
+        if not isinstance(self.metadata, list | tuple | None) or not all(
             isinstance(path, str) and path for path in self.metadata or ()
         ):
             raise ConfigurationError(f"metadata is {self.metadata!r}, expected a list of names.")

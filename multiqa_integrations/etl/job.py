@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,11 +100,27 @@ class JobOptions:
             raise ConfigurationError(
                 f"source_name is {self.source_name!r}, expected a name that stays the same."
             )
-        for name, least in (("max_characters", 1), ("limit", 1)):
+        for name in ("chunk_size", "chunk_overlap", "max_characters", "limit"):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigurationError(f"{name} is {value}, expected {least} or more.")
+            if not (_is_whole(value) or (value is None and name == "limit")):
+                raise ConfigurationError(f"{name} is {value!r}, expected a whole number.")
+        for name in ("max_characters", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} is {value}, expected 1 or more.")
+        if not isinstance(self.fields, Fields):
+            raise ConfigurationError(f"fields is {self.fields!r}, expected Fields(...).")
+        if not isinstance(self.payload_indexes, Mapping):
+            raise ConfigurationError(
+                f"payload_indexes is {self.payload_indexes!r}, expected a dict of kinds by fields."
+            )
         if self.shard is not None:
+            if not isinstance(self.shard, tuple | list) or not (
+                len(self.shard) == 2 and all(map(_is_whole, self.shard))
+            ):
+                raise ConfigurationError(
+                    f"shard is {self.shard!r}, expected two whole numbers such as (0, 4)."
+                )
             part, parts = self.shard
             if not 0 <= part < parts:
                 raise ConfigurationError(
@@ -132,6 +149,10 @@ class JobOptions:
                 f"has {', '.join(names)}; a connection {', '.join(sorted(CONNECTION_OPTIONS))}."
             )
         return replace(self, **others, connection={**self.connection, **connection})
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, kw_only=True)

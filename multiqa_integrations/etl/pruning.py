@@ -27,8 +27,8 @@ class PruneGuard:
         Raises:
             ConfigurationError: The share is not one.
         """
-        if not 0 <= max_delete_share <= 1:
-            raise ConfigurationError(f"max_delete_share is {max_delete_share}, expected 0 to 1.")
+        if not isinstance(max_delete_share, float | int) or not 0 <= max_delete_share <= 1:
+            raise ConfigurationError(f"max_delete_share is {max_delete_share!r}, expected 0 to 1.")
         self._max_delete_share, self._allow_empty = max_delete_share, allow_empty
         self._records = 0
         self._kept = 0  # documents of the collection that the source still has

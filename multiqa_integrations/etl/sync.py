@@ -105,8 +105,8 @@ def sync(
     """
     if on_error not in ("continue", "stop"):
         raise ConfigurationError(f"on_error is {on_error!r}, expected 'continue' or 'stop'.")
-    if max_errors < 0:
-        raise ConfigurationError(f"max_errors is {max_errors}, expected 0 or more.")
+    if not isinstance(max_errors, int) or max_errors < 0:
+        raise ConfigurationError(f"max_errors is {max_errors!r}, expected 0 or more.")
     options = (options or JobOptions()).updated(settings)
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
     if prune:
