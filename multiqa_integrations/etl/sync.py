@@ -175,7 +175,7 @@ class Run:
                 lease.renew()
                 yield outcome
                 if isinstance(outcome, Encoded) or report.done % _PROGRESS_EVERY == 0:
-                    self._tell("reading")
+                    self._report_progress("reading")
                 if not isinstance(outcome, Encoded) and report.done % _OPTIMIZE_EVERY == 0:
                     optimize_or_warn(
                         job.store,
@@ -184,7 +184,7 @@ class Run:
                         share=_OPTIMIZE_SHARE,
                         merge=False,
                     )
-        self._tell("reading")
+        self._report_progress("reading")
         if not job.stop.is_set():
             lease.check()
         report.note = self._why_stop(lease) or "; ".join(report.unread[:10])
@@ -196,7 +196,7 @@ class Run:
         report.pruning = "left out"
         if not report.ended:
             return
-        self._tell("pruning")
+        self._report_progress("pruning")
         deleted = find_deleted(self._ledger, self._seen)
         if (refusal := guard.refusal(deleted)) is not None:
             report.pruning, report.note = guard.status, refusal
@@ -211,7 +211,7 @@ class Run:
     def optimize(self) -> None:
         """Build the search graph of an embedded collection, if enough is new."""
         if not self._job.stop.is_set():
-            self._tell("optimizing")
+            self._report_progress("optimizing")
             optimize_or_warn(self._job.store, self._job.collection, minimum=OPTIMIZE_AT)
 
     def raise_if_incomplete(self) -> None:
@@ -241,7 +241,7 @@ class Run:
             )
         return None
 
-    def _tell(self, phase: Literal["reading", "pruning", "optimizing"]) -> None:
+    def _report_progress(self, phase: Literal["reading", "pruning", "optimizing"]) -> None:
         report = self.report
         fraction = self._job.source.fraction()
         if fraction is not None and report.records:

@@ -43,11 +43,11 @@ JOB_SECONDS = 300.0
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 20.0
-_LONGEST_WISH = 60.0  # of a server's Retry-After
-_TELL_AFTER = 2.0
-_TELL_EVERY = 10.0
-_LOOK = 0.05  # how often a wait looks whether it is to stop
-_LAST_WORD = 0.5  # how long a request that is under way may take after the stop
+_LONGEST_RETRY_AFTER = 60.0
+_LOG_AFTER = 2.0
+_LOG_EVERY = 10.0
+_POLL = 0.05  # how often a wait looks whether it is to stop
+_GRACE = 0.5  # how long a request that is under way may take after the stop
 _CLEAN_UP = 0.1  # how long one may take that begins after it, such as giving a lease back
 
 
@@ -114,7 +114,7 @@ class Attempts:
         self._policy = _current.get()
         self._seconds = self._policy.seconds if seconds is None else seconds
         self._clock = clock
-        self._begin = self._told = clock()
+        self._begin = self._logged = clock()
         self._pause = _FIRST_PAUSE
 
     @property
@@ -139,19 +139,20 @@ class Attempts:
         pause = self._pause * (0.5 + random.random())  # noqa: S311  (not all at the same moment)
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            pause = max(pause, min(error.retry_after, _LONGEST_WISH) * (1 + random.random() / 4))  # noqa: S311
+            asked = min(error.retry_after, _LONGEST_RETRY_AFTER)
+            pause = max(pause, asked * (1 + random.random() / 4))  # noqa: S311
         pause = min(pause, left)
-        self._tell(error, pause, left)
+        self._log(error, pause, left)
         return pause
 
-    def _tell(self, error: Exception, pause: float, left: float) -> None:
+    def _log(self, error: Exception, pause: float, left: float) -> None:
         now = self._clock()
         waited = now - self._begin
-        if waited + pause < _TELL_AFTER or (
-            self._told > self._begin and now - self._told < _TELL_EVERY
+        if waited + pause < _LOG_AFTER or (
+            self._logged > self._begin and now - self._logged < _LOG_EVERY
         ):
             return
-        self._told = max(now, self._begin + 1e-6)
+        self._logged = max(now, self._begin + 1e-6)
         until = datetime.now().astimezone() + timedelta(seconds=left)
         logger.warning("waiting, %.0f s so far, until %s: %s", waited, f"{until:%H:%M:%S}", error)
 
@@ -159,13 +160,13 @@ class Attempts:
         """Wait, or until it is stopped."""
         end = self._clock() + pause
         while (left := end - self._clock()) > 0 and not self.stopped:
-            time.sleep(min(left, _LOOK) if self.stops else left)
+            time.sleep(min(left, _POLL) if self.stops else left)
 
     async def wait_async(self, pause: float) -> None:
         """Wait, or until it is stopped, without blocking the event loop."""
         end = self._clock() + pause
         while (left := end - self._clock()) > 0 and not self.stopped:  # noqa: ASYNC110  (of threads)
-            await asyncio.sleep(min(left, _LOOK) if self.stops else left)
+            await asyncio.sleep(min(left, _POLL) if self.stops else left)
 
 
 def repeat(request: Callable[[], T], seconds: float | None = None) -> T:
@@ -210,16 +211,16 @@ def _stoppable(request: Callable[[], T], attempts: Attempts) -> T:
         except BaseException as error:  # noqa: BLE001  (raised below, in the caller's thread)
             answer.set_exception(error)
 
-    left = _CLEAN_UP if attempts.stopped else _LAST_WORD
+    left = _CLEAN_UP if attempts.stopped else _GRACE
     threading.Thread(target=make, name="multiqa-request", daemon=True).start()
     while True:
         try:
-            return answer.result(_LOOK)
+            return answer.result(_POLL)
         except NotDoneError:
             if answer.done():  # it is the request's own
                 raise
             if attempts.stopped:
-                left -= _LOOK
+                left -= _POLL
                 if left <= 0:
                     raise StoreUnavailableError(
                         "the job was stopped before the server had answered: the request may have "

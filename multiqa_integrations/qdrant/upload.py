@@ -6,8 +6,8 @@ import contextvars
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
 from types import TracebackType
 
 from multiqa_integrations.errors import (
@@ -205,7 +205,7 @@ class Uploader:
     def _finish(self, allowed: int) -> None:
         """Wait until no more than `allowed` requests are under way."""
         while len(self._under_way) > allowed:
-            done, _ = wait_for(self._under_way, return_when="FIRST_COMPLETED")
+            done, _ = futures.wait(self._under_way, return_when="FIRST_COMPLETED")
             for future in done:
                 del self._under_way[future]
                 written, refused = future.result()

@@ -35,7 +35,7 @@ def search(
 
     Args:
         model: Unused: the vectors are there already.
-        limit_tokens: Unused, as well.
+        limit_tokens: Unused: nothing is encoded.
         vectors: A .npy file of unit vectors, row i of text i.
         queries: A .npy file of those of the queries.
         file: The texts, which are the payload.
