@@ -23,7 +23,7 @@ _MOST = {
     "vocab_size": 500_000,
     "max_position_embeddings": 8_192,
 }
-_FOLDER = re.compile(r"\w[\w.-]*")
+_FOLDER = re.compile(r"\w[\w.-]{0,59}")  # shorter than any file system allows
 
 _NO_PROMPTS: Mapping[str, str] = MappingProxyType({})
 

@@ -192,6 +192,10 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
         ),
         "BertPreTokenizer",
     ),
+    "fewer layers than the weights have": (
+        set_json("config.json", "num_hidden_layers", value=3),
+        "more than the 3 layers",
+    ),
     "a regex bomb before": (
         set_json("tokenizer.json", "normalizer", value=REPLACE),
         "BertNormalizer",
@@ -217,7 +221,16 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
         for module, path in (
             *(
                 (1, path)
-                for path in ("..", "../../etc", "/etc", "a/../../b", "C:\\x", ".", "nul\0")
+                for path in (
+                    "..",
+                    "../../etc",
+                    "/etc",
+                    "a/../../b",
+                    "C:\\x",
+                    ".",
+                    "nul\0",
+                    "a" * 5_000,
+                )
             ),
             (2, "../../etc"),
             (2, ["1_Pooling"]),

@@ -51,7 +51,8 @@ def read_tensors(weights: Weights, spec: ModelSpec) -> dict[str, NDArray[np.floa
         it was saved from a model with a head, such as BertForMaskedLM. Do not write into them.
 
     Raises:
-        ModelContractError: A tensor is missing or of another shape than the configuration says.
+        ModelContractError: A tensor is missing or of another shape than the configuration says,
+            or there are more layers.
         ModelIntegrityError: The file is damaged or was written into, or a tensor holds NaN or
             infinity.
     """
@@ -63,6 +64,11 @@ def read_tensors(weights: Weights, spec: ModelSpec) -> dict[str, NDArray[np.floa
         raise ModelContractError(
             f"{weights.path} lacks {len(missing)} tensors of a BERT with {spec.layers} layers, "
             f"{missing[0]!r} among them. It is not a checkpoint of this architecture."
+        )
+    if (more := f"{prefix}encoder.layer.{spec.layers}.output.dense.weight") in weights.tensors:
+        raise ModelContractError(
+            f"{weights.path} has more than the {spec.layers} layers that the configuration says: "
+            f"{more!r} is there. The files are not of one checkpoint; fetch it again."
         )
     rows = weights.tensors[prefix + TOKEN_TYPES].shape[0]
     shapes[TOKEN_TYPES] = (max(rows, 1), spec.dimension)

@@ -76,7 +76,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         >>> index = VectorStoreIndex.from_vector_store(store)  # doctest: +SKIP
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     stores_text: bool = True
     collection_name: str = Field(default="llama_index", description="A collection or an alias.")

@@ -363,6 +363,7 @@ class Collection(Dual):
 
     def _mmr_by_vector(self, vector: Vectors, **options: Unpack[MmrOptions]) -> Steps[list[Hit]]:
         """Find documents as `mmr` does, by a unit vector `(384,)`."""
+        _check_options(options, MmrOptions)
         request = self._request(vector, None, **_mmr_options(**options))
         points = yield from ask(self.store, Store.query, self.name, request)
         return [self._hit(point) for point in points]
@@ -412,12 +413,7 @@ class Collection(Dual):
         ]
 
     def _request(self, vector: Vectors, words: SparseVector | None, **options: Any) -> PointQuery:
-        unknown = options.keys() - SearchOptions.__annotations__.keys() - {"diversity"}
-        if unknown:
-            raise ConfigurationError(
-                f"unknown options: {', '.join(sorted(unknown))}. Known are "
-                f"{', '.join(SearchOptions.__annotations__)}."
-            )
+        _check_options(options.keys() - {"diversity"}, SearchOptions)
         return PointQuery(
             vector=vector,
             vector_name=self._vector_name,
@@ -457,6 +453,13 @@ def _encoder(encoder: Encoder | None) -> Encoder:
             f"encoder is {type(encoder).__name__}, expected MultiQAEncoder or another Encoder."
         )
     return encoder
+
+
+def _check_options(given: Iterable[str], known: type) -> None:
+    if unknown := sorted(set(given) - known.__annotations__.keys()):
+        raise ConfigurationError(
+            f"unknown options: {', '.join(unknown)}. Known are {', '.join(known.__annotations__)}."
+        )
 
 
 def _mmr_options(

@@ -86,8 +86,12 @@ def check_number(name: str, number: float) -> None:
     """Refuse a number that Qdrant cannot compare.
 
     Raises:
-        ConfigurationError: It is beyond 64 bits, infinite or NaN.
+        ConfigurationError: It is beyond 64 bits, infinite, NaN, or not a number.
     """
+    if not isinstance(number, int | float):
+        raise ConfigurationError(
+            f"the filter on {name} has {number!r}, expected strings and numbers."
+        )
     if isinstance(number, int) and not -(1 << 63) <= number < 1 << 63:
         raise ConfigurationError(
             f"the filter on {name} has {number}, expected whole numbers from -2**63 to 2**63 - 1. "

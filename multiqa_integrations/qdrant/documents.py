@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from multiqa_integrations.errors import (
     ConfigurationError,
     TextTypeError,
@@ -135,6 +137,11 @@ class PointBuilder:
         for name, given in (("ids", ids), ("metadatas", metadatas)):
             if given is None:
                 continue
+            # By place: a dict, or a column of pandas, would be read by its keys.
+            if isinstance(given, str | bytes) or not isinstance(given, Sequence | np.ndarray):
+                raise ConfigurationError(
+                    f"{name} is {type(given).__name__}, expected a list with one for each document."
+                )
             if not isinstance(documents, Sequence) or len(given) != len(documents):
                 size = len(documents) if isinstance(documents, Sequence) else "a generator of"
                 raise ConfigurationError(

@@ -15,6 +15,7 @@ from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant.json_path import is_path
 from multiqa_integrations.qdrant.points import is_point_id
 from multiqa_integrations.texts import repair_surrogates
+from multiqa_integrations.values import MAX_DEPTH
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -43,8 +44,8 @@ def check_filter(filter: models.Filter | None) -> None:
 
     Raises:
         ConfigurationError: It is not a `Filter`; a `FieldCondition` has no test or several (which
-            an engine may join by "or", or of which it takes the first); or a test has a value
-            that no engine can compare.
+            an engine may join by "or", or of which it takes the first); a test has a value
+            that no engine can compare; its `should` is empty; or it is nested too deep.
     """
     if filter is None:
         return
@@ -53,10 +54,21 @@ def check_filter(filter: models.Filter | None) -> None:
             f"the filter is {type(filter).__name__}, expected qdrant_client.models.Filter. "
             "A dict of Qdrant's JSON becomes one by models.Filter.model_validate(...)."
         )
+    if _is_deeper_than(filter, MAX_DEPTH):
+        raise ConfigurationError(
+            f"the filter has filters nested more than {MAX_DEPTH} levels deep, which engines "
+            "refuse. Join the conditions in fewer levels."
+        )
     if filter.min_should is not None and filter.min_should.min_count < 1:
         raise ConfigurationError(
             f"min_should has min_count {filter.min_should.min_count}, expected 1 or more: with 0 "
             "it is true of every point on some engines and refused by others."
+        )
+    if any(part.should == [] for part in _filters(filter)):
+        raise ConfigurationError(
+            "the should of a filter has no condition: none of no conditions is true, but engines "
+            "would find, and delete everything. Leave it out, or for nothing at all write "
+            "HasIdCondition(has_id=[])."
         )
     for condition in _leaves(filter):
         kind = type(condition).__name__
@@ -64,19 +76,44 @@ def check_filter(filter: models.Filter | None) -> None:
             _check_field(condition)
         elif kind == "HasIdCondition":
             _check_ids(condition.has_id)
-        elif kind == "NestedCondition" and selects_all(condition.nested.filter):
-            raise ConfigurationError(
-                f"the nested filter on {condition.nested.key!r} has no condition. Leave it out."
-            )
+        elif kind == "IsEmptyCondition":
+            _check_path(condition.is_empty.key)
+        elif kind == "IsNullCondition":
+            _check_path(condition.is_null.key)
+        elif kind == "NestedCondition":
+            _check_path(condition.nested.key)
+            if selects_all(condition.nested.filter):
+                raise ConfigurationError(
+                    f"the nested filter on {condition.nested.key!r} has no condition. Leave it out."
+                )
+
+
+def _is_deeper_than(filter: models.Filter, depth: int) -> bool:
+    """Check how deep filters are nested, without recursion: it may be very deep."""
+    level = [filter]
+    for _ in range(depth):
+        inner = [condition for within in level for condition in _conditions(within)]
+        level = [
+            condition if type(condition).__name__ == "Filter" else condition.nested.filter
+            for condition in inner
+            if type(condition).__name__ in ("Filter", "NestedCondition")
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _check_path(key: str) -> None:
+    if not is_path(key):
+        raise ConfigurationError(
+            f"the condition on {key!r} has a key that is not a path: keys with other characters "
+            'than letters, digits, _ and - are quoted, as in metadata."valid from".'
+        )
 
 
 def _check_field(condition: Any) -> None:
     where = f"the condition on {condition.key!r}"
-    if not is_path(condition.key):
-        raise ConfigurationError(
-            f"{where} has a key that is not a path: keys with other characters than letters, "
-            'digits, _ and - are quoted, as in metadata."valid from".'
-        )
+    _check_path(condition.key)
     tests = [name for name in FIELD_TESTS if getattr(condition, name) is not None]
     if len(tests) != 1:
         raise ConfigurationError(
@@ -223,11 +260,13 @@ def check_text_indexes(keys: Iterable[str], indexes: Mapping[str, str]) -> None:
 
 
 def _filters(filter: models.Filter) -> Iterator[models.Filter]:
-    """Yield a filter and all filters in it."""
+    """Yield a filter and all filters in it, those of nested objects too."""
     yield filter
     for condition in _conditions(filter):
         if type(condition).__name__ == "Filter":
             yield from _filters(condition)
+        elif type(condition).__name__ == "NestedCondition":
+            yield from _filters(condition.nested.filter)
 
 
 def _conditions(filter: models.Filter) -> Iterator[Any]:

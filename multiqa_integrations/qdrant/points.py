@@ -7,6 +7,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -121,16 +122,20 @@ class PointQuery:
     def __post_init__(self) -> None:
         if self.vector is None and self.sparse is None:
             raise ConfigurationError("the query has neither a vector nor a sparse vector.")
-        if self.vector is not None and not np.isfinite(self.vector).all():
-            raise ConfigurationError("the query's vector has NaN or infinite numbers.")
+        if self.vector is not None:
+            _check_vector(self.vector)
         for name, least in (("limit", 1), ("offset", 0), ("candidates", 1), ("hnsw_ef", 1)):
             value = getattr(self, name)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int) or value < least
-            ):
+            if value is None and name in ("candidates", "hnsw_ef"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigurationError(
                     f"{name} is {value!r}, expected a whole number from {least}."
                 )
+        for name in ("diversity", "score_threshold"):
+            number = getattr(self, name)
+            if number is not None and not isinstance(number, Real):
+                raise ConfigurationError(f"{name} is {number!r}, expected a number.")
         if self.diversity is not None and not 0.0 <= self.diversity <= 1.0:
             raise ConfigurationError(f"diversity is {self.diversity!r}, expected 0 to 1.")
         if self.candidates is not None and not self.fused and self.diversity is None:
@@ -160,6 +165,22 @@ class PointQuery:
         """How many points each list brings to fusion, or MMR chooses from."""
         reach = self.limit + self.offset
         return max(self.candidates or max(50, 5 * reach), reach)
+
+
+def _check_vector(vector: object) -> None:
+    if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.dtype.kind not in "fiu":
+        what = (
+            f"an array of {vector.dtype}, shape {vector.shape}"
+            if isinstance(vector, np.ndarray)
+            else type(vector).__name__
+        )
+        raise ConfigurationError(
+            f"the query's vector is {what}, expected a one-dimensional array of numbers, such as "
+            "encode_query([text])[0]."
+        )
+    with np.errstate(over="ignore"):
+        if not np.isfinite(vector.astype(np.float32)).all():
+            raise ConfigurationError("the query's vector has NaN or infinite numbers.")
 
 
 def payload_keys(with_payload: bool | Sequence[str]) -> bool | list[str]:
@@ -201,6 +222,8 @@ def lookup_ids(document_ids: Iterable[str]) -> list[PointId]:
         raise ConfigurationError(
             f"expected a list of ids, got the single string {document_ids!r}. Pass [id]."
         )
+    if not isinstance(document_ids, Iterable):
+        raise ConfigurationError(f"expected a list of ids, got {document_ids!r}.")
     ids: list[PointId] = []
     for document_id in document_ids:
         if document_id is None:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.langchain import MultiQAEmbeddings, MultiQAVectorStore
+from multiqa_integrations.qdrant.server.conditions import to_filter
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.engines import ENGINES, open_engine
 
@@ -106,3 +108,15 @@ def test_a_dict_selects_what_it_says(filled: MultiQAVectorStore, filter: dict[st
     found = filled.similarity_search("x", k=len(METADATA), filter=filter, exact=True)
     expected = {str(n) for n, metadata in enumerate(METADATA) if selects(filter, metadata)}
     assert {document.id for document in found} == expected
+
+
+def test_objects_in_objects_are_not_looked_for_without_end() -> None:
+    shallow: dict[str, Any] = {"k": 1}
+    for _ in range(7):
+        shallow = {"k": shallow}
+    deep = shallow
+    for _ in range(15):
+        deep = {"k": deep}
+    assert to_filter(shallow, "metadata") is not None
+    with pytest.raises(ConfigurationError, match="nested so deep"):
+        to_filter(deep, "metadata")

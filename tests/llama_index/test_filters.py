@@ -346,6 +346,15 @@ def test_bad_filters(
         filled.delete_nodes(filters=filters)
 
 
+def test_values_that_a_filter_made_unchecked_may_have(filled: MultiQAVectorStore) -> None:
+    values: list[Any] = [{}, b"x", [None], [[]]]
+    for value in values:
+        operator = FilterOperator.IN if isinstance(value, list) else FilterOperator.EQ
+        filter = MetadataFilter.model_construct(key="v", operator=operator, value=value)
+        with pytest.raises(ConfigurationError, match="expected strings and numbers"):
+            filled.get_nodes(filters=MetadataFilters(filters=[filter]))
+
+
 def test_moments(store: Store, name: str, embedding: MultiQAEmbedding) -> None:
     vectors = MultiQAVectorStore(name, store=store, embedding=embedding)
     days = {

@@ -230,6 +230,9 @@ def test_metadata_that_cannot_be_kept(store: Store, name: str, value: Any, messa
         (["x"], {"metadatas": ["a"]}, ConfigurationError, "is str, expected a dict"),
         ([Document("x")], {"ids": ["a"]}, ConfigurationError, "has its own id"),
         (iter(["x"]), {"ids": ["a"]}, ConfigurationError, "a generator of"),
+        (["x", "y"], {"ids": "ab"}, ConfigurationError, "ids is str, expected a list"),
+        (["x"], {"ids": {"a"}}, ConfigurationError, "ids is set, expected a list"),
+        (["x"], {"metadatas": {"a": 1}}, ConfigurationError, "metadatas is dict, expected a list"),
     ],
 )
 def test_bad_documents(
@@ -269,7 +272,9 @@ def test_a_generator_is_read_in_windows(store: Store, name: str) -> None:
         ("x", {"limit": 0}, ConfigurationError, "limit is 0"),
         ("x", {"limit": True}, ConfigurationError, "limit is True"),
         ("x", {"offset": -1}, ConfigurationError, "offset is -1"),
+        ("x", {"limit": None}, ConfigurationError, "limit is None"),
         ("x", {"score_threshold": float("nan")}, ConfigurationError, "score_threshold is nan"),
+        ("x", {"score_threshold": "0.5"}, ConfigurationError, "score_threshold is '0.5'"),
         ("x", {"filter": {"must": []}}, ConfigurationError, "models.Filter"),
         ("x", {"colour": "red"}, ConfigurationError, "unknown options: colour. Known are"),
     ],
@@ -280,6 +285,33 @@ def test_bad_searches(
     collection = Collection.open("docs", encoder=ENCODER, client=QdrantClient(":memory:"))
     with pytest.raises(kind, match=message):
         collection.search(query, **options)
+
+
+@pytest.mark.parametrize(
+    ("vector", "message"),
+    [
+        ([1.0] * 384, "vector is list"),
+        (np.ones((1, 384), np.float32), r"shape \(1, 384\)"),
+        (np.full(384, "a"), "array of <U1"),
+        (np.ones(384, complex), "array of complex128"),
+        (np.full(384, 1e300), "NaN or infinite"),
+    ],
+)
+def test_what_is_no_vector(vector: Any, message: str) -> None:
+    collection = Collection.open("docs", encoder=ENCODER, client=QdrantClient(":memory:"))
+    for search in (collection.search_by_vector, collection.mmr_by_vector):
+        with pytest.raises(ConfigurationError, match=message):
+            search(vector)
+
+
+def test_bad_options_of_mmr() -> None:
+    collection = Collection.open("docs", encoder=ENCODER, client=QdrantClient(":memory:"))
+    for options, message in (
+        ({"colour": "red"}, "unknown options: colour. Known are"),
+        ({"diversity": "much"}, "diversity is 'much'"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            collection.mmr("x", **options)  # type: ignore[arg-type]
 
 
 def test_bad_queries_of_a_batch_are_named() -> None:

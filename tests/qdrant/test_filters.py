@@ -40,6 +40,13 @@ REFUSED = [
         models.NestedCondition(nested=models.Nested(key="a", filter=models.Filter())),
         "nested filter on 'a' has no condition",
     ),
+    (models.IsEmptyCondition(is_empty=models.PayloadField(key="valid from")), "not a path"),
+    (models.IsNullCondition(is_null=models.PayloadField(key="")), "not a path"),
+    (
+        models.NestedCondition(nested=models.Nested(key="a b", filter=models.Filter())),
+        "not a path",
+    ),
+    (models.Filter(should=[]), "should of a filter has no condition"),
 ]
 
 
@@ -60,6 +67,19 @@ def test_refused_wherever_it_stands(condition: Any, message: str, clause: str) -
     ):
         with pytest.raises(ConfigurationError, match=message):
             check_filter(filter)
+
+
+@pytest.mark.parametrize("depth", [40, 400, 20_000])
+def test_too_many_levels_of_filters(store: Store, name: str, depth: int) -> None:
+    store.ensure(name, CollectionSchema(fingerprint="f"))
+    levels = [models.Filter(must=[field(match=models.MatchValue(value=1))])]
+    for _ in range(depth):
+        levels.append(models.Filter.model_construct(must=[levels[-1]]))
+    for use in (store.count, store.delete):
+        with pytest.raises(ConfigurationError, match="more than 30 levels"):
+            use(name, filter=levels[-1])
+    for outer in reversed(levels):  # freed at once, so many would overflow the stack
+        outer.must = None
 
 
 def test_an_empty_part_of_a_filter_deletes_nothing() -> None:

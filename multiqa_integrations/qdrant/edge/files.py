@@ -137,7 +137,7 @@ def read_description(directory: Path) -> dict[str, Any]:
         description = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise collection_not_found_error(directory.name) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{file} cannot be read ({error}). Restore it from a backup.") from error
     if not isinstance(description, dict) or description.get("format") != 1:
         raise StoreError(

@@ -19,6 +19,7 @@ from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
 from multiqa_integrations.qdrant.filters import (
     PayloadEquals,
+    check_filter,
     check_selection,
     check_text_indexes,
     text_keys,
@@ -358,6 +359,8 @@ class EdgeStore(Store):
     def _check_text_indexes(
         self, collection: str, filter: models.Filter | PayloadEquals | None
     ) -> None:
+        if not isinstance(filter, PayloadEquals):
+            check_filter(filter)
         if keys := text_keys(filter):
             check_text_indexes(keys, self._info(collection).payload_indexes or {})
 

@@ -17,12 +17,15 @@ from multiqa_integrations.qdrant.conditions import (
     nothing,
     one_of,
 )
-from multiqa_integrations.qdrant.json_path import quote
+from multiqa_integrations.qdrant.json_path import paths, quote
 from multiqa_integrations.values import json_value
 
 MetadataFilter: TypeAlias = "models.Filter | Mapping[str, Any] | None"
 
 _CLAUSES = {"must", "should", "must_not", "min_should"}
+
+# A server takes 32 MiB a request, and some 300 bytes are written for each.
+_MOST_CONDITIONS = 20_000
 
 
 def to_filter(
@@ -62,6 +65,12 @@ def to_filter(
     if not filter:
         return None
     fields = json_value(filter, "the filter")  # as the values were stored
+    if (size := _size(fields)) > _MOST_CONDITIONS:
+        raise ConfigurationError(
+            f"the filter has objects nested so deep that it stands for {size:.0e} conditions (each "
+            f"may be an object or an item of a list), expected up to {_MOST_CONDITIONS:,}. Write "
+            'the path to the field, {"a.b.c": ...}.'
+        )
     return models.Filter.model_validate({"must": _members(quote(metadata_key), fields, indexes)})
 
 
@@ -83,6 +92,13 @@ def _filter_error(error: ValidationError) -> ConfigurationError:
         for problem in error.errors()[:3]
     )
     return ConfigurationError(f"this is not a filter of Qdrant ({problems}).")
+
+
+def _size(value: Any) -> int:
+    """Count the conditions that a value stands for, about: they double with each level."""
+    if isinstance(value, dict):
+        return 2 * sum(len(paths("", key)) * _size(member) for key, member in value.items())
+    return sum(map(_size, value)) if isinstance(value, list) else 1
 
 
 def _members(

@@ -204,16 +204,18 @@ def parse_url(url: object) -> Address:
     text = url.strip()
     if re.fullmatch(r"localhost(:[0-9]+)?", text):
         text = f"http://{text}"
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"url is not an address ({error}). Expected {_SUCH_AS}.") from None
-    if "@" in parts.netloc:
+    if "@" in text:  # also where what is before it has no scheme, or a slash in the password
         raise ConfigurationError(
             "url has a user or a password before the host. Leave them out: give the API key as "
             "api_key= or in QDRANT_API_KEY, and what a proxy needs as headers=."
         )
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:  # its message shows the part that is wrong
+        raise ConfigurationError(
+            f"url is not an address: its host or its port cannot be read. Expected {_SUCH_AS}."
+        ) from None
     shown = f"{text.partition('?')[0].partition('#')[0]!r}"
     if parts.scheme not in ("http", "https") or not parts.hostname or _WHITE.search(text):
         raise ConfigurationError(f"url is {shown}, expected http:// or https:// and a host.")
