@@ -388,7 +388,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         self, k: int, fetch_k: int, lambda_mult: float, options: dict[str, Any]
     ) -> MmrOptions:
         check_options(options, MMR, "this search")
-        if not 0.0 <= lambda_mult <= 1.0:
+        if not isinstance(lambda_mult, float | int) or not 0.0 <= lambda_mult <= 1.0:
             raise ConfigurationError(f"lambda_mult is {lambda_mult!r}, expected 0 to 1.")
         return {
             "limit": k,

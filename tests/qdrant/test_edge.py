@@ -116,13 +116,19 @@ def test_the_description_is_readable_and_whole(tmp_path: Path) -> None:
         store.ensure("docs", CollectionSchema(fingerprint="other"))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}', "[" * 100_000])
 def test_a_damaged_description_is_said(tmp_path: Path, content: str) -> None:
     with EdgeStore(tmp_path) as store:
         store.ensure("docs", SCHEMA)
     (tmp_path / "docs" / "collection.json").write_text(content)
     with EdgeStore(tmp_path) as store, pytest.raises(StoreError, match="collection.json"):
         store.count("docs")
+
+
+@pytest.mark.parametrize("path", ["", 5, b"collections", ["collections"]])
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(ConfigurationError, match="path is"):
+        EdgeStore(path)
 
 
 def test_without_a_fingerprint_it_is_adopted_only_when_asked(tmp_path: Path) -> None:

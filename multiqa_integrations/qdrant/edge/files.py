@@ -34,17 +34,21 @@ def check_path(path: str | Path) -> Path:
     Raises:
         ConfigurationError: The engine does not take it, or it is not such a directory.
     """
+    given: object = path  # callers without a type checker give anything
+    if not isinstance(given, str | os.PathLike) or not str(given):
+        raise ConfigurationError(f"path is {given!r}, expected a directory of collections.")
     try:
         str(path).encode("utf-8")
         resolved = Path(path).expanduser().resolve()
         is_file = resolved.exists() and not resolved.is_dir()
+        is_local_mode = (resolved / "meta.json").exists() and (resolved / ".lock").exists()
     except (OSError, RuntimeError, ValueError) as error:  # NUL, surrogates, no home, loops of links
         raise ConfigurationError(
             f"path is {str(path)!r}, which cannot be used as a directory ({error}). Give another."
         ) from error
     if is_file:
         raise ConfigurationError(f"{resolved} is a file, expected a directory of collections.")
-    if (resolved / "meta.json").exists() and (resolved / ".lock").exists():
+    if is_local_mode:
         raise ConfigurationError(
             f"{resolved} was written by the local mode of qdrant-client. Open it with "
             "client=QdrantClient(path=...), or give another path."
