@@ -26,17 +26,37 @@ class LetterFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Take a path; nothing is opened yet."""
+        """Take a path; nothing is opened yet.
+
+        Raises:
+            SourceError: It cannot be one.
+        """
         self.path = path
-        self._target = Path(os.path.realpath(path))
+        try:
+            self._target = Path(os.path.realpath(path))
+        except ValueError as error:  # of a path with NUL
+            raise SourceError(f"{str(path)!r} is no path ({error}).", source=str(path)) from error
+
+    def exists(self) -> bool:
+        """Return whether there is such a file.
+
+        Raises:
+            SourceError: That cannot be looked at.
+        """
+        try:
+            return self._target.exists()
+        except OSError as error:
+            raise self._error("looked at", error) from error
 
     def lines(self) -> Iterator[bytes]:
-        """Read its lines, without their ends; none if there is no such file.
+        """Read its lines, without their ends; none if there is no such file, or it is a device.
 
         Raises:
             SourceError: It cannot be read.
         """
         try:
+            if self._is_device():  # which may have no end
+                return
             with self._target.open("rb") as file:
                 for line in file:
                     yield line.rstrip(b"\r\n")
@@ -52,7 +72,8 @@ class LetterFile:
             SourceError: It cannot.
         """
         existing = self._target
-        while not existing.exists() and existing != existing.parent:
+        # Path.exists would raise without permission for the folder.
+        while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110
             existing = existing.parent
         if existing == self._target and existing.is_dir():
             raise self._error("written", IsADirectoryError("it is a folder"))
@@ -94,6 +115,8 @@ class LetterFile:
         Raises:
             SourceError: It cannot be written; it is as it was.
         """
+        if self._is_device():
+            return
         try:
             with self._locked(create=False) as file:
                 lines = change(self._target.read_bytes().splitlines())
@@ -143,6 +166,9 @@ class LetterFile:
                     return
             finally:
                 os.close(file)
+
+    def _is_device(self) -> bool:
+        return self._target.exists() and not (self._target.is_file() or self._target.is_dir())
 
     def _error(self, what: str, error: OSError) -> SourceError:
         return SourceError(

@@ -68,9 +68,9 @@ def replay(
             why = "it is in the file" if name in _OF_THE_FILE else "it takes up all entries"
             raise ConfigurationError(f"replay does not go with {name}: {why}.")
     path = Path(dead_letter)
-    if not path.exists():
-        raise SourceError(f"there is no dead-letter file {str(path)!r}.", source=str(path))
     file = LetterFile(path)
+    if not file.exists():
+        raise SourceError(f"there is no dead-letter file {str(path)!r}.", source=str(path))
     letters, torn = read_letters(file)
     report = ReplayReport(entries=len(letters) + len(torn))
     latest = {letter.key: letter for letter in letters}.values()

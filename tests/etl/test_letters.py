@@ -271,6 +271,23 @@ def test_a_place_that_cannot_be_written_is_told_first(where: Row, tmp_path: Path
     assert where["store"].count("docs") == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_device_without_end_is_not_read(where: Row) -> None:
+    with pytest.raises(SourceError, match="cannot be written"):
+        sync([{"id": 1, "text": None}], "docs", dead_letter="/dev/full", **where)
+    assert sync([{"id": 1, "text": None}], "docs", dead_letter="/dev/null", **where).rejected == 1
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300])
+def test_a_file_that_cannot_be_is_a_typed_error(where: Row, tmp_path: Path, name: str) -> None:
+    for run in (
+        partial(replay, tmp_path / name, "docs", **where),
+        partial(sync, [{"id": 1, "text": None}], "docs", dead_letter=tmp_path / name, **where),
+    ):
+        with pytest.raises(SourceError):
+            run()
+
+
 # --- letters that were edited -------------------------------------------------------------------
 
 VALUES: list[Any] = [
