@@ -90,6 +90,7 @@ def test_auto_is_openvino_without_an_accelerator(monkeypatch: pytest.MonkeyPatch
     assert "no accelerator" in chosen.reason
 
 
+@needs_torch
 @pytest.mark.parametrize(("device", "dtype"), [("cuda", "bfloat16"), ("mps", "float32")])
 def test_auto_is_torch_with_an_accelerator(
     monkeypatch: pytest.MonkeyPatch, device: str, dtype: str
