@@ -29,15 +29,17 @@ def alias(
             before = opened.aliases().get(alias)
             points = terminal.count(info.points, "point")
             text = (
-                f"{alias} would point to {name} ({points}){_instead_of(before)}. "
+                f"{alias} would point to {name} ({points}){_instead_of(before, name)}. "
                 "Nothing was changed."
             )
         else:
             before = opened.swap(alias, name)
-            text = f"{alias} now points to {name}{_instead_of(before)}"
+            text = f"{alias} now points to {name}{_instead_of(before, name)}"
     values = {"alias": alias, "collection": name, "before": before, "dry_run": dry_run}
     terminal.echo_result(text, values, as_json=as_json)
 
 
-def _instead_of(before: str | None) -> str:
-    return "; the alias is new" if before is None else f" instead of {before}"
+def _instead_of(before: str | None, name: str) -> str:
+    if before is None:
+        return "; the alias is new"
+    return ", as before" if before == name else f" instead of {before}"
