@@ -16,7 +16,7 @@ from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.weights import Weights
-from tests.support.installed import BACKENDS
+from tests.support.installed import BACKENDS, needs_torch
 
 
 def load(directory: Path, compute: Compute, **settings: Any) -> Backend:
