@@ -263,7 +263,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         self, /, embedding: Sequence[float], k: int = 4, **options: Any
     ) -> Steps[_Scored]:
         """Find documents with their cosine to a vector."""
-        vector, keywords = np.asarray(embedding, np.float32), self._search_options(k, options)
+        vector, keywords = _vector(embedding), self._search_options(k, options)
         hits = yield from ask(self.collection, Collection.search_by_vector, vector, **keywords)
         return _scored(hits)
 
@@ -310,7 +310,7 @@ class MultiQAVectorStore(VectorStore, Dual):
     ) -> Steps[list[Document]]:
         """Find documents as `max_marginal_relevance_search` does, by a vector."""
         keywords = self._mmr_options(k, fetch_k, lambda_mult, options)
-        vector = np.asarray(embedding, np.float32)
+        vector = _vector(embedding)
         hits = yield from ask(self.collection, Collection.mmr_by_vector, vector, **keywords)
         return [to_langchain(hit) for hit in hits]
 
@@ -388,6 +388,9 @@ class MultiQAVectorStore(VectorStore, Dual):
         self, k: int, fetch_k: int, lambda_mult: float, options: dict[str, Any]
     ) -> MmrOptions:
         check_options(options, MMR, "this search")
+        for name, count in (("k", k), ("fetch_k", fetch_k)):
+            if not isinstance(count, int):
+                raise ConfigurationError(f"{name} is {count!r}, expected a whole number from 1.")
         if not isinstance(lambda_mult, float | int) or not 0.0 <= lambda_mult <= 1.0:
             raise ConfigurationError(f"lambda_mult is {lambda_mult!r}, expected 0 to 1.")
         return {
@@ -417,6 +420,13 @@ def _encoder_of(embedding: Embeddings) -> Encoder:
         f"embedding is {type(embedding).__name__}, expected MultiQAEmbeddings: the collection "
         "keeps the fingerprint of its weights. Other embeddings go with langchain-qdrant."
     )
+
+
+def _vector(embedding: Sequence[float]) -> types.Vectors:
+    try:
+        return np.asarray(embedding, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the query's vector is not one of numbers ({error}).") from error
 
 
 def _scored(hits: Iterable[types.Hit]) -> _Scored:

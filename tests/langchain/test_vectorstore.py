@@ -620,3 +620,17 @@ def test_metadata_is_untouched(vectors: MultiQAVectorStore) -> None:
     assert found == DOCUMENTS[1]
     assert json.dumps(found.metadata) == json.dumps(DOCUMENTS[1].metadata)
     assert np.all([not key.startswith("_") for key in found.metadata])
+
+
+def test_searches_with_options_of_other_types() -> None:
+    store = MultiQAVectorStore(
+        MultiQAEmbeddings(encoder=FakeEncoder()), client=QdrantClient(":memory:")
+    )
+    wrong: list[dict[str, Any]] = [{"fetch_k": None}, {"k": "4"}, {"lambda_mult": "0.5"}]
+    for options in wrong:
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            store.max_marginal_relevance_search("x", **options)
+    vectors: list[Any] = ["abc", ["a"] * 384]
+    for vector in vectors:
+        with pytest.raises(ConfigurationError, match="vector is not one of numbers"):
+            store.similarity_search_by_vector(vector)
