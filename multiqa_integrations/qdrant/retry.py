@@ -217,8 +217,8 @@ def _stoppable(request: Callable[[], T], attempts: Attempts) -> T:
         try:
             return answer.result(_POLL)
         except NotDoneError:
-            if answer.done():  # it is the request's own
-                raise
+            if answer.done():  # just now; or it is an error of the request's own
+                return answer.result()
             if attempts.stopped:
                 left -= _POLL
                 if left <= 0:
