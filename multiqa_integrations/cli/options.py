@@ -34,11 +34,12 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
         >>> list(inspect.signature(search).parameters)
         ['name', 'timeout', 'wait', 'grpc', 'grpc_port', 'ca', 'url', 'path']
     """
-    hints = get_type_hints(command, include_extras=True)
+    # Not get_type_hints: on Python 3.10 it hides an option whose default is None in an Optional.
+    parameters = inspect.signature(command, eval_str=True).parameters
     groups: dict[str, Any] = {}
     spread: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        group = hints[parameter.name]
+    for parameter in parameters.values():
+        group = parameter.annotation
         if not is_dataclass(group):
             spread.append(parameter.replace(annotation=group, kind=parameter.KEYWORD_ONLY))
             continue
