@@ -62,12 +62,13 @@ def open_source(source: object, *, format: Format | None = None, glob: str | Non
             raise ConfigurationError(f"{name} goes with a path, not with {type(source).__name__}.")
     if isinstance(source, Source):
         return source
+    # A column speaks Arrow's protocol since pandas 3 only; before, it is a mere iterable.
+    if type(source).__module__.startswith("pandas") and not hasattr(source, "columns"):
+        kind = type(source).__name__
+        raise ConfigurationError(
+            f"source is one column of pandas ({kind}), expected a table. Pass .to_frame()."
+        )
     if hasattr(source, "__arrow_c_stream__") or hasattr(source, "__dataframe__"):
-        if type(source).__module__.startswith("pandas") and not hasattr(source, "columns"):
-            kind = type(source).__name__
-            raise ConfigurationError(
-                f"source is one column of pandas ({kind}), expected a table. Pass .to_frame()."
-            )
         return Table(source)
     if callable(load := getattr(source, "lazy_load", None)):
         return Objects(load(), type(source).__name__)
