@@ -24,6 +24,7 @@ from multiqa_integrations.etl.records import (
 
 # Which readers do not ask for: a stream that is cut between two batches looks complete to them.
 _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
+_ARROW_FILE = b"ARROW1\0\0"
 
 
 # How much of a line that is too long is read at a time.
@@ -171,17 +172,16 @@ class ArrowFile(File):
         if self._format == "parquet":
             yield from pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=1_000)
             return
-        try:
-            table = pyarrow.ipc.open_file(stream)
-        except pyarrow.ArrowInvalid:
+        # A file is a stream between two marks. Read as one, for the reader of files starts threads,
+        # and a program that ends just after that was aborted by them.
+        if stream.read(len(_ARROW_FILE)) != _ARROW_FILE:
             stream.seek(0)
-            yield from pyarrow.ipc.open_stream(stream)
-            stream.seek(-len(_ARROW_END), os.SEEK_CUR)
-            if stream.read() != _ARROW_END:
-                raise OSError("it has no end-of-stream mark, so it was cut short") from None
-            return
-        for index in range(table.num_record_batches):
-            yield table.get_batch(index)
+        yield from pyarrow.ipc.open_stream(
+            stream, options=pyarrow.ipc.IpcReadOptions(use_threads=False)
+        )
+        stream.seek(-len(_ARROW_END), os.SEEK_CUR)
+        if stream.read(len(_ARROW_END)) != _ARROW_END:
+            raise OSError("it has no end-of-stream mark, so it was cut short")
 
 
 def _check_batch(batch: Any) -> None:
