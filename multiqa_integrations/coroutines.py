@@ -1,4 +1,4 @@
-"""Run blocking work for coroutines: in a few threads of the process, not on the event loop."""
+"""Run blocking work for coroutines: in a few threads, not on the event loop."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextvars
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -14,24 +15,51 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_all: weakref.WeakSet[Threads] = weakref.WeakSet()
+
+
+class Threads:
+    """A few threads that work for coroutines: the first call starts them, a fork forgets them."""
+
+    def __init__(self, number: int, name: str = "multiqa") -> None:
+        """Start no thread yet; there will be at most `number`."""
+        self._number, self._name = number, name
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        _all.add(self)
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `work` in a thread and await its result; context variables go along.
+
+        However many coroutines call at once, the threads serve them in turn.
+        """
+        call = functools.partial(contextvars.copy_context().run, work, *args, **kwargs)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._started(), call)
+        except RuntimeError:  # the program is ending, and no thread can be started any more
+            return call()
+        return await future
+
+    def close(self) -> None:
+        """Wait for the work in hand and end the threads; a later call starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()
+
+    def forget(self) -> None:
+        """In a forked child: the parent's threads do not live there."""
+        self._pool, self._lock = None, threading.Lock()
+
+    def _started(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._number, thread_name_prefix=self._name)
+            return self._pool
+
+
 # One call of the encoder puts all processors to work; more threads than this would only wait.
-_THREADS = 4
-
-_pool: ThreadPoolExecutor | None = None
-_lock = threading.Lock()
-
-
-async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call `work` in a thread and await its result; context variables go along.
-
-    However many coroutines call at once, a few threads serve them in turn.
-    """
-    call = functools.partial(contextvars.copy_context().run, work, *args, **kwargs)
-    try:
-        future = asyncio.get_running_loop().run_in_executor(_threads(), call)
-    except RuntimeError:  # the program is ending, and no thread can be started any more
-        return call()
-    return await future
+in_thread = Threads(4).run
 
 
 async def in_own_thread(
@@ -47,23 +75,14 @@ async def in_own_thread(
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([task])
-        task.exception()  # expected: it was stopped
+        task.exception()  # retrieved, so that asyncio does not log it
         raise
 
 
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="multiqa")
-        return _pool
-
-
-def _forget() -> None:
-    """In a forked child: the parent's threads do not live here."""
-    global _pool, _lock
-    _pool, _lock = None, threading.Lock()
+def _forget_all() -> None:
+    for threads in _all:
+        threads.forget()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_forget_all)

@@ -8,11 +8,13 @@ report = await aio.sync("articles.jsonl", "articles", path="./collections")
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from multiqa_integrations.coroutines import in_own_thread
 from multiqa_integrations.etl.plan import plan as _plan
 from multiqa_integrations.etl.replay import replay as _replay
 from multiqa_integrations.etl.reports import PlanReport, ReplayReport, SyncReport, VerifyReport
@@ -44,11 +46,4 @@ async def verify(source: object, collection: str, **options: Any) -> VerifyRepor
 
 async def _stoppable(job: Callable[..., T], *arguments: Any, **options: Any) -> T:
     stop = options.pop("stop", None) or threading.Event()
-    task = asyncio.ensure_future(asyncio.to_thread(job, *arguments, stop=stop, **options))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        stop.set()
-        await asyncio.wait([task])
-        task.exception()  # retrieved, so that asyncio does not log it
-        raise
+    return await in_own_thread(stop, functools.partial(job, *arguments, stop=stop, **options))

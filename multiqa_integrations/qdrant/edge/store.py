@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import qdrant_edge as edge
 
+from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant.edge import convert, files, ranking, registry
 from multiqa_integrations.qdrant.edge.filters import to_edge
@@ -79,7 +78,7 @@ class EdgeStore(Store):
         self.path = files.check_path(path)
         self._lock = threading.Lock()
         self._shards: dict[Path, Shard] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads = Threads(_THREADS, "multiqa-store")
         self._closed = False
         weakref.finalize(self, _release_all, self._shards)
         registry.register(self)
@@ -312,16 +311,13 @@ class EdgeStore(Store):
 
     def close(self) -> None:
         self._closed = True
-        if self._threads is not None:
-            self._threads.shutdown()
-            self._threads = None
+        self._threads.close()
         with self._lock:
             _release_all(self._shards)
 
     def forget(self) -> None:
         """In a forked child: let go of what the parent has open, without closing it."""
         self._lock = threading.Lock()
-        self._threads = None
         self._shards.clear()
 
     async def aclose(self) -> None:
@@ -329,12 +325,7 @@ class EdgeStore(Store):
 
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
-        with self._lock:
-            if self._threads is None:
-                self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="multiqa-store")
-            threads = self._threads
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(threads, functools.partial(work, *args, **kwargs))
+        return await self._threads.run(work, *args, **kwargs)
 
     # --- to and from the engine -------------------------------------------------------------
 

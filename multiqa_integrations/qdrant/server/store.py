@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import os
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
+from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import ConfigurationError, StoreLockedError
 from multiqa_integrations.qdrant.dual import Steps, both
 from multiqa_integrations.qdrant.schema import CollectionInfo
@@ -62,7 +60,7 @@ class ServerStore(Store):
         self._reopen: dict[str, Any] | None = None
         self.local = connection.local
         self._lock = threading.RLock()
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread = Threads(1, "multiqa-store")  # of local mode
         self.grpc = connection.grpc
         self.known: dict[str, CollectionInfo] = {}
         self.sizes: dict[tuple[str, str], int] = {}
@@ -168,9 +166,7 @@ class ServerStore(Store):
         self._connection.close()
         if self._owned is not None:
             self._owned.close()
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
+        self._thread.close()
 
     async def aclose(self) -> None:
         await self._connection.aclose()
@@ -191,12 +187,7 @@ class ServerStore(Store):
         return await arun(async_sender(self._connection, self._options), steps)
 
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._lock:
-            if self._thread is None:
-                self._thread = ThreadPoolExecutor(1, thread_name_prefix="multiqa-store")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, functools.partial(work, *args, **kwargs)
-        )
+        return await self._thread.run(work, *args, **kwargs)
 
 
 def _reopen(cls: type[ServerStore], state: Mapping[str, Any]) -> ServerStore:
