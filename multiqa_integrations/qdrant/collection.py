@@ -29,7 +29,7 @@ from multiqa_integrations.qdrant.schema import (
     differences,
     filled_sparse_vector,
     raise_on_mismatch,
-    warn,
+    warned,
 )
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
@@ -186,7 +186,7 @@ class Collection(Dual):
             if store is None:
                 opened.close()
             raise
-        warn(report)
+        warned(report)
         return cls(
             opened,
             encoder,

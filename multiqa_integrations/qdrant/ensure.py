@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
 from multiqa_integrations.errors import ConfigurationError
@@ -13,15 +14,13 @@ from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
     Distance,
     sparse_name,
-    warn,
+    warned,
 )
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Encoder
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
-
-    from multiqa_integrations.qdrant.server.store import ServerStore
 
 
 @overload
@@ -116,18 +115,7 @@ def ensure_collection(
         'matches'
     """
     schema = _schema(encoder, fingerprint, spec, distance, vector_name, payload_indexes, sparse)
-    if _is_async(client):
-
-        async def ensure() -> CollectionReport:
-            async with _server_store(client) as store:
-                report = await store.aensure(name, schema, adopt=adopt, **create_options)
-            warn(report)
-            return report
-
-        return ensure()
-    report = _store(client).ensure(name, schema, adopt=adopt, **create_options)
-    warn(report)
-    return report
+    return _ask(client, Store.ensure, name, schema, adopt=adopt, **create_options)
 
 
 @overload
@@ -196,18 +184,7 @@ def check_collection(
         ({'fingerprint': 'fake:2'}, {'fingerprint': 'fake:1'})
     """
     schema = _schema(encoder, fingerprint, spec, "cosine", vector_name, payload_indexes, sparse)
-    if _is_async(client):
-
-        async def check() -> CollectionReport:
-            async with _server_store(client) as store:
-                report = await store.acheck(name, schema)
-            warn(report)
-            return report
-
-        return check()
-    report = _store(client).check(name, schema)
-    warn(report)
-    return report
+    return _ask(client, Store.check, name, schema)
 
 
 def _schema(
@@ -243,16 +220,18 @@ def _schema(
     )
 
 
-def _is_async(client: object) -> bool:
-    # By name: whoever has such a client has imported it; nobody else should have to.
-    return any(kind.__name__ == "AsyncQdrantClient" for kind in type(client).__mro__)
+def _ask(
+    client: Any, method: Callable[..., CollectionReport], *args: Any, **kwargs: Any
+) -> CollectionReport | Awaitable[CollectionReport]:
+    """Call a method of the client's store, or the coroutine of it where the client has those."""
+    if inspect.iscoroutinefunction(getattr(client, "get_collections", None)):
+        return _aask(client, method, *args, **kwargs)
+    store = client if isinstance(client, Store) else open_store(client=client)
+    return warned(getattr(store, method.__name__)(*args, **kwargs), stacklevel=4)
 
 
-def _server_store(client: Any) -> ServerStore:
-    from multiqa_integrations.qdrant.server.store import ServerStore
-
-    return ServerStore(client)
-
-
-def _store(client: Any) -> Store:
-    return client if isinstance(client, Store) else open_store(client=client)
+async def _aask(
+    client: Any, method: Callable[..., CollectionReport], *args: Any, **kwargs: Any
+) -> CollectionReport:
+    async with open_store(client=client) as store:
+        return warned(await getattr(store, f"a{method.__name__}")(*args, **kwargs))

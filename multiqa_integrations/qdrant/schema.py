@@ -523,7 +523,8 @@ def fingerprint_note(name: str) -> str:
     )
 
 
-def warn(report: CollectionReport) -> None:
-    """Warn of what is not wrong but good to know; the caller's caller is named."""
+def warned(report: CollectionReport, *, stacklevel: int = 3) -> CollectionReport:
+    """Warn of what is not wrong but good to know, at the place of the caller's caller."""
     for note in report.notes:
-        warnings.warn(note, CollectionWarning, stacklevel=3)
+        warnings.warn(note, CollectionWarning, stacklevel=stacklevel)
+    return report
