@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
@@ -19,6 +20,7 @@ from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.ledger import PAYLOAD_INDEXES
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import Format, Source
+from multiqa_integrations.qdrant.lease import Lease
 from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
@@ -223,6 +225,17 @@ class Job:
         if info is not None:
             raise_on_mismatch(self.collection, differences(self.schema, info, indexes=False))
         return info
+
+    def lease(self, clock: Callable[[], float] = time.monotonic) -> Lease:
+        """Return the lease of the job's source, which is not taken yet."""
+        options = self.options
+        return Lease(
+            self.store,
+            self.collection,
+            source=options.source_name,
+            shard=options.shard,
+            clock=clock,
+        )
 
     def has(self, id: str) -> bool:
         """Return whether a document belongs to the job's shard."""

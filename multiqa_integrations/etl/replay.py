@@ -16,7 +16,6 @@ from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.deadletter import Letter, Letters, dump, read_letters
 from multiqa_integrations.etl.documents import Fields, RecordError, to_document
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
-from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.records import BadRecord
@@ -176,7 +175,7 @@ def _try_again(
         again = replace(job, source=Letters(letters, job.source.name))
         run = Run(again, seen, progress, max_errors=len(letters))
         sparse_vector = job.ensure()
-        with Lease(job) as lease:
+        with job.lease() as lease:
             with closing(run.store(lease, sparse_vector)) as outcomes:
                 for outcome in outcomes:
                     if isinstance(outcome, Rejection):

@@ -19,7 +19,6 @@ from multiqa_integrations.etl.changes import Encoded, Outcome, Rejection, Writte
 from multiqa_integrations.etl.deadletter import DeadLetters
 from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
-from multiqa_integrations.etl.lease import Lease
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.pruning import PruneGuard, delete, find_deleted
 from multiqa_integrations.etl.read import read, source_notes
@@ -27,6 +26,7 @@ from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import Progress, SyncReport
 from multiqa_integrations.etl.seen import Seen
 from multiqa_integrations.etl.write import write
+from multiqa_integrations.qdrant.lease import Lease
 from multiqa_integrations.qdrant.store import OPTIMIZE_AT
 from multiqa_integrations.qdrant.upload import optimize_or_warn
 
@@ -116,7 +116,7 @@ def sync(
         run = Run(job, seen, progress, max_errors=0 if on_error == "stop" else max_errors)
         report = run.report
         sparse_vector = job.ensure()
-        with Lease(job) as lease:
+        with job.lease() as lease:
             with (
                 DeadLetters(None if dead_letter is None else Path(dead_letter), job) as letters,
                 closing(run.store(lease, sparse_vector)) as outcomes,

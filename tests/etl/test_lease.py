@@ -21,10 +21,10 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.etl import sync
 from multiqa_integrations.etl.job import Job, JobOptions
-from multiqa_integrations.etl.lease import CLOCK_SECONDS, EXPIRES_SECONDS, RENEWED_SECONDS, Lease
-from multiqa_integrations.etl.lease import _machine as this_machine
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.qdrant import EdgeStore, Store, open_store
+from multiqa_integrations.qdrant.lease import CLOCK_SECONDS, EXPIRES_SECONDS, RENEWED_SECONDS
+from multiqa_integrations.qdrant.lease import _machine as this_machine
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
 
@@ -152,7 +152,7 @@ def test_a_run_that_lost_its_lease_stops(embedded: Store) -> None:
     taken = someone(host="elsewhere", pid=1, seconds_ago=0)
 
     def run() -> None:
-        with Lease(job(embedded), lambda: now[0]) as lease:
+        with job(embedded).lease(lambda: now[0]) as lease:
             embedded.annotate("docs", KEY, taken)
             lease.renew()  # not yet the time to look
             now[0] += RENEWED_SECONDS
@@ -165,7 +165,7 @@ def test_a_run_that_lost_its_lease_stops(embedded: Store) -> None:
 
 def test_a_lease_is_renewed(embedded: Store) -> None:
     now = [0.0]
-    with Lease(job(embedded, shard=(1, 4)), lambda: now[0]) as lease:
+    with job(embedded, shard=(1, 4)).lease(lambda: now[0]) as lease:
         (key,) = metadata_of(embedded)
         assert key == f"{KEY}/1of4"  # shards do not keep each other out
         first = metadata_of(embedded)[key]

@@ -1,9 +1,13 @@
-"""Keep two runs from working on one source at a time, as far as that is possible.
+"""Keep two jobs from working on the same documents at a time, as far as that is possible.
 
 A run writes a lease into the collection's metadata, renews it while it works, and removes it at the
 end. Another run over the same documents refuses to begin while there is one, unless its process is
 known to be dead or it has not been renewed for long. Two runs that begin in the same instant may
 both get past that; the one whose lease was overwritten finds out at its next renewal, and stops.
+
+A sync has the lease of its source, or of a shard of it; a migration that of the whole collection.
+Before a migration moves an alias to its copy it closes the old collection: writers, which look at
+the lease before they write (see `writer`), write no more to it, so that nothing is left behind.
 
 Servers before 1.16 keep no metadata: there is no lease then.
 """
@@ -30,8 +34,8 @@ from multiqa_integrations.errors import (
     StoreError,
     StorePermissionError,
 )
-from multiqa_integrations.etl.job import Job
 from multiqa_integrations.qdrant.schema import CollectionInfo
+from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.values import parse_time
 
 RENEWED_SECONDS = 20
@@ -43,7 +47,8 @@ EXPIRES_SECONDS = 150
 CLOCK_SECONDS = 30
 """How far the clocks of two machines may differ; a lease further in the future does not count."""
 
-_PREFIX = "multiqa.lease."
+_WHOLE = "multiqa.lease"
+_PREFIX = f"{_WHOLE}."
 _SHARD = re.compile(r"/([0-9]+)of([0-9]+)")
 _LARGEST_PID = 2**31 - 1
 
@@ -51,18 +56,39 @@ _held: set[str] = set()  # by runs of this process
 
 
 class Lease:
-    """The right of one run to work on a source. Use it with `with`.
+    """The right of one run to work on a source, or on a whole collection. Use it with `with`.
 
     Attributes:
         kept: Whether the store keeps leases.
         lost: Why the run must end: the collection is not the one that it began with. None if it is.
     """
 
-    def __init__(self, job: Job, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take no lease yet."""
-        self._source, shard = job.options.source_name, job.options.shard
-        self._key = f"{_PREFIX}{self._source}" + (f"/{shard[0]}of{shard[1]}" if shard else "")
-        self._job, self._clock = job, clock
+    def __init__(
+        self,
+        store: Store,
+        collection: str,
+        *,
+        source: str | None = None,
+        shard: tuple[int, int] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take no lease yet.
+
+        Args:
+            store: Where the collection is.
+            collection: The collection.
+            source: The source's name; None is the whole collection.
+            shard: `(i, n)`: the i-th of n parts of the source.
+            clock: Tells the time, in seconds.
+        """
+        self._store, self._collection, self._clock = store, collection, clock
+        self._source, self._shard = source, shard
+        self._key = _WHOLE if source is None else f"{_PREFIX}{source}"
+        self._key += f"/{shard[0]}of{shard[1]}" if shard else ""
+        self._what = f"the collection {collection!r}"
+        if source is not None:
+            self._what = f"the source {source!r} of {collection!r}"
+        self._closed = False
         self._run = uuid.uuid4().hex
         self._renewed = 0.0
         self._identity: str | None = None
@@ -79,10 +105,9 @@ class Lease:
         self._identity = None if info is None else info.identity
         if (other := self._other(info)) is not None:
             raise LeaseError(
-                f"another run is working on the source {self._source!r} of "
-                f"{self._job.collection!r}: process {other.get('pid')} on {other.get('host')}, "
-                f"since {other.get('since')}. Wait for its end; if it was killed on another "
-                f"machine, its lease counts for {EXPIRES_SECONDS} s."
+                f"another run is working on {self._what}: process {other.get('pid')} on "
+                f"{other.get('host')}, since {other.get('since')}. Wait for its end; if it was "
+                f"killed on another machine, its lease counts for {EXPIRES_SECONDS} s."
             )
         _held.add(self._run)
         try:
@@ -92,9 +117,9 @@ class Lease:
             except StorePermissionError:
                 self.kept = False
                 warnings.warn(
-                    f"the API key may not write the metadata of {self._job.collection!r}, which "
-                    "takes the right to manage the whole server: no lease keeps other runs from "
-                    "this source. See that there is one at a time.",
+                    f"the API key may not write the metadata of {self._collection!r}, which takes "
+                    "the right to manage the whole server: no lease keeps other runs from "
+                    f"{self._what}. See that there is one at a time.",
                     CollectionWarning,
                     stacklevel=4,
                 )
@@ -106,10 +131,10 @@ class Lease:
                 lease.get("run") != self._run or self._other(info) is not None
             ):
                 if lease.get("run") == self._run:
-                    self._job.store.annotate(self._job.collection, self._key, None)
+                    self._store.annotate(self._collection, self._key, None)
                 raise LeaseError(
-                    f"another run of the source {self._source!r} began in the same moment. Let one "
-                    "of them go first."
+                    f"another run on {self._what} began in the same moment. Let one of them go "
+                    "first."
                 )
         except BaseException:
             _held.discard(self._run)
@@ -131,9 +156,8 @@ class Lease:
         lease = _lease(info, self._key)
         if lease is None or lease.get("run") != self._run:
             raise LeaseError(
-                f"another run has taken the source {self._source!r} of "
-                f"{self._job.collection!r} over, so this one was stopped: nothing is lost, but let "
-                "one of them run again when the other has ended."
+                f"another run has taken {self._what} over, so this one was stopped: nothing is "
+                "lost, but let one of them run again when the other has ended."
             )
         self._write()
 
@@ -145,6 +169,15 @@ class Lease:
                 "" if info is None else ", and made anew"
             )
         return info
+
+    def close_collection(self) -> None:
+        """Say that nothing is to be written to the collection until the lease is given back.
+
+        Raises:
+            LeaseError: Another run has taken it.
+        """
+        self._closed, self._renewed = True, float("-inf")
+        self.renew()
 
     def __exit__(
         self,
@@ -158,10 +191,10 @@ class Lease:
         with suppress(StoreError):  # a store that is away: the lease ends by itself
             lease = _lease(self._info(), self._key)
             if lease is not None and lease.get("run") == self._run:  # else it is another run's
-                self._job.store.annotate(self._job.collection, self._key, None)
+                self._store.annotate(self._collection, self._key, None)
 
     def _info(self) -> CollectionInfo | None:
-        return self._job.store.info(self._job.collection)
+        return self._store.info(self._collection)
 
     def _other(self, info: CollectionInfo | None) -> dict[str, Any] | None:
         """Return a lease of another run that works on documents of this one."""
@@ -178,13 +211,15 @@ class Lease:
 
     def _overlaps(self, key: str) -> bool:
         """Return whether a lease may be about the same documents: different shards of n are not."""
+        if key == _WHOLE or (self._source is None and key.startswith(_PREFIX)):
+            return True
         whole = f"{_PREFIX}{self._source}"
         if not key.startswith(whole):
             return False
         if key in (whole, self._key):
             return True
         other = _SHARD.fullmatch(key.removeprefix(whole))
-        shard = self._job.options.shard
+        shard = self._shard
         return other is not None and (shard is None or int(other[2]) != shard[1])
 
     def _write(self) -> None:
@@ -194,9 +229,16 @@ class Lease:
             "pid": os.getpid(),
             "since": self._since,
             "renewed": _now(),
+            **({"closed": True} if self._closed else {}),
         }
-        self._job.store.annotate(self._job.collection, self._key, lease)
+        self._store.annotate(self._collection, self._key, lease)
         self._renewed = self._clock()
+
+
+def closed_by(info: CollectionInfo) -> dict[str, Any] | None:
+    """Return the lease of the migration that has closed a collection, if one has."""
+    lease = _lease(info, _WHOLE)
+    return lease if lease is not None and lease.get("closed") and _is_alive(lease) else None
 
 
 def _lease(info: CollectionInfo | None, key: str) -> dict[str, Any] | None:
