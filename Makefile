@@ -51,13 +51,14 @@ help: ## show this list
 demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
 	$(BIN)/multiqa demo
 
-PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+# More than there are processors: a good part of their time tests wait for a server or a process.
+PYTEST = $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 # The last -m counts: make test ARGS="-m server"
 test: $(VENV)/.stamp-dev ## install what is needed and run the quick tests, some minutes
 	$(PYTEST) -m "not slow" $(ARGS)
 
-test-slow: $(VENV)/.stamp-dev ## run the tests that kill, fork or fill much
+test-slow: $(VENV)/.stamp-dev ## run the tests that kill, fork, fill much or start many processes
 	$(PYTEST) -m slow $(ARGS)
 
 bench: $(VENV)/.stamp-dev ## measure against peers: make bench ARGS="encode --test-model"

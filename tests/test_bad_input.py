@@ -97,6 +97,7 @@ def test_control_characters_are_ignored(encoder: MultiQAEncoder) -> None:
     np.testing.assert_allclose(found, found[:1].repeat(5, axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_ten_megabytes(test_model: Path) -> None:
     words = "the city of london has nine million people and a very long river".split()
     text = " ".join(words[(i * i) % len(words)] for i in range(2_400_000))
@@ -173,6 +174,7 @@ def test_a_revision_of_a_directory(test_model: Path) -> None:
         MultiQAEncoder(test_model, revision="main").encode(["a"])
 
 
+@pytest.mark.slow
 @needs_torch
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps", "nonsense", "meta", "cpu:x"])
 def test_a_device_that_is_not_here(test_model: Path, device: str) -> None:

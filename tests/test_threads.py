@@ -129,6 +129,7 @@ def test_a_failure_in_a_batch_reaches_the_caller(
     np.testing.assert_allclose(encoder.encode(QUERIES), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_encoder_for_each_request_loads_the_model_once(
     test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,17 +70,20 @@ def run(script: str, directory: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm", ["", "encoder.encode(TEXTS)\n"], ids=["cold", "warm"])
 def test_in_a_function_that_is_called_at_exit(test_model: Path, warm: str) -> None:
     assert run(MAKE + warm + AT_EXIT, test_model) == EXPECTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(3))
 def test_in_daemon_threads(test_model: Path, number: int) -> None:
     """A thread that came back from OpenVINO or the tokenizer at the wrong time aborted all."""
     assert run(LAST + MAKE + IN_THREADS, test_model) == [""]
 
 
+@pytest.mark.slow
 def test_in_daemon_threads_of_a_program_that_raises(test_model: Path) -> None:
     script = MAKE + IN_THREADS + "sys.exit(7)\n"
     done = subprocess.run(
@@ -89,6 +92,7 @@ def test_in_daemon_threads_of_a_program_that_raises(test_model: Path) -> None:
     assert done.returncode == 7, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_waits_for_calls_under_way_and_holds_up_others() -> None:
     """Else there would always be one under way where several threads encode."""

@@ -55,11 +55,13 @@ def run(
     assert output.endswith("done\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cases", OPENVINO)
 def test_openvino(test_model: Path, cases: str) -> None:
     run(cases, "openvino", test_model, limit=150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "cases", ["child_encodes_much,child_forks_again,fork_pool,while_another_thread_encodes"]
 )

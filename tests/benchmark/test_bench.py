@@ -36,6 +36,7 @@ def row(table: Table, name: str) -> dict[str, float]:
     return {column: values[0] for column, values in figures.items()}
 
 
+@pytest.mark.slow
 def test_encode_measures_every_dtype(
     small: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,6 +68,7 @@ def test_encode_measures_every_dtype(
     assert all(name in shown for name in (*rows, "the default here", "The limit of this machine"))
 
 
+@pytest.mark.slow
 def test_cold_start_and_queries(small: Settings) -> None:
     (start,) = measure("cold-start", small)
     assert row(start, "default dtype")["s"] > 0
@@ -75,12 +77,14 @@ def test_cold_start_and_queries(small: Settings) -> None:
     assert 0 < figures["p50 ms"] <= figures["p95 ms"]
 
 
+@pytest.mark.slow
 def test_search_finds_all_in_a_small_collection(small: Settings) -> None:
     (table,) = measure("search", small)
     assert {row(table, each.name)["recall@10"] for each in table.rows} == {1}
     assert "5 texts" in table.title
 
 
+@pytest.mark.slow
 def test_ingest_stores_every_chunk(small: Settings, loopback: LoopbackQdrant) -> None:
     (table,) = measure("ingest", small)
     # Five texts, the last of which is cut into chunks of 250 word pieces.

@@ -78,6 +78,7 @@ def test_encode_standard_input(test_model: Path) -> None:
     assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["one", "two"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
@@ -140,6 +141,7 @@ def test_unknown_model_is_one_message(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_demo_answers_and_keeps_its_index(test_model: Path, tmp_path: Path) -> None:
     question = "When is an object deleted from memory?"
     # An empty hub cache and no network: the demo must say that it uses the test model.
@@ -155,6 +157,7 @@ def test_demo_answers_and_keeps_its_index(test_model: Path, tmp_path: Path) -> N
     assert "garbage-collected" in again.stdout
 
 
+@pytest.mark.slow
 def test_collections_from_creation_to_the_end(test_model: Path, tmp_path: Path) -> None:
     at = ("--path", tmp_path / "store")
     model = ("-m", test_model)
@@ -197,6 +200,7 @@ def test_collections_from_creation_to_the_end(test_model: Path, tmp_path: Path) 
     assert multiqa("collection", "list", *at).stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -220,6 +224,7 @@ def test_what_goes_wrong_with_collections_is_one_message(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_moving_house(test_model: Path, tmp_path: Path) -> None:
     """From local mode into a directory, behind an alias, and on to another model."""
     local, store = tmp_path / "local", tmp_path / "store"

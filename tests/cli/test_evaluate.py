@@ -33,6 +33,7 @@ def evaluate(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_sets_two_ways(make_set: MakeSet, test_model: Path, tmp_path: Path) -> None:
     result = evaluate(
         *[make_set("first"), make_set("second"), "--model", test_model, "--max-seq-length", "8"],
@@ -55,6 +56,7 @@ def test_two_sets_two_ways(make_set: MakeSet, test_model: Path, tmp_path: Path) 
     assert "</html>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_in_a_store(
     make_set: MakeSet, test_model: Path, tmp_path: Path, loopback: LoopbackQdrant
 ) -> None:
@@ -87,6 +89,7 @@ def test_two_folders_of_one_name(make_set: MakeSet, test_model: Path, tmp_path: 
     assert "two of the folders are called 'set'" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_interrupted_it_keeps_the_finished_sets(
     make_set: MakeSet, test_model: Path, tmp_path: Path
 ) -> None:

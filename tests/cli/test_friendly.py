@@ -184,6 +184,7 @@ def test_every_report_is_there_as_json(store: Path, test_model: Path, tmp_path: 
     assert reports[6]["works"]
 
 
+@pytest.mark.slow
 def test_quiet_and_verbose(test_model: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "long.txt", tmp_path / "v.npy"
     source.write_text("word " * 400 + "\n", encoding="utf-8")
@@ -194,6 +195,7 @@ def test_quiet_and_verbose(test_model: Path, tmp_path: Path) -> None:
     assert (refused.returncode, "Traceback" in refused.stderr) == (1, False)
 
 
+@pytest.mark.slow
 def test_offline_commands_open_no_connection(store: Path, test_model: Path, tmp_path: Path) -> None:
     lines = tmp_path / "lines.txt"
     lines.write_text("one\n", encoding="utf-8")

@@ -67,6 +67,7 @@ def report_of(result: Any, status: int) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_from_plan_to_replay(multiqa: Any, tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     source.write_text(lines([*ROWS[:2], BROKEN]), encoding="utf-8")
@@ -111,6 +112,7 @@ def test_from_plan_to_replay(multiqa: Any, tmp_path: Path) -> None:
     assert report_of(multiqa("verify", source, "--json"), 0)["equal"] == 3
 
 
+@pytest.mark.slow
 def test_prune(multiqa: Any, tmp_path: Path) -> None:
     parts = [
         report_of(multiqa("sync", "-", "--shard", f"{part}/2", "--json", stdin=lines(ROWS)), 0)
@@ -208,6 +210,7 @@ def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 def test_sigterm_ends_a_run_with_a_report_and_the_next_one_goes_on(
     multiqa: Any, test_model: Path, tmp_path: Path

@@ -99,6 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("distribution", "extra"), packages(), ids=lambda value: str(value))
 def test_a_missing_package_is_one_line(distribution: str, extra: str, folder: Path) -> None:
     provided = importlib.metadata.packages_distributions()

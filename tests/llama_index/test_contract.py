@@ -218,6 +218,7 @@ def embed_elsewhere(model: BaseEmbedding) -> list[float]:
     return model.get_query_embedding(TEXTS[0])
 
 
+@pytest.mark.slow
 def test_spawned_processes(model: BaseEmbedding) -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         vector = pool.submit(embed_elsewhere, model).result(timeout=200)
@@ -308,6 +309,7 @@ def test_a_pipeline_keeps_settings_apart(make: Make) -> None:
     assert found[0] != found[1]
 
 
+@pytest.mark.slow
 def test_a_pipeline_with_worker_processes(model: BaseEmbedding) -> None:
     pipeline = IngestionPipeline(transformations=[model], disable_cache=True)
     made = pipeline.run(nodes=[TextNode(text=f"number {n}") for n in range(6)], num_workers=2)

@@ -59,6 +59,7 @@ def run(test_model: Path, folder: Path, task: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same(test_model: Path, tmp_path: Path) -> None:
     built = run(test_model, tmp_path / "collections", "build")
     assert [hit[1] for hit in built[::4]] == ["0", "2", "3"]

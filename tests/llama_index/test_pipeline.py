@@ -119,6 +119,7 @@ def test_a_shared_cache_saves_the_embedding(
     assert contents(vectors) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_worker_processes(vectors: MultiQAVectorStore, asynchronous: bool) -> None:
     """Spawned by `run`; by `arun` forked, where Python still forks."""

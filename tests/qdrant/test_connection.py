@@ -362,6 +362,7 @@ def test_hostile_answers_are_bounded(
 # --- processes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.parametrize("given", ["own", "given"])
 def test_children_have_clients_of_their_own(url: str, loopback: LoopbackQdrant, given: str) -> None:
