@@ -25,12 +25,14 @@
         ├─ PruneRefusedError                      .report
         └─ SyncIncompleteError                    .report
 
-Every message says what was given, what was expected and what to do next.
+Every message says what was given, what was expected and what to do next. An error that ends a job
+has `.report`, what was done before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -39,7 +41,12 @@ class MultiQAError(Exception):
 
     Errors come back from other processes (multiprocessing, Celery, Ray) with their message and
     attributes, whatever their constructor takes.
+
+    Attributes:
+        report: What a job had done before the error ended it; None elsewhere.
     """
+
+    report: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Python's own way calls the constructor with `args`, the message alone.
@@ -246,6 +253,17 @@ class SyncIncompleteError(SyncError):
     def __init__(self, message: str, *, report: object) -> None:
         super().__init__(message)
         self.report = report
+
+
+@contextmanager
+def reporting(make: Callable[[], object]) -> Iterator[None]:
+    """Give an error that ends the block the report that `make` returns, unless it has one."""
+    try:
+        yield
+    except MultiQAError as error:
+        if error.report is None:
+            error.report = make()
+        raise
 
 
 def _without_constructor(kind: type[MultiQAError], args: tuple[Any, ...]) -> MultiQAError:

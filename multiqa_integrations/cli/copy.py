@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.options import (
     AsJson,
     CollectionName,
@@ -20,7 +20,7 @@ from multiqa_integrations.cli.options import (
 from multiqa_integrations.cli.progress import points_bar
 from multiqa_integrations.cli.stores import find_collection, open_at
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.qdrant import Store, open_store
+from multiqa_integrations.qdrant import MigrationReport, Store, open_store
 from multiqa_integrations.qdrant import copy as copy_collection
 
 
@@ -62,13 +62,19 @@ def copy(
 
     Nothing is encoded again. It may be interrupted and started again: points that are there and
     equal are not written again. At the end the numbers of points and a sample are compared.
+
+    Exit status: 0 done; 1 failed; 2 wrong usage; 130 or 143 stopped by a signal.
     """
     for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):
         if (url is None) == (path is None):
             raise ConfigurationError(f"give one of --{side}-url and --{side}-path.")
     if flags.connection and from_url is None and to_url is None:
         raise ConfigurationError("options of a connection go with --from-url or --to-url.")
-    with _source(from_url, from_path, flags.connection) as source:
+    with (
+        jobs.Signals() as signals,
+        jobs.showing_report(show_done, as_json=as_json),
+        _source(from_url, from_path, flags.connection) as source,
+    ):
         info = find_collection(source, name, from_url or str(from_path))
         same = from_path is not None and to_path is not None and _same(from_path, to_path)
         with (
@@ -76,7 +82,13 @@ def copy(
             points_bar(info.points) as progress,
         ):
             report = copy_collection(
-                source, target, name, to=to_name, progress=progress, dry_run=dry_run
+                source,
+                target,
+                name,
+                to=to_name,
+                progress=progress,
+                stop=signals.stop,
+                dry_run=dry_run,
             )
     points = terminal.count(report.points, "point")
     if dry_run:
@@ -90,6 +102,14 @@ def copy(
             f"{report.unchanged:,} existed"
         )
     terminal.echo_result(text, {**report.to_dict(), "dry_run": dry_run}, as_json=as_json)
+
+
+def show_done(report: MigrationReport) -> None:
+    """Print what a migration had done before an error ended it."""
+    terminal.echo(
+        f"{report.target}: {terminal.count(report.written, 'point')} written, "
+        f"{report.unchanged:,} existed"
+    )
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What `sync`, `plan`, `verify` and `replay` share: exit statuses, signals, counts."""
+"""What `sync`, `plan`, `verify`, `replay`, `copy` and `reembed` share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -44,6 +44,19 @@ def exit_statuses() -> Iterator[None]:
     except MultiQAError as error:
         terminal.show_error(error)
         raise typer.Exit(_status(error)) from error
+
+
+@contextmanager
+def showing_report(show: Callable[[Any], None], *, as_json: bool) -> Iterator[None]:
+    """Show what was done before the error that ends a job, then let the error pass."""
+    try:
+        yield
+    except MultiQAError as error:
+        if as_json and error.report is not None:
+            terminal.echo_json({**error.report.to_dict(), "error": str(error)})
+        elif error.report is not None:
+            show(error.report)
+        raise
 
 
 def _status(error: MultiQAError) -> int:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.copy import show_done
 from multiqa_integrations.cli.options import (
     AsJson,
     CollectionName,
@@ -42,10 +43,16 @@ def reembed(
     A new collection is filled with the vectors of the stored texts. If NAME is an alias, it stands
     for the new collection at the end, so that searches never fail. The old collection stays until
     it is dropped. It may be interrupted and started again.
+
+    Exit status: 0 done; 1 failed; 2 wrong usage; 130 or 143 stopped by a signal.
     """
     # The user was warned of long texts when the documents were added.
     made = encoder.encoder(on_truncation="ignore")
-    with store.open() as opened:
+    with (
+        jobs.Signals() as signals,
+        jobs.showing_report(show_done, as_json=as_json),
+        store.open() as opened,
+    ):
         info = store.find(opened, name)
         with points_bar(info.points) as progress:
             report = reembed_collection(
@@ -55,6 +62,7 @@ def reembed(
                 to=to,
                 content_payload_key=content_payload_key,
                 progress=progress,
+                stop=signals.stop,
                 dry_run=dry_run,
             )
     points = terminal.count(report.points, "point")

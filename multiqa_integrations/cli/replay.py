@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,9 @@ from multiqa_integrations.cli.job_options import (
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.cli.progress import JobProgress
-from multiqa_integrations.errors import SyncIncompleteError
+
+if TYPE_CHECKING:
+    from multiqa_integrations.etl import ReplayReport
 
 
 @options
@@ -41,20 +43,8 @@ def replay(
 
     with jobs.exit_statuses(), jobs.Signals() as signals:
         check_file(dead_letter, "FILE")
-        try:
-            with (
-                job_options(store, encoder, target, existing=collection) as options,
-                JobProgress() as progress,
-            ):
-                report = run(
-                    dead_letter, collection, progress=progress, stop=signals.stop, options=options
-                )
-        except SyncIncompleteError:
-            signals.check()
-            raise
-        if as_json:
-            terminal.echo_json(report.to_dict())
-        else:
+
+        def show(report: ReplayReport) -> None:
             terminal.echo(f"{collection}: {terminal.count(report.entries, 'dead letter')}")
             jobs.show_counts(
                 {
@@ -64,6 +54,19 @@ def replay(
                 },
                 report.rejections,
             )
+
+        with (
+            jobs.showing_report(show, as_json=as_json),
+            job_options(store, encoder, target, existing=collection) as options,
+            JobProgress() as progress,
+        ):
+            report = run(
+                dead_letter, collection, progress=progress, stop=signals.stop, options=options
+            )
+        if as_json:
+            terminal.echo_json(report.to_dict())
+        else:
+            show(report)
         signals.check()
         if not report.complete:
             raise typer.Exit(jobs.INCOMPLETE)

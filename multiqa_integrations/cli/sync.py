@@ -20,7 +20,6 @@ from multiqa_integrations.cli.job_options import (
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.cli.progress import JobProgress
-from multiqa_integrations.errors import PruneRefusedError, SyncIncompleteError
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import SyncReport
@@ -68,38 +67,34 @@ def sync(
     letters = dead_letter or Path(f"{collection}.dead-letters.jsonl")
     with jobs.exit_statuses(), jobs.Signals() as signals:
         check_file(letters, "--dead-letter", creates_folder=True)
-        try:
-            with (
-                job_options(store, encoder, target, reading, limit=limit) as options,
-                JobProgress() as progress,
-            ):
-                report = run(
-                    source,
-                    collection,
-                    prune=pruning.prune,
-                    max_delete_share=pruning.max_delete_share,
-                    allow_empty=pruning.allow_empty,
-                    on_error=on_error,
-                    max_errors=max_errors,
-                    dead_letter=letters,
-                    progress=progress,
-                    stop=signals.stop,
-                    options=options,
-                )
-        except (PruneRefusedError, SyncIncompleteError) as error:
-            _show(error.report, letters, as_json)  # type: ignore[arg-type]  # it is a SyncReport
-            signals.check()
-            raise
-        _show(report, letters, as_json)
+        with (
+            jobs.showing_report(lambda report: _show(report, letters), as_json=as_json),
+            job_options(store, encoder, target, reading, limit=limit) as options,
+            JobProgress() as progress,
+        ):
+            report = run(
+                source,
+                collection,
+                prune=pruning.prune,
+                max_delete_share=pruning.max_delete_share,
+                allow_empty=pruning.allow_empty,
+                on_error=on_error,
+                max_errors=max_errors,
+                dead_letter=letters,
+                progress=progress,
+                stop=signals.stop,
+                options=options,
+            )
+        if as_json:
+            terminal.echo_json(report.to_dict())
+        else:
+            _show(report, letters)
         signals.check()
         if not report.complete:
             raise typer.Exit(jobs.INCOMPLETE)
 
 
-def _show(report: SyncReport, letters: Path, as_json: bool) -> None:
-    if as_json:
-        terminal.echo_json(report.to_dict())
-        return
+def _show(report: SyncReport, letters: Path) -> None:
     rate = f"{report.records / max(report.seconds, 1e-9):,.0f}/s"
     terminal.echo(
         f"{report.collection}: {terminal.count(report.records, 'record')} in "

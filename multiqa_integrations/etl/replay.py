@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.errors import ConfigurationError, SourceError
+from multiqa_integrations.errors import ConfigurationError, MultiQAError, SourceError, reporting
 from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.deadletter import Letter, Letters, dump, read_letters
 from multiqa_integrations.etl.documents import Fields, RecordError, to_document
@@ -55,7 +55,8 @@ def replay(
 
     Raises:
         SourceError: There is no such file, or it is not a dead-letter file.
-        SyncIncompleteError: It was stopped; the file is as it was.
+        SyncIncompleteError: It was stopped; the file is as it was, and `.report` has what was
+            stored before, as that of every error that ends the work.
         ConfigurationError: An argument is wrong.
         LeaseError: A sync of that source is at work.
         StoreError: The store failed for good; the file is as it was.
@@ -77,13 +78,20 @@ def replay(
     # A duplicate has its turn once it is known what became of the first record of its id.
     first = [letter for letter in latest if not letter.duplicate]
     duplicates = [letter for letter in latest if letter.duplicate]
-    for group in [*_by_settings(first), *_by_settings(duplicates)]:
-        waiting = {letter.key for letter in first if letter.line in left}
-        with _open(group, path, collection, options, stop) as job:
-            current, refused = _sort(job, group, waiting)
-            failed = _try_again(job, current, progress)
-        report.stored += len(current) - len(failed)
-        left |= refused | failed
+    try:
+        for group in [*_by_settings(first), *_by_settings(duplicates)]:
+            waiting = {letter.key for letter in first if letter.line in left}
+            with _open(group, path, collection, options, stop) as job:
+                current, refused = _sort(job, group, waiting)
+                failed = _try_again(job, current, progress)
+            report.stored += len(current) - len(failed)
+            left |= refused | failed
+    except MultiQAError as error:
+        if error.report is not None:  # of the group
+            report.stored += error.report.documents.total()
+        report.left = report.entries - report.stored
+        error.report = report
+        raise
     report.outdated = len(letters) - report.stored - len(left)
     for line, reason in torn.items():
         report.leave(Rejection(line, None, reason))
@@ -174,14 +182,15 @@ def _try_again(
     with Seen(job.options.fields) as seen:
         again = replace(job, source=Letters(letters, job.source.name))
         run = Run(again, seen, progress, max_errors=len(letters))
-        sparse_vector = job.ensure()
-        with job.lease() as lease:
-            with closing(run.store(lease, sparse_vector)) as outcomes:
-                for outcome in outcomes:
-                    if isinstance(outcome, Rejection):
-                        failed[outcome.line] = by_line[outcome.line].tried(outcome, job)
-            run.optimize()
-        run.raise_if_incomplete()
+        with reporting(lambda: run.report):
+            sparse_vector = job.ensure()
+            with job.lease() as lease:
+                with closing(run.store(lease, sparse_vector)) as outcomes:
+                    for outcome in outcomes:
+                        if isinstance(outcome, Rejection):
+                            failed[outcome.line] = by_line[outcome.line].tried(outcome, job)
+                run.optimize()
+            run.raise_if_incomplete()
     return failed
 
 

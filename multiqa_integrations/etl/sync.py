@@ -14,6 +14,7 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     PruneRefusedError,
     SyncIncompleteError,
+    reporting,
 )
 from multiqa_integrations.etl.changes import Encoded, Outcome, Rejection, Written
 from multiqa_integrations.etl.deadletter import DeadLetters
@@ -85,8 +86,9 @@ def sync(
 
     Raises:
         SyncIncompleteError: It was stopped, there were too many errors, or not all of the source
-            could be read; `.report` has what was done. Run it again.
-        PruneRefusedError: `prune` would have been unsafe; `.report` has what was done before.
+            could be read. Run it again. `.report` has what was done, as that of every error that
+            ends the work.
+        PruneRefusedError: `prune` would have been unsafe; everything else was done.
         LeaseError: Another run works on the same source.
         CollectionMismatchError: Another model filled the collection, or it differs otherwise.
         ConfigurationError: An argument is wrong.
@@ -115,30 +117,36 @@ def sync(
     with open_job(source, collection, options, stop) as job, Seen(options.fields) as seen:
         run = Run(job, seen, progress, max_errors=0 if on_error == "stop" else max_errors)
         report = run.report
-        sparse_vector = job.ensure()
-        with job.lease() as lease:
-            with (
-                DeadLetters(None if dead_letter is None else Path(dead_letter), job) as letters,
-                closing(run.store(lease, sparse_vector)) as outcomes,
-            ):
-                for outcome in outcomes:
-                    if isinstance(outcome, Written):
-                        letters.stored(outcome.change.document.id)
-                        guard.note(outcome.change)
-                    elif isinstance(outcome, Rejection):
-                        report.warn(seen.fields.take_notes("id", "text"))  # before any letter
-                        letters.write(outcome)
-                        guard.note(outcome)
-                    elif isinstance(outcome, Unread):
-                        guard.note(outcome)
-            report.warn(source_notes(job, seen))
-            if prune:
-                run.prune(lease, guard)
-            run.optimize()
-        report.seconds = time.monotonic() - began
-        run.raise_if_incomplete()
-        if report.pruning == "refused":
-            raise PruneRefusedError(f"nothing was deleted: {report.note}.", report=report)
+
+        def timed() -> SyncReport:
+            report.seconds = time.monotonic() - began
+            return report
+
+        with reporting(timed):
+            sparse_vector = job.ensure()
+            with job.lease() as lease:
+                with (
+                    DeadLetters(None if dead_letter is None else Path(dead_letter), job) as letters,
+                    closing(run.store(lease, sparse_vector)) as outcomes,
+                ):
+                    for outcome in outcomes:
+                        if isinstance(outcome, Written):
+                            letters.stored(outcome.change.document.id)
+                            guard.note(outcome.change)
+                        elif isinstance(outcome, Rejection):
+                            report.warn(seen.fields.take_notes("id", "text"))  # before any letter
+                            letters.write(outcome)
+                            guard.note(outcome)
+                        elif isinstance(outcome, Unread):
+                            guard.note(outcome)
+                report.warn(source_notes(job, seen))
+                if prune:
+                    run.prune(lease, guard)
+                run.optimize()
+            timed()
+            run.raise_if_incomplete()
+            if report.pruning == "refused":
+                raise PruneRefusedError(f"nothing was deleted: {report.note}.", report=report)
         return report
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 
-from multiqa_integrations.errors import ConfigurationError, StoreError
+from multiqa_integrations.errors import ConfigurationError, StoreError, reporting
 from multiqa_integrations.qdrant.payload import update_record
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector, Vector
+from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
     CollectionSchema,
@@ -30,6 +33,9 @@ _TOLERANCE = 1e-6
 Progress = Callable[[int], None]
 
 
+P = ParamSpec("P")
+
+
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
     """What was moved.
@@ -37,7 +43,7 @@ class MigrationReport:
     Attributes:
         source: The collection that was read.
         target: The collection that was written.
-        points: How many points both have.
+        points: How many points both have; where an error ended it, how many it came to.
         written: How many were written this time.
         unchanged: How many were there already, from an earlier try.
         swapped: The alias that stands for the target now, if there is one.
@@ -55,6 +61,21 @@ class MigrationReport:
         return asdict(self)
 
 
+def _repeating(migrate: Callable[P, MigrationReport]) -> Callable[P, MigrationReport]:
+    """Repeat the requests of a migration as those of any job, until its `stop` is set."""
+
+    @wraps(migrate)
+    def run(*args: P.args, **kwargs: P.kwargs) -> MigrationReport:
+        stop = kwargs.get("stop")
+        if not isinstance(stop, threading.Event | None):
+            raise ConfigurationError(f"stop is {type(stop).__name__}, expected a threading.Event.")
+        with retrying(JOB_SECONDS, stop=stop):
+            return migrate(*args, **kwargs)
+
+    return run
+
+
+@_repeating
 def copy(
     source: Store,
     target: Store,
@@ -62,13 +83,15 @@ def copy(
     *,
     to: str | None = None,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
     dry_run: bool = False,
 ) -> MigrationReport:
     """Copy a collection with its vectors to another store, or to another name.
 
-    Nothing is encoded again. It may be interrupted and called again: what is there already and
-    equal is not written again. At the end the numbers of points and a sample of them are compared.
-    Nothing should be written to the source meanwhile.
+    Nothing is encoded again. Requests that fail for the time being are repeated for five minutes.
+    It may be interrupted and called again: what is there already and equal is not written again.
+    At the end the numbers of points and a sample of them are compared. Nothing should be written to
+    the source meanwhile.
 
     Args:
         source: Where from.
@@ -76,6 +99,7 @@ def copy(
         collection: The collection, or an alias.
         to: Its name in the target; by default the same.
         progress: Called with numbers of points as they are done.
+        stop: Set it, from another thread or a signal handler, and it ends after the page in hand.
         dry_run: Check everything and write nothing; the report says what would be written.
 
     Returns:
@@ -83,7 +107,8 @@ def copy(
 
     Raises:
         CollectionMismatchError: The target has a collection of that name that does not fit.
-        StoreError: A store failed, or the copy is not equal to the source.
+        StoreError: A store failed for good, it was stopped, or the copy is not equal to the source;
+            `.report` has what was done.
 
     Example:
         >>> from qdrant_client import QdrantClient
@@ -102,9 +127,10 @@ def copy(
     if dry_run:
         return _forecast(info, target, to, _schema_of(info))
     target.ensure(to, _schema_of(info))
-    return _move(source, collection, target, to, lambda points: points, progress)
+    return _move(source, collection, target, to, lambda points: points, progress, stop)
 
 
+@_repeating
 def reembed(
     store: Store,
     collection: str,
@@ -113,6 +139,7 @@ def reembed(
     to: str | None = None,
     content_payload_key: str = "page_content",
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
     dry_run: bool = False,
 ) -> MigrationReport:
     """Fill a new collection with the vectors that another model gives the stored texts.
@@ -128,6 +155,7 @@ def reembed(
         to: The new collection; by default a name with the beginning of the fingerprint.
         content_payload_key: Where the text is in the payload.
         progress: Called with numbers of points as they are done.
+        stop: Set it, from another thread or a signal handler, and it ends after the page in hand.
         dry_run: Check everything and write nothing; the report says what would be written.
 
     Returns:
@@ -135,7 +163,8 @@ def reembed(
 
     Raises:
         ConfigurationError: This encoder filled it already.
-        StoreError: Points have no text, the store failed, or not all points arrived.
+        StoreError: Points have no text, the store failed for good, it was stopped, or not all
+            points arrived; `.report` has what was done.
     """
     info = _info_of(store, collection)
     if encoder.fingerprint in info.fingerprints:
@@ -175,7 +204,7 @@ def reembed(
         texts_of(next(_pages(store, name), []))
         return replace(_forecast(info, store, to, schema), swapped=alias)
     store.ensure(to, schema)
-    report = _move(store, name, store, to, encode, progress, same=_same_but_the_vector)
+    report = _move(store, name, store, to, encode, progress, stop, same=_same_but_the_vector)
     if alias is None:
         return report
     store.swap(alias, to)
@@ -200,30 +229,45 @@ def _move(
     to: str,
     change: Callable[[Sequence[Point]], Sequence[Point]],
     progress: Progress | None,
+    stop: threading.Event | None,
     same: Callable[[Point, Point], bool] | None = None,
 ) -> MigrationReport:
     """Write what differs, page by page; then compare numbers and a sample."""
     same = same or _same
-    begun = target.count(to) > 0
     written = unchanged = 0
-    sample = _Sample()
     report_progress = progress or (lambda _: None)
-    with Uploader(target, to, progress=report_progress) as uploader:
-        for page in _pages(source, collection):
-            sample.see(page)
-            existing: Mapping[PointId, Point] = {}
-            if begun:
-                found = target.retrieve(to, [point.id for point in page], with_vectors=True)
-                existing = {point.id: point for point in found}
-            missing = [p for p in page if p.id not in existing or not same(p, existing[p.id])]
-            if missing:
-                uploader.add(change(missing))
-            written += len(missing)
-            unchanged += len(page) - len(missing)
-            if len(page) > len(missing):
-                report_progress(len(page) - len(missing))
-    _verify(source, collection, target, to, sample.points, same)
-    return MigrationReport(collection, to, written + unchanged, written, unchanged)
+
+    def count_written(points: int) -> None:
+        nonlocal written
+        written += points
+        report_progress(points)
+
+    def report() -> MigrationReport:
+        return MigrationReport(collection, to, written + unchanged, written, unchanged)
+
+    with reporting(report):
+        begun = target.count(to) > 0
+        sample = _Sample()
+        with Uploader(target, to, progress=count_written) as uploader:
+            for page in _pages(source, collection):
+                if stop is not None and stop.is_set():
+                    raise StoreError(
+                        f"it was stopped: {to!r} does not have all of {collection!r} yet. What was "
+                        "written stays; call it again to go on."
+                    )
+                sample.see(page)
+                existing: Mapping[PointId, Point] = {}
+                if begun:
+                    found = target.retrieve(to, [point.id for point in page], with_vectors=True)
+                    existing = {point.id: point for point in found}
+                missing = [p for p in page if p.id not in existing or not same(p, existing[p.id])]
+                if missing:
+                    uploader.add(change(missing))
+                unchanged += len(page) - len(missing)
+                if len(page) > len(missing):
+                    report_progress(len(page) - len(missing))
+        _verify(source, collection, target, to, sample.points, same)
+    return report()
 
 
 def _verify(

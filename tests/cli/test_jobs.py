@@ -8,18 +8,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.cli import app
 from multiqa_integrations.cli.options import StoreOptions
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant import Collection, open_store
 from multiqa_integrations.testing import FakeEncoder
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 ROWS = [
     {"id": 1, "text": "The red button stops it.", "lang": "en"},
@@ -269,3 +273,58 @@ def test_flags_of_a_connection_reach_it(flags: dict[str, Any], message: str) -> 
     options = StoreOptions(url="http://127.1:1234", **flags)
     with pytest.raises(ConfigurationError, match=message):
         options.open()
+
+
+# --- errors in the middle of the work -----------------------------------------------------------
+
+
+def run(*arguments: object) -> Any:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_an_error_that_ends_a_job_comes_with_what_was_done(
+    loopback: LoopbackQdrant, test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "rows.jsonl"
+    source.write_text(lines([*ROWS, BROKEN]), encoding="utf-8")
+    where = ("-c", "manual", "--url", loopback.url, "-m", test_model, "--wait", 0)
+    loopback.faults.unavailable = 1.0
+    done = run("sync", source, *where, "--json")
+    assert done.exit_code == 5
+    report = json.loads(done.stdout)
+    assert (report["records"], report["rejected"], report["ended"]) == (4, 1, False)
+    assert "Service Unavailable" in report["error"]
+    assert report["error"] in " ".join(done.stderr.split())
+    done = run("sync", source, *where)
+    assert done.exit_code == 5
+    assert "manual: 4 records" in done.stdout
+    loopback.faults.unavailable = 0.0
+    letters = tmp_path / "manual.dead-letters.jsonl"
+    letter = json.loads(letters.read_text(encoding="utf-8").splitlines()[0])
+    letters.write_text(json.dumps({**letter, "record": ROWS[0]}) + "\n", encoding="utf-8")
+    loopback.faults.unavailable = 1.0
+    done = run("replay", letters, *where, "--json")
+    assert done.exit_code == 5
+    report = json.loads(done.stdout)
+    assert (report["entries"], report["stored"], report["left"]) == (1, 0, 1)
+    assert "Service Unavailable" in report["error"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_copy_that_waits_for_its_server(
+    loopback: LoopbackQdrant, number: signal.Signals, status: int
+) -> None:
+    with open_store(url=loopback.url) as store:
+        Collection.open("docs", encoder=FakeEncoder(), store=store).add(["one", "two"])
+    loopback.faults.unavailable = 1.0  # of writes: it waits after it has read
+    where = ("--from-url", loopback.url, "--to-url", loopback.url, "--to-name", "new")
+    signalled = threading.Timer(0.5, os.kill, (os.getpid(), number))
+    signalled.start()
+    done = run("copy", "docs", *where, "--json")
+    assert done.exit_code == status
+    report = json.loads(done.stdout)
+    assert (report["target"], report["written"]) == ("new", 0)
+    assert report["error"]

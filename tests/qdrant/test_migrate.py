@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,66 @@ def test_what_cannot_be_copied(source: EdgeStore, tmp_path: Path) -> None:
     source.ensure("other", CollectionSchema(fingerprint="another model"))
     with pytest.raises(CollectionMismatchError, match="fingerprint"):
         copy(source, source, "docs", to="other")
+
+
+# --- a server that is away ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_server(loopback: LoopbackQdrant) -> Iterator[Store]:
+    with open_store(url=loopback.url) as opened:
+        Collection.open("docs", encoder=OLD, store=opened).add(documents(600))
+        loopback.seen.clear()
+        yield opened
+
+
+@pytest.mark.parametrize("kind", ["copy", "reembed"])
+def test_a_server_that_restarts_costs_no_page(
+    at_server: Store, loopback: LoopbackQdrant, kind: str
+) -> None:
+    def restart(_: int) -> None:
+        loopback.faults.away = 2
+
+    restart(0)
+    if kind == "copy":
+        report = copy(at_server, at_server, "docs", to="new", progress=restart)
+    else:
+        report = reembed(at_server, "docs", NEW, to="new", progress=restart)
+    loopback.faults.away = 0
+    assert (report.points, report.written) == (600, 600)
+    assert loopback.seen["scroll"] == 3, "none of the three pages was read twice"
+    assert at_server.count("new") == 600
+
+
+@pytest.mark.parametrize("kind", ["copy", "reembed"])
+def test_a_stop_ends_the_wait_for_a_server(
+    at_server: Store, loopback: LoopbackQdrant, kind: str
+) -> None:
+    stop = threading.Event()
+    hold = loopback.faults.hold = Hold(let_through=1)
+
+    def stop_while_it_waits() -> None:
+        assert hold.reached.wait(60)
+        stop.set()
+
+    threading.Thread(target=stop_while_it_waits).start()
+    job: dict[str, Any] = {"to": "new", "stop": stop}
+    with pytest.raises(StoreError, match="stopped") as caught:
+        reembed(at_server, "docs", NEW, **job) if kind == "reembed" else copy(
+            at_server, at_server, "docs", **job
+        )
+    assert caught.value.report.written < 600, "one request was let through"
+    hold.open()
+
+
+def test_a_stop_between_pages(at_server: Store) -> None:
+    stop = threading.Event()
+    copy(at_server, at_server, "docs", to="new")
+    with pytest.raises(StoreError, match="was stopped: 'new' does not have all") as caught:
+        copy(at_server, at_server, "docs", to="new", progress=lambda _: stop.set(), stop=stop)
+    assert (caught.value.report.written, caught.value.report.unchanged) == (0, 256)
+    with pytest.raises(ConfigurationError, match="stop is bool"):
+        copy(at_server, at_server, "docs", to="new", stop=True)  # type: ignore[arg-type]
 
 
 COPIER = """

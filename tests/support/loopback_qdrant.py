@@ -62,7 +62,7 @@ class Hold:
 
 @dataclass
 class Faults:
-    """What goes wrong with requests that write points; every share is a chance from 0 to 1.
+    """What goes wrong, mostly with requests that write points; every share is a chance from 0 to 1.
 
     Attributes:
         throttled: 429 with Retry-After.
@@ -75,6 +75,7 @@ class Faults:
         slow_seconds: See there.
         bad: Points with these numbers in the payload's field "n" make the whole request a 400.
         bad_texts: As `bad`, by the payload's "page_content".
+        away: So many requests of any kind are answered 502, as by a proxy whose server restarts.
         at_most: So many faults of chance in all; then there are no more.
         hold: From some request on, each waits before it is carried out.
         acknowledged: The answer is "acknowledged", as if one had not waited.
@@ -93,6 +94,7 @@ class Faults:
     slow_seconds: float = 3.0
     bad: frozenset[int] = frozenset()
     bad_texts: frozenset[str] = frozenset()
+    away: int = 0
     at_most: int | None = None
     hold: Hold | None = None
     acknowledged: bool = False
@@ -190,6 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         loopback.headers.append(self.headers)
         try:
+            if loopback.faults.away > 0:
+                loopback.faults.away -= 1
+                raise Refusal(502, "<title>502 Bad Gateway</title>", plain=True)
             key = loopback.faults.api_key
             if key is not None and self.headers.get("api-key") != key:
                 raise qdrant_answers.no_key()
