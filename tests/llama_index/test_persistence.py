@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPT = """
 import json, sys
 from llama_index.core import Document, StorageContext, VectorStoreIndex
