@@ -13,8 +13,6 @@ the sum is an estimate, and the chunk is counted again as a whole.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,6 +21,14 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from multiqa_integrations.boundaries import (
+    JOINED,
+    SENTENCE,
+    WORD,
+    WORDS,
+    middle,
+    rank_boundaries,
+)
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.texts import check_text, check_texts
 from multiqa_integrations.tokenizer import SPECIAL_TOKENS
@@ -30,6 +36,13 @@ from multiqa_integrations.types import Encoder
 
 MIN_CHUNK_SIZE = 8
 """Smallest `chunk_size`, in word pieces: any single character fits."""
+
+_CALL_CHARACTERS = 262_144  # of long texts, split at once
+_CALL_WORDS = 65_536  # looked up at once
+_CACHED_WORDS = 200_000
+
+_Ints: TypeAlias = NDArray[np.int64]
+_Range: TypeAlias = tuple[int, int, int | None]  # start, end, word pieces where they are certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,47 +171,6 @@ def _checked_limits(chunk_size: object, chunk_overlap: object) -> tuple[int, int
     return limit, repeated
 
 
-_SPACE = "\t\n\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what BERT keeps as " "
-_CJK = "\u3001-\u303f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff5b-\uff65"
-_PUNCTUATION = r"!-/:-@\[-`{-~\u2010-\u2027"
-# A word is what stands between white space, but CJK ideographs and punctuation are words of
-# their own, and a very long word (a URL, a line of JSON) is cut at its punctuation.
-_WORDS = re.compile(
-    f"[^{_SPACE}{_CJK}]{{1,64}}(?![^{_SPACE}{_CJK}])|[{_CJK}]"
-    f"|[^{_SPACE}{_CJK}{_PUNCTUATION}]+|[{_PUNCTUATION}]"
-)
-
-# The ranks of a boundary, the best last. Before a _JOINED word stands no white space.
-_JOINED, _WORD, _CLAUSE, _LINE, _SENTENCE, _PARAGRAPH = range(6)
-
-_CLOSERS = "\"'”’»)\\]*_`"
-_ABBREVIATIONS = (
-    r"[A-Z] e\.g i\.e cf vs etc al ca approx resp vol pp Vol Fig fig Eq Sec Ref Tab "
-    "Mr Mrs Ms Dr Prof St Gen Gov Sen Rep Lt Col Capt Jr Sr Inc Ltd Corp"
-)
-_NO_SENTENCE_END = "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATIONS.split())
-_BOUNDARIES = (  # each match ends where a word starts
-    (_CLAUSE, re.compile(f"[,;:–—][{_SPACE}]+|[，、；：][{_SPACE}]*")),
-    (_LINE, re.compile(f"[\n\r\u2028][{_SPACE}]*")),
-    (
-        _SENTENCE,
-        # One mark and no `+`: a row of a million dots must not be read again from each of them.
-        re.compile(
-            rf"[.!?…؟۔।॥]{_NO_SENTENCE_END}(?<!^[0-9]\.)(?<!^[0-9][0-9]\.)[{_CLOSERS}]*"
-            rf"[{_SPACE}]+(?![{_SPACE}a-zß-öø-ÿα-ώа-џ])|[。！？．｡][」』）】》]*[{_SPACE}]*",
-            re.MULTILINE,
-        ),
-    ),
-    (_PARAGRAPH, re.compile(f"([\n\r])[{_SPACE}]*\\1[{_SPACE}]*|\u2029[{_SPACE}]*")),
-)
-_CALL_CHARACTERS = 262_144  # of long texts, split at once
-_CALL_WORDS = 65_536  # looked up at once
-_CACHED_WORDS = 200_000
-
-_Ints: TypeAlias = NDArray[np.int64]
-_Range: TypeAlias = tuple[int, int, int | None]  # start, end, word pieces where they are certain
-
-
 @dataclass(frozen=True, slots=True)
 class _Splitter:
     """Splits texts that are over the limit."""
@@ -233,9 +205,9 @@ class _Splitter:
                 if exact <= self.chunk_size or len(part) == 1:
                     done.append((index, Chunk(part, start, start + len(part), exact)))
                 else:  # a word of more pieces than fit is halved until its parts do
-                    middle = _middle(part)
-                    todo.append((index, start, part[:middle]))
-                    todo.append((index, start + middle, part[middle:]))
+                    half = middle(part)
+                    todo.append((index, start, part[:half]))
+                    todo.append((index, start + half, part[half:]))
         done.sort(key=lambda item: (item[0], item[1].start))
         chunks: list[list[Chunk]] = [[] for _ in texts]
         for index, found in done:
@@ -251,7 +223,7 @@ class _Splitter:
         # White space stands before the word; true of the first one and of the end.
         spaced = np.ones(len(at), np.bool_)
         spaced[1:-1] = starts[1:] > ends[:-1]
-        rank = _rank(joined, at, spaced)
+        rank = rank_boundaries(joined, at, spaced)
         before = np.append(0, np.cumsum(pieces))  # word pieces before each word
         joints = np.append(0, np.cumsum(~spaced))
         plans = []
@@ -273,7 +245,7 @@ class _Splitter:
     def _words(self, text: str) -> tuple[_Ints, _Ints, _Ints]:
         """Find the words: first character, end, word pieces; all of shape `(words,)`."""
         found: list[tuple[_Ints, ...]] = [(np.empty(0, np.int64),) * 3]
-        matches = _WORDS.finditer(text)
+        matches = WORDS.finditer(text)
         while window := list(islice(matches, _CALL_WORDS)):
             words = [match[0] for match in window]
             unknown = [word for word in set(words) if word not in self.pieces_of]
@@ -312,27 +284,8 @@ class _Splitter:
         # Go back by the overlap at most, and leave room for the word at `end`.
         earliest = max(before[end] - self.chunk_overlap, before[end + 1] - self.room)
         back = max(int(before.searchsorted(earliest)), begin + 1)
-        for least in (_SENTENCE, _WORD, _JOINED):
+        for least in (SENTENCE, WORD, JOINED):
             found = np.flatnonzero(rank[back:end] >= least)
             if found.size:
                 return back + int(found[0])
         return end
-
-
-def _rank(text: str, at: _Ints, spaced: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """Rank the boundary before each word, and after the last; `at` is where they stand."""
-    rank = np.where(spaced, _WORD, _JOINED).astype(np.int8)
-    for level, pattern in _BOUNDARIES:
-        ends = np.array([match.end() for match in pattern.finditer(text)], np.int64)
-        words = at.searchsorted(ends)
-        rank[words[at[words] == ends]] = level
-    return rank
-
-
-def _middle(word: str) -> int:
-    """Find the middle of a word, such that no accent is parted from its letter."""
-    half = len(word) // 2
-    for position in range(half, len(word)):
-        if unicodedata.category(word[position]) not in ("Mn", "Mc", "Me", "Cf"):
-            return position
-    return half
