@@ -43,7 +43,7 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 
 # --- what it is for -----------------------------------------------------------------------
 
-.PHONY: help demo test test-slow bench check lint types imports docs wheel format clean
+.PHONY: help demo test test-slow bench check lint types imports workflows docs wheel release format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +64,9 @@ test-slow: $(VENV)/.stamp-dev ## run the tests that kill, fork, fill much or sta
 bench: $(VENV)/.stamp-dev ## measure against peers: make bench ARGS="encode --test-model"
 	$(BIN)/python -m tests.benchmark $(ARGS)
 
-check: lint types imports docs wheel ## run every check below
+SCHEMA = $(BIN)/check-jsonschema --quiet --builtin-schema vendor
+
+check: lint types imports workflows docs wheel ## run every check below
 
 lint: $(VENV)/.stamp-dev ## check format and style (ruff)
 	$(BIN)/ruff format --check .
@@ -76,6 +78,14 @@ types: $(VENV)/.stamp-dev ## check types (mypy --strict)
 imports: $(VENV)/.stamp-dev ## check that imports point one way (import-linter)
 	$(BIN)/lint-imports
 
+workflows: $(VENV)/.stamp-dev ## check .github/ and CITATION.cff (their schemas, zizmor)
+	$(SCHEMA).github-workflows .github/workflows/*.yml
+	$(SCHEMA).github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/wish.yml
+	$(SCHEMA).github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA).dependabot .github/dependabot.yml
+	$(SCHEMA).citation-file-format CITATION.cff
+	$(BIN)/zizmor --offline --quiet --pedantic .github
+
 # Not --quiet: it hides warnings from --strict too, which then lets them pass.
 docs: $(VENV)/.stamp-dev ## build the documentation into site/; a warning is an error
 	$(BIN)/mkdocs build --strict --config-file .mkdocs.yml
@@ -84,6 +94,12 @@ wheel: $(VENV)/.stamp-dev ## build wheel and sdist into dist/ and test the wheel
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist . >/dev/null
 	$(BIN)/python tests/packaging/check_wheel.py dist/*.whl
+
+release: ## check and push the tag of a release: make release VERSION=1.2.3
+	python3 tests/packaging/check_release.py v$(VERSION)
+	git diff --quiet HEAD
+	git tag --annotate v$(VERSION) --message "Release $(VERSION)"
+	git push origin v$(VERSION)
 
 format: $(VENV)/.stamp-dev ## format the code and apply safe fixes (ruff)
 	$(BIN)/ruff check --fix-only .
