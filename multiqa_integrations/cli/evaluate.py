@@ -163,6 +163,8 @@ def evaluate(
             "--url and --path name a store, but nothing would be searched there. Pass --search "
             "hnsw, --mode bm25 or hybrid, or leave them out."
         )
+    if store.connection and not in_store:
+        raise ConfigurationError("options of a connection go with --url.")
     settings = {
         "split": split,
         "limit": hits_wanted(compared, limit),

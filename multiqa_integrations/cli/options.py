@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -32,7 +32,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
         >>> @options
         ... def search(name: str, store: StoreOptions) -> None: ...
         >>> list(inspect.signature(search).parameters)
-        ['name', 'timeout', 'wait', 'grpc', 'grpc_port', 'ca', 'url', 'path']
+        ['name', 'timeout', ..., 'url', 'path']
     """
     # Not get_type_hints: on Python 3.10 it hides an option whose default is None in an Optional.
     parameters = inspect.signature(command, eval_str=True).parameters
@@ -149,16 +149,87 @@ class ConnectionFlags:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    no_verify: Annotated[
+        bool,
+        typer.Option(
+            "--no-verify",
+            help="Do not check the server's certificate; not by gRPC.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False
+    client_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Client certificate.", rich_help_panel=_PANEL),
+    ] = None
+    client_key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Its key.",
+            show_default="in the file of the certificate",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Header to send with every request; may be repeated.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = field(default=None, repr=False)  # it may be a secret
+    keepalive: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How often gRPC checks that a connection is alive.",
+            show_default="20",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    consistency: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|majority|quorum|all",
+            help="How many replicas reads must agree with.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    ordering: Annotated[
+        Literal["weak", "medium", "strong"] | None,
+        typer.Option(
+            help="Order of writes of one point by several clients.", rich_help_panel=_PANEL
+        ),
+    ] = None
 
     @property
     def connection(self) -> dict[str, Any]:
-        """Return what was given, as options of a connection."""
+        """Return what was given, as options of a connection.
+
+        Raises:
+            ConfigurationError: Two of them exclude each other, or a header is none.
+        """
+        if self.ca is not None and self.no_verify:
+            raise ConfigurationError("--ca and --no-verify exclude each other. Pass one of them.")
+        if self.client_key is not None and self.client_cert is None:
+            raise ConfigurationError("--client-key needs --client-cert, the certificate.")
+        certificate: Any = self.client_cert
+        if self.client_key is not None:
+            certificate = (str(self.client_cert), str(self.client_key))
+        consistency: Any = self.consistency
+        if consistency is not None and consistency.isdecimal():
+            consistency = int(consistency)
         given = {
             "timeout": self.timeout,
             "wait": self.wait,
             "prefer_grpc": self.grpc or None,
             "grpc_port": self.grpc_port,
-            "verify": self.ca,
+            "verify": False if self.no_verify else self.ca,
+            "client_certificate": certificate,
+            "headers": _parse_headers(self.header) or None,
+            "keepalive": self.keepalive,
+            "consistency": consistency,
+            "ordering": self.ordering,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -218,6 +289,19 @@ def choose_model(model: str | None, test_model: bool) -> str:
     if test_model and model is not None:
         raise ConfigurationError("--test-model and --model exclude each other. Pass one of them.")
     return require_test_model() if test_model else model or MULTI_QA.name
+
+
+def _parse_headers(headers: list[str] | None) -> dict[str, str]:
+    parsed = {}
+    for header in headers or ():
+        name, equals, value = header.partition("=")
+        if not equals:
+            raise ConfigurationError(
+                "--header expects NAME=VALUE, and one has no equals sign. It is not shown, for it "
+                "may be a secret."
+            )
+        parsed[name] = value
+    return parsed
 
 
 def parse_indexes(indexes: list[str] | None) -> dict[str, str]:

@@ -266,13 +266,42 @@ def test_sigterm_ends_a_run_that_waits_for_standard_input(test_model: Path, tmp_
         ({"wait": -1.0}, "wait is -1"),
         ({"ca": Path("nowhere.pem")}, "verify is 'nowhere.pem'"),
         ({"grpc": True}, "needs grpc_port="),
+        ({"ca": Path(__file__), "no_verify": True}, "exclude each other"),
+        ({"no_verify": True, "grpc": True}, "not possible with gRPC"),
+        ({"client_cert": Path("none.pem")}, "client_certificate is 'none.pem'"),
+        ({"client_cert": Path(__file__), "client_key": Path("k.pem")}, "is 'k.pem'"),
+        ({"client_key": Path("k.pem")}, "needs --client-cert"),
+        ({"header": ["s3cret"]}, "expects NAME=VALUE"),
+        ({"header": ["a b=s3cret"]}, "not a valid header name"),
+        ({"header": ["Authorization=s3cret\n"]}, "not shown"),
+        ({"keepalive": 0.0}, "keepalive is 0"),
+        ({"consistency": "most"}, "consistency is 'most'"),
+        ({"consistency": "0"}, "consistency is 0"),
+        ({"ordering": "any"}, "ordering is 'any'"),
     ],
-    ids=["timeout", "wait", "ca", "grpc"],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
 def test_flags_of_a_connection_reach_it(flags: dict[str, Any], message: str) -> None:
     options = StoreOptions(url="http://127.1:1234", **flags)
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
         options.open()
+    assert "s3cret" not in f"{caught.value} {options}"
+
+
+def test_flags_become_options_of_the_connection(loopback: LoopbackQdrant) -> None:
+    flags: dict[str, Any] = {"keepalive": 5.0, "consistency": "2", "ordering": "strong"}
+    headers = ["X-Tenant=a=b", "X-Empty="]
+    options = StoreOptions(url=loopback.url, header=headers, **flags)
+    assert options.connection == {
+        "headers": {"X-Tenant": "a=b", "X-Empty": ""},
+        "keepalive": 5.0,
+        "consistency": 2,
+        "ordering": "strong",
+    }
+    at = ("--url", loopback.url, "--header", headers[0], "--header", headers[1])
+    done = run("collection", "list", *at, "--consistency", "all", "--json")
+    assert json.loads(done.stdout) == {"collections": [], "aliases": {}}
+    assert {sent["x-tenant"] for sent in loopback.headers} == {"a=b"}
 
 
 # --- errors in the middle of the work -----------------------------------------------------------
