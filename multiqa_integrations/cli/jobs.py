@@ -28,6 +28,7 @@ from multiqa_integrations.errors import (
     StoreLimitError,
     StorePermissionError,
 )
+from multiqa_integrations.qdrant.failures import CollectionBrokenError
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import Rejection
@@ -62,8 +63,8 @@ def showing_report(show: Callable[[Any], None], *, as_json: bool) -> Iterator[No
 def _status(error: MultiQAError) -> int:
     if isinstance(error, PruneRefusedError | CollectionMismatchError | LeaseError):
         return REFUSED
-    if isinstance(error, StorePermissionError | StoreLimitError):
-        return FORBIDDEN  # trying later does not help: somebody must grant a right or raise a limit
+    if isinstance(error, StorePermissionError | StoreLimitError | CollectionBrokenError):
+        return FORBIDDEN  # trying later does not help: a person must act
     if isinstance(error, StoreError | ModelError):
         return UNAVAILABLE
     if isinstance(error, SourceError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations.encoder import MultiQAEncoder
-from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.errors import CollectionWarning, ConfigurationError
 from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.ledger import PAYLOAD_INDEXES
 from multiqa_integrations.etl.open_source import open_source
@@ -26,6 +27,7 @@ from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
     CollectionSchema,
+    broken_note,
     differences,
     filled_sparse_vector,
     raise_on_mismatch,
@@ -213,7 +215,10 @@ class Job:
             CollectionMismatchError: It does not fit.
         """
         schema = self.schema
-        return filled_sparse_vector(schema, self.store.ensure(self.collection, schema))
+        report = self.store.ensure(self.collection, schema)
+        if report.info.broken is not None:
+            warnings.warn(broken_note(report.info), CollectionWarning, stacklevel=3)
+        return filled_sparse_vector(schema, report)
 
     def info(self) -> CollectionInfo | None:
         """Return what the collection is, without changing anything; None if there is none.

@@ -16,6 +16,10 @@ class BadRequestError(StoreError):
     """The store refuses the points of the request: at least one of them is bad."""
 
 
+class CollectionBrokenError(StoreError):
+    """The server has the collection, and cannot read it or says that it is broken."""
+
+
 class TooLargeError(StoreLimitError):
     """The request is larger than the store ever accepts: a smaller one may pass.
 

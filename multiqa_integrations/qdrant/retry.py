@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from multiqa_integrations.errors import StoreUnavailableError
-from multiqa_integrations.qdrant.failures import RateLimitedError
+from multiqa_integrations.qdrant.failures import CollectionBrokenError, RateLimitedError
 
 T = TypeVar("T")
 
@@ -44,11 +44,15 @@ JOB_SECONDS = 300.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 20.0
 _LONGEST_RETRY_AFTER = 60.0
+_BROKEN_SECONDS = 5.0  # a collection that another has just created looks broken for a second
 _LOG_AFTER = 2.0
 _LOG_EVERY = 10.0
 _POLL = 0.05  # how often a wait looks whether it is to stop
 _GRACE = 0.5  # how long a request that is under way may take after the stop
 _CLEAN_UP = 0.1  # how long one may take that begins after it, such as giving a lease back
+
+
+_PASSING = (StoreUnavailableError, CollectionBrokenError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +137,11 @@ class Attempts:
         Raises:
             Exception: `error`, if there is to be no further attempt.
         """
-        left = self._begin + self._seconds - self._clock()
-        if not isinstance(error, StoreUnavailableError) or left <= 0 or self.stopped:
+        seconds = self._seconds
+        if isinstance(error, CollectionBrokenError):
+            seconds = min(seconds, _BROKEN_SECONDS)
+        left = self._begin + seconds - self._clock()
+        if not isinstance(error, _PASSING) or left <= 0 or self.stopped:
             raise error
         pause = self._pause * (0.5 + random.random())  # noqa: S311  (not all at the same moment)
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
@@ -183,7 +190,7 @@ def repeat(request: Callable[[], T], seconds: float | None = None) -> T:
     while True:
         try:
             return _stoppable(request, attempts) if attempts.stops else request()
-        except StoreUnavailableError as error:
+        except _PASSING as error:
             attempts.wait(attempts.pause_after(error))
 
 
@@ -193,7 +200,7 @@ async def repeat_async(request: Callable[[], Awaitable[T]], seconds: float | Non
     while True:
         try:
             return await request()
-        except StoreUnavailableError as error:
+        except _PASSING as error:
             await attempts.wait_async(attempts.pause_after(error))
 
 

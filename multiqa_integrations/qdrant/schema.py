@@ -140,6 +140,7 @@ class CollectionInfo:
         indexed_vectors: How many are in an HNSW graph or other index; None if unknown.
         metadata: What was written down with `Store.annotate`.
         details: What else the engine tells, such as quantization.
+        broken: Why the engine says that the collection is broken; None where it does not.
     """
 
     name: str
@@ -153,6 +154,7 @@ class CollectionInfo:
     indexed_vectors: int | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    broken: str | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -428,7 +430,10 @@ def ensured_report(
         created=created,
         fingerprint=outcome,
         created_indexes=tuple(created_indexes),
-        notes=(fingerprint_note(info.name),) if outcome == "absent" else (),
+        notes=(
+            *([fingerprint_note(info.name)] if outcome == "absent" else []),
+            *([broken_note(info)] if info.broken is not None else []),
+        ),
     )
 
 
@@ -520,6 +525,14 @@ def fingerprint_note(name: str) -> str:
     return (
         f"the collection {name!r} does not say which model filled it, so that only dimension and "
         "metric could be checked. If it was this model, say so once with adopt=True."
+    )
+
+
+def broken_note(info: CollectionInfo) -> str:
+    """Return the note on a collection of which the engine says that it is broken."""
+    return (
+        f"the collection {info.name!r} is broken: {info.broken}. Look at the server's log; if it "
+        "cannot be mended, drop the collection and fill it again."
     )
 
 

@@ -65,6 +65,10 @@ class Store(Threaded):
     def info(self, collection: str) -> CollectionInfo | None:
         """Return what a collection is; None if there is none."""
 
+    def broken(self) -> dict[str, str]:
+        """Return why collections are broken, by their names; those that are not are left out."""
+        return {}
+
     @abstractmethod
     def drop(self, collection: str, *, force: bool = False) -> bool:
         """Delete a collection with all its points; returns whether there was one.
@@ -208,6 +212,7 @@ class Store(Threaded):
     acheck = awaitable(check)
     acollections = awaitable(collections)
     ainfo = awaitable(info)
+    abroken = awaitable(broken)
     adrop = awaitable(drop)
     aaliases = awaitable(aliases)
     aswap = awaitable(swap)

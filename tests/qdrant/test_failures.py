@@ -28,6 +28,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.qdrant.failures import (
     AlreadyExistsError,
     BadRequestError,
+    CollectionBrokenError,
     DiskFullError,
     RateLimitedError,
     TooLargeError,
@@ -264,7 +265,16 @@ ANSWERS: list[tuple[Exception, Meaning, type[MultiQAError], str]] = [
     # What passes.
     (
         qdrant(500, "Service internal error: 0 of 0 read operations failed"),
-        *(Meaning.UNAVAILABLE, StoreUnavailableError, "can be dropped"),
+        *(Meaning.BROKEN, CollectionBrokenError, "the collection 'docs' is broken"),
+    ),
+    (
+        by_grpc(Code.INTERNAL, "Service internal error: 1 of 1 read operations failed:\n  Service "
+                "internal error: Failed to get points,  Failed to load local shard \"0\": …"),
+        *(Meaning.BROKEN, CollectionBrokenError, "multiqa collection drop"),
+    ),
+    (
+        qdrant(500, "Service internal error: 2 of 3 read operations failed:\n  Timeout"),
+        *(Meaning.UNAVAILABLE, StoreUnavailableError, "2 of 3"),
     ),
     (qdrant(500, "Service internal error: …"), Meaning.UNAVAILABLE, StoreUnavailableError, "500"),
     (rest(502, NGINX.format("502 Bad Gateway")), Meaning.UNAVAILABLE, StoreUnavailableError, "502"),
@@ -341,7 +351,7 @@ def test_each_answer_has_its_meaning(
     answer = answer_of(raised)
     assert answer is not None
     assert meaning(answer).meaning is expected
-    error = client_error(raised, method="upsert", address="http://db:6333")
+    error = client_error(raised, method="upsert", address="http://db:6333", collection="docs")
     assert type(error) is kind
     assert words in str(error)
     assert "http://db:6333" in str(error)

@@ -76,6 +76,8 @@ class Faults:
         bad: Points with these numbers in the payload's field "n" make the whole request a 400.
         bad_texts: As `bad`, by the payload's "page_content".
         away: So many requests of any kind are answered 502, as by a proxy whose server restarts.
+        broken: Collections that cannot be read.
+        red: Collections whose optimizer has failed, and why.
         at_most: So many faults of chance in all; then there are no more.
         hold: From some request on, each waits before it is carried out.
         acknowledged: The answer is "acknowledged", as if one had not waited.
@@ -95,6 +97,8 @@ class Faults:
     bad: frozenset[int] = frozenset()
     bad_texts: frozenset[str] = frozenset()
     away: int = 0
+    broken: set[str] = field(default_factory=set)
+    red: dict[str, str] = field(default_factory=dict)
     at_most: int | None = None
     hold: Hold | None = None
     acknowledged: bool = False
@@ -205,6 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
             loopback.seen[act.__name__] += 1
             if act.__name__ in loopback.faults.forbidden:
                 raise Refusal(403, "Forbidden: Global access is required")
+            if act not in (exists, drop) and loopback.faults.broken.intersection(arguments):
+                raise qdrant_answers.broken()
             parsed = qdrant_answers.parse(body)
             qdrant_answers.check_limits(act.__name__, parsed)
             if refused := strict_mode.refusal(loopback.strict, act.__name__, parsed):
@@ -314,6 +320,8 @@ def exists(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
 
 def info(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
     answer = _json(loopback.client.get_collection(name))
+    if (error := loopback.faults.red.get(name)) is not None:
+        answer |= {"status": "red", "optimizer_status": {"error": error}}
     answer["payload_schema"] = loopback.indexes.get(_target(loopback, name), {})
     return answer
 

@@ -46,6 +46,10 @@ def no_collection(name: str) -> Refusal:
     return Refusal(404, f"Not found: Collection `{name}` doesn't exist!")
 
 
+def broken() -> Refusal:
+    return Refusal(500, "Service internal error: 0 of 0 read operations failed")
+
+
 def taken(name: str) -> Refusal:
     return Refusal(409, f"Wrong input: Collection `{name}` already exists!")
 

@@ -15,6 +15,7 @@ from multiqa_integrations.cli.options import (
     parse_indexes,
 )
 from multiqa_integrations.qdrant import check_collection
+from multiqa_integrations.qdrant.failures import CollectionBrokenError
 
 
 @options
@@ -30,7 +31,7 @@ def check(
 ) -> None:
     """Check whether a collection fits the model.
 
-    Exit status: 0 if it does, 1 if not.
+    Exit status: 0 if it does, 1 if not, or if the server says that it is broken.
     """
     indexes = parse_indexes(index)
     checkpoint = model.checkpoint()
@@ -45,6 +46,8 @@ def check(
             payload_indexes=indexes,
             sparse=sparse,
         )
+    if report.info.broken is not None:
+        raise CollectionBrokenError(f"{name} fits, but is broken: {report.info.broken}.")
     known = "filled by this model" if report.fingerprint == "matches" else "of an unnamed model"
     points = terminal.count(report.info.points, "point")
     values = {

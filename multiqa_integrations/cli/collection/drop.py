@@ -9,6 +9,7 @@ import typer
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import AsJson, CollectionName, StoreOptions, options
 from multiqa_integrations.errors import StoreError
+from multiqa_integrations.qdrant.failures import CollectionBrokenError
 
 
 @options
@@ -27,7 +28,13 @@ def drop(
     Asks first. A collection for which an alias stands is kept unless --force is given.
     """
     with store.open() as opened:
-        info, aliases = store.find(opened, name), opened.aliases()
+        points: int | None
+        try:
+            points = store.find(opened, name).points
+            size = terminal.count(points, "point")
+        except CollectionBrokenError:
+            points, size = None, "points, of which the server cannot read any"
+        aliases = opened.aliases()
         standing = [alias for alias, collection in aliases.items() if collection == name]
         if standing and not force:
             raise StoreError(
@@ -35,11 +42,11 @@ def drop(
                 f"Point the alias at another collection first (multiqa alias {standing[0]} NAME), "
                 "or drop both with --force."
             )
-        question = f"Delete {name} with its {terminal.count(info.points, 'point')}?"
+        question = f"Delete {name} with its {size}?"
         if not (yes or name in aliases or terminal.confirm(question)):  # drop() refuses aliases
             terminal.show_error(f"{name} was kept. Answer y, or pass --yes.")
             raise typer.Exit(1)
         opened.drop(name, force=force)
     also = f", with {', '.join(standing)}" if standing else ""
-    values = {"collection": name, "points": info.points, "aliases": standing}
+    values = {"collection": name, "points": points, "aliases": standing}
     terminal.echo_result(f"{name}: dropped{also}", values, as_json=as_json)

@@ -41,6 +41,8 @@ def _rows(info: CollectionInfo) -> list[tuple[str, str]]:
     rows += [
         ("Payload index", f"{key}: {kind}") for key, kind in (info.payload_indexes or {}).items()
     ]
+    if info.broken is not None:
+        rows.append(("Broken", info.broken))
     rows += [
         (key.replace("_", " ").capitalize(), str(value)) for key, value in info.details.items()
     ]

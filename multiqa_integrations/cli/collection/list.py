@@ -10,10 +10,14 @@ from multiqa_integrations.cli.options import AsJson, StoreOptions, options
 def list_(store: StoreOptions, as_json: AsJson = False) -> None:
     """List the collections and their aliases."""
     with store.open() as opened:
-        names, aliases = opened.collections(), opened.aliases()
+        names, aliases, broken = opened.collections(), opened.aliases(), opened.broken()
     if as_json:
-        terminal.echo_json({"collections": names, "aliases": aliases})
+        terminal.echo_json({"collections": names, "aliases": aliases, "broken": broken})
         return
     for name in names:
         standing = [alias for alias, target in aliases.items() if target == name]
-        terminal.echo(f"{name}  (alias {', '.join(standing)})" if standing else name)
+        notes = [f"(alias {', '.join(standing)})"] if standing else []
+        notes += ["(broken)"] if name in broken else []
+        terminal.echo("  ".join([name, *notes]))
+    for name, reason in broken.items():
+        terminal.show_warning(f"{name} is broken: {reason}")

@@ -150,7 +150,12 @@ _WRITES = frozenset({"create_payload_index", "delete", "upsert"})
 def _call_error(error: Exception, step: Call, address: str) -> MultiQAError:
     if isinstance(error, MultiQAError):  # of the connection, which had no client
         return error
-    return client_error(error, method=step.method, address=address)
+    return client_error(
+        error,
+        method=step.method,
+        address=address,
+        collection=step.arguments.get("collection_name"),
+    )
 
 
 _LOCAL_ERRORS = (*CLIENT_ERRORS, sqlite3.Error)

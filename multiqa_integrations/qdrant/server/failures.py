@@ -34,6 +34,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.qdrant.failures import (
     AlreadyExistsError,
     BadRequestError,
+    CollectionBrokenError,
     DiskFullError,
     RateLimitedError,
     TooLargeError,
@@ -63,6 +64,8 @@ class Meaning(Enum):
     """A person must give a key, or a right."""
     MISSING = auto()
     """There is no such collection."""
+    BROKEN = auto()
+    """The server has the collection and cannot read it, unless it was created just now."""
     EXISTS = auto()
     """There is already one."""
     CLOSED = auto()
@@ -140,6 +143,11 @@ _OWN_LOOP = (
     "url=, which makes a client for each."
 )
 
+BROKEN_CURE = (
+    "Look at the server's log. If it cannot be mended, drop it (`multiqa collection drop`, or the "
+    "store's drop()) and fill it again."
+)
+
 RULES: tuple[Rule, ...] = (
     # Faults of the program: the client raises them, without any answer.
     Rule(Meaning.CLOSED, _status(0), words=_CLOSED_WORDS, cure=_REOPEN),
@@ -189,9 +197,8 @@ RULES: tuple[Rule, ...] = (
     Rule(Meaning.BAD_POINTS, _status(400), own=True),
     Rule(Meaning.BAD_POINTS, _status(422), own=True),
     # The rest of the 5xx: it will pass.
-    Rule(Meaning.UNAVAILABLE, _status(500), words=r"\d+ of \d+ read operations failed", own=True,
-         cure="If it does not pass, the collection is broken: look at the server's log; "
-         "it can be dropped."),
+    Rule(Meaning.BROKEN, _status(500), own=True, cure=BROKEN_CURE,
+         words=r"\b0 of 0 read operations failed|Failed to load local shard|Dirty shard"),
     Rule(Meaning.NOT_QDRANT, _status(501), cure=_GRPC_PORT),
     Rule(Meaning.NOT_QDRANT, _status(502, 504), own=True, cure=_GRPC_PORT,
          words=r"http1|Trying to connect an http|wrong version number|WRONG_VERSION"),
@@ -250,25 +257,28 @@ CLIENT_ERRORS = (
 """What the clients raise."""
 
 
-def client_error(error: Exception, *, method: str, address: str) -> MultiQAError:
+def client_error(
+    error: Exception, *, method: str, address: str, collection: str | None = None
+) -> MultiQAError:
     """Return this package's error for one of the client's.
 
     Args:
         error: What the client raised.
         method: The method of the client.
         address: Where the server is: scheme, host and port.
+        collection: Which one it was about.
     """
     what = f"Qdrant's {method} at {address}"
     answer = answer_of(error)
     if answer is None:  # the client itself refused the arguments
         translated: MultiQAError = BadRequestError(f"{what}: {_line(str(error))}.")
     else:
-        translated = _error(answer, what, address)
+        translated = _error(answer, what, address, collection)
     translated.__cause__ = error
     return translated
 
 
-def _error(answer: Answer, what: str, address: str) -> MultiQAError:
+def _error(answer: Answer, what: str, address: str, collection: str | None) -> MultiQAError:
     rule = meaning(answer)
     reason = answer.words.rstrip(".")
     status = f"{answer.status}: " if answer.status else ""
@@ -289,6 +299,10 @@ def _error(answer: Answer, what: str, address: str) -> MultiQAError:
         )
     if rule.meaning is Meaning.UNAVAILABLE:
         return StoreUnavailableError(f"{what} failed ({status}{reason}).{cure}")
+    if rule.meaning is Meaning.BROKEN:
+        return CollectionBrokenError(
+            f"the collection {collection!r} is broken: {what} failed ({status}{reason}).{cure}"
+        )
     if rule.meaning is Meaning.TOO_LARGE:
         most = re.search(r"Limit exceeded [0-9]+ > ([0-9]+)", reason)
         return TooLargeError(

@@ -14,9 +14,11 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     StoreError,
     StoreLimitError,
+    StorePermissionError,
+    StoreUnavailableError,
 )
 from multiqa_integrations.qdrant.dual import Steps
-from multiqa_integrations.qdrant.failures import AlreadyExistsError
+from multiqa_integrations.qdrant.failures import AlreadyExistsError, CollectionBrokenError
 from multiqa_integrations.qdrant.filters import (
     PayloadEquals,
     check_filter,
@@ -138,6 +140,28 @@ def collections(self: Connected) -> Steps[list[str]]:
     """Return the names of the collections."""
     answer = yield call("get_collections")
     return sorted(collection.name for collection in answer.collections)
+
+
+def broken(self: Connected) -> Steps[dict[str, str]]:
+    """Return why collections are broken, by their names."""
+    reasons: dict[str, str] = {}
+    if self.local:
+        return reasons
+    for name in (yield from collections(self)):
+        try:
+            try:
+                # Not repeated at first: each that is broken would be waited for.
+                info = yield Call("get_collection", {"collection_name": name}, repeat=False)
+            except StoreUnavailableError:
+                info = yield call("get_collection", collection_name=name)
+        except CollectionBrokenError as error:
+            reasons[name] = str(error)
+        except (CollectionNotFoundError, StorePermissionError):
+            pass  # dropped meanwhile, or not for this key to read: nothing is known of it
+        else:
+            if (reason := _why_broken(info)) is not None:
+                reasons[name] = reason
+    return reasons
 
 
 def drop(self: Connected, collection: str, *, force: bool = False) -> Steps[bool]:
@@ -478,7 +502,17 @@ def _info(self: Connected, name: str, *, sample: bool = True) -> Steps[Collectio
         indexed_vectors=None if self.local else info.indexed_vectors_count,
         metadata={key: value for key, value in metadata.items() if key != METADATA_KEY},
         details=_details(info),
+        broken=_why_broken(info),
     )
+
+
+def _why_broken(info: Any) -> str | None:
+    error = getattr(info.optimizer_status, "error", None)
+    if error is not None:
+        return f"its optimizer has failed: {' '.join(str(error).split())}"
+    if info.status == models.CollectionStatus.RED:
+        return "its status is red: operations have failed on the server"
+    return None
 
 
 def _details(info: Any) -> dict[str, Any]:

@@ -140,6 +140,7 @@ class ServerStore(Store):
     check, acheck = both(requests.check)
     collections, acollections = both(requests.collections)
     info, ainfo = both(requests.info)
+    broken, abroken = both(requests.broken)
     drop, adrop = both(requests.drop)
     aliases, aaliases = both(requests.aliases)
     swap, aswap = both(requests.swap)
