@@ -1,6 +1,6 @@
 """The best way to use `multi-qa-MiniLM-L6-cos-v1` where people use it.
 
-Example:
+Examples:
     >>> from multiqa_integrations import MultiQAEncoder
     >>> encoder = MultiQAEncoder()
     >>> encoder.dimension

@@ -22,7 +22,7 @@ def attach(
         names: The public names, by the module of the package that defines them. No name may be
             that of a module: Python sets a package's attribute to a module once it is imported.
 
-    Example:
+    Examples:
         >>> __getattr__, __dir__, __all__ = attach("multiqa_integrations", {"types": ["Hit"]})
         >>> __getattr__("Hit")
         <class 'multiqa_integrations.types.Hit'>

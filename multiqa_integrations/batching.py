@@ -17,7 +17,7 @@ def padded_length(longest: int, limit: int) -> int:
         longest: Word pieces of the longest text.
         limit: Most word pieces that the model computes.
 
-    Example:
+    Examples:
         >>> [padded_length(n, 512) for n in (7, 33, 100, 500)]
         [7, 34, 100, 512]
     """
@@ -42,7 +42,7 @@ def plan_batches(
         longest first, so that the last batches to finish are the small ones. Texts of the
         same length keep their order.
 
-    Example:
+    Examples:
         >>> [b.tolist() for b in plan_batches(np.array([3, 9, 4]), batch_tokens=8, max_texts=64)]
         [[1], [2, 0]]
     """

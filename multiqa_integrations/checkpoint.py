@@ -85,7 +85,7 @@ def resolve(
         UserWarning: The hub cannot tell where a branch or tag points to now, and the cache is
             used as it is.
 
-    Example:
+    Examples:
         >>> checkpoint = resolve("models/multi-qa")  # doctest: +SKIP
         >>> checkpoint.spec.dimension, checkpoint.weights.name  # doctest: +SKIP
         (384, 'model.safetensors')

@@ -74,7 +74,7 @@ def chunk(
 ) -> list[Chunk]:
     """Split one text into chunks; see `chunk_many`, which is faster for many texts.
 
-    Example:
+    Examples:
         >>> story = "It rained. We stayed at home. " * 3
         >>> for part in chunk(story, encoder, chunk_size=20):  # doctest: +SKIP
         ...     print(part.start, part.end, part.tokens, repr(part.text[-7:]))
@@ -113,7 +113,7 @@ def chunk_many(
         ConfigurationError: A limit is out of range, or `tokenizer` is not a tokenizer.
         TextTypeError: An item of `texts` is not a `str`.
 
-    Example:
+    Examples:
         >>> pages = ["A short text.", ""]
         >>> [len(chunks) for chunks in chunk_many(pages, encoder)]  # doctest: +SKIP
         [1, 0]

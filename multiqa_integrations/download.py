@@ -59,7 +59,7 @@ def download(
         ModelIntegrityError: A file is not what the hub promises.
         ModelNotFoundError: It cannot be had from the hub.
 
-    Example:
+    Examples:
         >>> download(to="models/multi-qa")  # doctest: +SKIP
         PosixPath('/srv/models/multi-qa')
     """
@@ -102,7 +102,7 @@ def verify(directory: str | os.PathLike[str]) -> list[str]:
     Raises:
         ModelError: The directory cannot be read.
 
-    Example:
+    Examples:
         >>> verify("models/multi-qa")  # doctest: +SKIP
         []
     """

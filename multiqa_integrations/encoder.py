@@ -38,11 +38,11 @@ class MultiQAEncoder:
     Vectors are float32 of length 1, so that the dot product is the cosine. Texts longer than
     `max_seq_length` word pieces are truncated, with a warning (`on_truncation`); split them with
     `multiqa_integrations.chunking.chunk`. Empty and whitespace-only texts are encoded as
-    [CLS] [SEP], all to the same vector. Lone surrogates are replaced by U+FFFD.
+    `[CLS] [SEP]`, all to the same vector. Lone surrogates are replaced by U+FFFD.
 
     Source: the model card, https://huggingface.co/sentence-transformers/multi-qa-MiniLM-L6-cos-v1
 
-    Example:
+    Examples:
         >>> from multiqa_integrations import MultiQAEncoder
         >>> encoder = MultiQAEncoder()  # doctest: +SKIP
         >>> query = encoder.encode_query(["How many people live in London?"])  # doctest: +SKIP
@@ -212,7 +212,7 @@ class MultiQAEncoder:
         Raises:
             TextError: As `encode`; what came before that text's window has been yielded.
 
-        Example:
+        Examples:
             >>> lines = open("corpus.txt", encoding="utf-8")  # doctest: +SKIP
             >>> for vectors in MultiQAEncoder().encode_stream(lines):  # doctest: +SKIP
             ...     print(vectors.shape)

@@ -78,7 +78,7 @@ class ModelSpec:
     def fingerprint(self, weights_sha256: str) -> str:
         """Name the vectors of weights with this digest: those of equal names are comparable.
 
-        Example:
+        Examples:
             >>> MULTI_QA.fingerprint("12ab")
             'sha256:12ab/mean/l2'
         """

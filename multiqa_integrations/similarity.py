@@ -25,7 +25,7 @@ def similarity(a: ArrayLike, b: ArrayLike, score: SimilarityScore = "dot") -> Ve
     Raises:
         ConfigurationError: Unknown score, or shapes that do not go together.
 
-    Example:
+    Examples:
         >>> similarity([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
         array([[1., 0.]], dtype=float32)
     """

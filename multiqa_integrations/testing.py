@@ -28,7 +28,7 @@ class FakeEncoder:
     nearly orthogonal: a search test can ask for a word and expect its text. It knows nothing of
     meaning.
 
-    Example:
+    Examples:
         >>> encoder = FakeEncoder()
         >>> query = encoder.encode_query(["red apples"])
         >>> documents = encoder.encode_document(["apples that are red", "a blue sky"])

@@ -18,7 +18,7 @@ def check_texts(texts: Sequence[str]) -> list[str]:
         TextTypeError: `texts` is a bare string or not a sequence, or an item is not a `str`.
         TextError: `texts` is an array of more than one dimension.
 
-    Example:
+    Examples:
         >>> check_texts(("a", "b"))
         ['a', 'b']
     """
@@ -68,7 +68,7 @@ def repair_surrogates(text: str) -> str:
     Lone surrogates come from JSON escapes and broken decoding; neither UTF-8, nor the
     tokenizer, nor a Qdrant payload can hold them.
 
-    Example:
+    Examples:
         >>> repair_surrogates("a\ud83d\ude00b\ud83d")
         'a😀b�'
     """

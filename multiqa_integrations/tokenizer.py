@@ -119,7 +119,7 @@ class WordPieceTokenizer:
     Special tokens in a text ("[SEP]" typed by a user) are parsed as such, exactly as
     transformers does.
 
-    Example:
+    Examples:
         >>> tokenizer = WordPieceTokenizer(directory / "tokenizer.json")  # doctest: +SKIP
         >>> tokenizer.count(["How many people live in London?"])  # doctest: +SKIP
         array([9])

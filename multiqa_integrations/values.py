@@ -41,7 +41,7 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
     Raises:
         ConfigurationError: It has no faithful form; the message names record, key and type.
 
-    Example:
+    Examples:
         >>> json_value({"at": date(2024, 1, 2), "size": np.int64(3)}, "the metadata")
         {'at': '2024-01-02', 'size': 3}
     """
@@ -129,7 +129,7 @@ def parse_time(text: str) -> datetime:
     Raises:
         ValueError: It is not one.
 
-    Example:
+    Examples:
         >>> parse_time("2024-01-02T03:04:05Z").isoformat()
         '2024-01-02T03:04:05+00:00'
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,12 @@ def test_examples_run(
     """All examples of a page, one after the other, with the test model as the model."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(MultiQAEncoder.__init__, "__defaults__", (str(test_model),))
-    blocks = re.findall(r"^```pycon\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    text = page.read_text(encoding="utf-8")
+    # In a tab they are indented.
+    blocks = [
+        textwrap.dedent(block)
+        for _, block in re.findall(r"^( *)```pycon\n(.*?)^\1```$", text, re.M | re.S)
+    ]
     test = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page.name, str(page), 0)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     output: list[str] = []
@@ -51,3 +58,32 @@ def test_every_command_is_documented() -> None:
             if wanted not in text:
                 missing.append(wanted)
     assert not missing
+
+
+PACKAGES = ("", ".qdrant", ".langchain", ".llama_index", ".etl", ".evaluation")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_in_the_reference(package: str) -> None:
+    module = f"multiqa_integrations{package}"
+    pages = "".join(
+        page.read_text(encoding="utf-8") for page in (TOP / "docs" / "reference").glob("*.md")
+    )
+    shown = set(re.findall(rf"^::: {re.escape(module)}\.(\w+)$", pages, re.M))
+    # `errors` and `testing` are shown as wholes, below the names of the package itself.
+    assert shown - {"errors", "testing"} == set(importlib.import_module(module).__all__)
+
+
+def test_every_page_is_found_from_the_navigation() -> None:
+    configuration = (TOP / ".mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w/]+\.md$", configuration, re.M))
+    docs = TOP / "docs"
+    assert named == {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+
+
+def test_what_is_copied_of_a_shell_session_is_its_commands() -> None:
+    """The site copies what follows a prompt; a block of commands alone is of the kind `sh`."""
+    for page in (TOP / "README.md", *(TOP / "docs").rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^ *```console\n(.*)$", text, re.M):
+            assert block.lstrip().startswith("$ "), f"{page.name}: {block}"

@@ -31,7 +31,7 @@ from multiqa_integrations.cli.sync import sync
 from multiqa_integrations.cli.verify import verify
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
 
-__all__ = ["app", "run"]
+__all__ = ["app", "command", "run"]
 
 app = typer.Typer(
     name="multiqa",
@@ -41,11 +41,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: nothing in it is markup, and no width cuts it
     pretty_exceptions_enable=False,  # a traceback of a bug is for a bug report: keep it plain
 )
-for command in (
+for function in (
     *(demo, search, encode, plan, sync, verify, replay),
     *(copy, alias, reembed, download, doctor, bench, evaluate),
 ):
-    app.command()(command)
+    app.command()(function)
 app.add_typer(collection.app)
 
 _CANCELLED = 130
@@ -80,6 +80,10 @@ def _options(
     logging.basicConfig(level=level, handlers=[terminal.LogHandler()])
 
 
+command = typer.main.get_command(app)
+"""All of it; the documentation's reference is made of this."""
+
+
 def run() -> None:
     """Run the command line and exit with its status.
 
@@ -96,7 +100,6 @@ def run() -> None:
 def _status() -> int:
     try:
         # Not app(): that would install an excepthook of its own.
-        command = typer.main.get_command(app)
         status: int | None = command(prog_name="multiqa", standalone_mode=False)
         sys.stdout.flush()
     except _UsageError as error:

@@ -28,7 +28,7 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     A field's annotation is its help, its default the option's default. The command is called with
     the dataclasses.
 
-    Example:
+    Examples:
         >>> @options
         ... def search(name: str, store: StoreOptions) -> None: ...
         >>> list(inspect.signature(search).parameters)

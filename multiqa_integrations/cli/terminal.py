@@ -26,7 +26,7 @@ _UNLIMITED = 10_000
 def visible(text: str) -> str:
     r"""Return the text with its control and bidirectional characters as escapes.
 
-    Example:
+    Examples:
         >>> print(visible("\x1b[2Jred \u202etxt.exe"))
         \x1b[2Jred \u202etxt.exe
     """
@@ -36,7 +36,7 @@ def visible(text: str) -> str:
 def to_json(value: object, *, indent: int | None = None) -> str:
     r"""Return JSON that is safe to show and reads back as the same value.
 
-    Example:
+    Examples:
         >>> print(to_json({"text": "naïve \u202etxt.exe"}))
         {"text": "naïve \u202etxt.exe"}
     """
@@ -169,7 +169,7 @@ def echo_result(text: str, values: Mapping[str, Any], *, as_json: bool) -> None:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun.
 
-    Example:
+    Examples:
         >>> count(1, "point"), count(2_000, "point")
         ('1 point', '2,000 points')
     """

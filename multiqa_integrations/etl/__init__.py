@@ -1,6 +1,6 @@
 """Fill collections from sources, by jobs that can be killed, run again and trusted.
 
-Example:
+Examples:
     >>> from multiqa_integrations.etl import Fields, sync
     >>> report = sync(  # doctest: +SKIP
     ...     "articles.jsonl",

@@ -73,7 +73,7 @@ class JobOptions:
         vector_name: "" is the unnamed vector.
         payload_indexes: Further ones of a new or existing collection: see `ensure_collection`.
 
-    Example:
+    Examples:
         >>> options = JobOptions(path="./collections", fields=Fields(title="headline"))
         >>> sync("articles.jsonl", "articles", options=options)  # doctest: +SKIP
         >>> verify("articles.jsonl", "articles", options=options)  # doctest: +SKIP

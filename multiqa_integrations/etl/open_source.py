@@ -47,7 +47,7 @@ def open_source(source: object, *, format: Format | None = None, glob: str | Non
         ConfigurationError: It is nothing of these, or an option does not go with it.
         MissingDependencyError: The extra `etl` is not installed.
 
-    Example:
+    Examples:
         >>> [record.value["id"] for record in open_source([{"id": "a"}, {"id": "b"}])]
         ['a', 'b']
     """

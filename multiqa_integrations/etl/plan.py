@@ -53,7 +53,7 @@ def plan(
         SyncIncompleteError: Not all of the source can be read.
         StoreError: The store failed.
 
-    Example:
+    Examples:
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> from qdrant_client import QdrantClient
         >>> rows = [{"id": 1, "text": "The red button stops it."}]

@@ -95,7 +95,7 @@ def sync(
         SourceError: There is no such source.
         StoreError: The store failed for good.
 
-    Example:
+    Examples:
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> from qdrant_client import QdrantClient
         >>> client = QdrantClient(":memory:")

@@ -50,7 +50,7 @@ def verify(
         SyncIncompleteError: Not all of the source can be read.
         ConfigurationError: An argument is wrong.
 
-    Example:
+    Examples:
         >>> from multiqa_integrations.etl import sync
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> from qdrant_client import QdrantClient

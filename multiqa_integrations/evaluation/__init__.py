@@ -1,6 +1,6 @@
 """Measure retrieval quality on sets in the format of BEIR: `multiqa evaluate`.
 
-Example:
+Examples:
     >>> from multiqa_integrations.evaluation import Configuration, evaluate
     >>> ways = [Configuration(), Configuration(search="hnsw")]
     >>> evaluation = evaluate("scifact", ways)  # doctest: +SKIP

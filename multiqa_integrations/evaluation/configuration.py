@@ -44,7 +44,7 @@ class Configuration:
             the hits wanted.
         name: How reports call it; by default what sets it apart from the others.
 
-    Example:
+    Examples:
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> Configuration(encoder=FakeEncoder(), search="hnsw", hnsw_ef=64).settings
         {'encoder': 'FakeEncoder(seed=0)', 'mode': 'dense', 'search': 'hnsw', 'hnsw_ef': 64}
@@ -131,7 +131,7 @@ def name_all(configurations: Sequence[Configuration]) -> list[str]:
     Raises:
         ConfigurationError: There is none, or two are the same or have the same name.
 
-    Example:
+    Examples:
         >>> name_all([Configuration(), Configuration(search="hnsw"), Configuration(mode="bm25")])
         ['mode=dense search=exact', 'search=hnsw', 'mode=bm25']
     """

@@ -123,7 +123,7 @@ def evaluate(
         ModelError: A model cannot be found or used.
         StoreError: The store failed.
 
-    Example:
+    Examples:
         >>> evaluation = evaluate("scifact", Configuration())  # doctest: +SKIP
         >>> print(f"{evaluation.results[0].mean('nDCG@10'):.3f}")  # doctest: +SKIP
     """

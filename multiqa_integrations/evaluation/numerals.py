@@ -6,7 +6,7 @@ from __future__ import annotations
 def signed(value: float, digits: int) -> str:
     """Write a difference, with a true minus sign; what rounds to nothing has no sign.
 
-    Example:
+    Examples:
         >>> signed(-0.25, 2), signed(0.0001, 2)
         ('−0.25', '0.00')
     """
@@ -17,7 +17,7 @@ def signed(value: float, digits: int) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """Write a confidence interval; a dash where there is none.
 
-    Example:
+    Examples:
         >>> interval(-0.01, 0.02)
         '−0.0100 to +0.0200'
     """

@@ -72,7 +72,7 @@ def search_exactly(
         progress: Called with what is done.
         name: Of the retrieval set, for `progress`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> documents = np.eye(3, 384, dtype=np.float32)
         >>> search_exactly(documents[[2]], documents, 1, lambda *_: None).rows

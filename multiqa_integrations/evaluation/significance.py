@@ -77,7 +77,7 @@ def compare(
     Raises:
         MissingDependencyError: The extra `evaluate` is not installed.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> base, other = np.array([1.0, 0.5, 0.5, 1.0]), np.array([1.0, 0.5, 1.0, 1.0])
         >>> compared = compare(base, other)

@@ -1,6 +1,6 @@
 """The model in LangChain: embeddings, a vector store and its retriever, a text splitter.
 
-Example:
+Examples:
     >>> from multiqa_integrations.langchain import MultiQAEmbeddings, MultiQAVectorStore
     >>> store = MultiQAVectorStore(  # doctest: +SKIP
     ...     embedding=MultiQAEmbeddings(), path="./collections"

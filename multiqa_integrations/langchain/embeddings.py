@@ -27,7 +27,7 @@ class MultiQAEmbeddings(Serializable, Embeddings):
     many embeddings, stores and encoders use it. Pickles, copies and LangChain's serialisation keep
     the settings.
 
-    Example:
+    Examples:
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> embeddings = MultiQAEmbeddings(encoder=FakeEncoder())
         >>> vector = embeddings.embed_query("How many people live in London?")

@@ -17,7 +17,7 @@ def uuid5_key_encoder(document: Document) -> str:
     It depends on the text and the metadata: a change of either makes a new document. LangChain's
     own keys are digests, which Qdrant does not accept as ids.
 
-    Example:
+    Examples:
         >>> uuid5_key_encoder(Document("text", metadata={"a": 1, "b": 2}))
         'c4c3108d-1ff4-5584-80f1-7b493606a04d'
     """

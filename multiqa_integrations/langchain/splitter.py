@@ -22,7 +22,7 @@ class WordPieceTextSplitter(TextSplitter):
     The model was trained on texts of up to 250 word pieces, [CLS] and [SEP] included; no chunk is
     longer. Nothing is lost: the chunks cover the text.
 
-    Example:
+    Examples:
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> splitter = WordPieceTextSplitter(chunk_size=8, encoder=FakeEncoder())
         >>> splitter.split_text("One two three four. Five six seven eight.")

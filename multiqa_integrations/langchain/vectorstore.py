@@ -47,7 +47,7 @@ class MultiQAVectorStore(VectorStore, Dual):
 
     An id that is not a UUID is mapped to one and comes back as given. The same id overwrites.
 
-    Example:
+    Examples:
         >>> from qdrant_client import QdrantClient
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> store = MultiQAVectorStore(
@@ -205,7 +205,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         """Embed documents and store them, generators too; returns their ids.
 
         Raises:
-            As `add_texts`.
+            StoreError: As in `add_texts`.
         """
         check_write(kwargs)
         return (yield from ask(self.collection, Collection.add, to_collection(documents, ids)))
@@ -293,7 +293,8 @@ class MultiQAVectorStore(VectorStore, Dual):
             options: `filter`.
 
         Raises:
-            As `similarity_search`.
+            ConfigurationError: As in `similarity_search`.
+            StoreError: As in `similarity_search`.
         """
         keywords = self._mmr_options(k, fetch_k, lambda_mult, options)
         hits = yield from ask(self.collection, Collection.mmr, query, **keywords)
@@ -342,7 +343,8 @@ class MultiQAVectorStore(VectorStore, Dual):
                 relevance.
 
         Raises:
-            As `similarity_search`.
+            ConfigurationError: As in `similarity_search`.
+            StoreError: As in `similarity_search`.
         """
         return self._relevant(self.similarity_search_with_score(query, k, **of_cosine(options)))
 

@@ -1,6 +1,6 @@
 """The model in LlamaIndex: an embedding model, a node parser, a vector store.
 
-Example:
+Examples:
     >>> from llama_index.core import Settings
     >>> from multiqa_integrations.llama_index import MultiQAEmbedding
     >>> Settings.embed_model = MultiQAEmbedding()  # doctest: +SKIP

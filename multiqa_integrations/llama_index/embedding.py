@@ -33,7 +33,7 @@ class MultiQAEmbedding(BaseEmbedding):
     the same settings, so that copies, pickles, dictionaries and worker processes carry settings
     only.
 
-    Example:
+    Examples:
         >>> from llama_index.core import Settings
         >>> Settings.embed_model = MultiQAEmbedding()
         >>> Settings.embed_model.model_name

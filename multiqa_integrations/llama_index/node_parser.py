@@ -29,7 +29,7 @@ class WordPieceNodeParser(NodeParser):
     `chunk_size` word pieces, [CLS] and [SEP] included. Nothing of the text is lost, each node
     knows its place in the document, and nodes know their neighbours.
 
-    Example:
+    Examples:
         >>> WordPieceNodeParser(chunk_size=128).chunk_size
         128
     """

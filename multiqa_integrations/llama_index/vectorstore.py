@@ -70,7 +70,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         ConfigurationError: A setting is wrong.
         StoreError: The collection cannot be opened.
 
-    Example:
+    Examples:
         >>> from llama_index.core import VectorStoreIndex
         >>> store = MultiQAVectorStore("manual", path="./collections")  # doctest: +SKIP
         >>> index = VectorStoreIndex.from_vector_store(store)  # doctest: +SKIP

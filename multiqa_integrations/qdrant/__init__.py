@@ -1,6 +1,6 @@
 """Qdrant collections for the vectors of one model: created right, checked on every opening.
 
-Example:
+Examples:
     >>> from multiqa_integrations.qdrant import Collection
     >>> with Collection.open("manual", path="./collections") as manual:  # doctest: +SKIP
     ...     manual.add(["The red button stops the machine."])
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from multiqa_integrations.qdrant.schema import CollectionInfo as CollectionInfo
     from multiqa_integrations.qdrant.schema import CollectionReport as CollectionReport
     from multiqa_integrations.qdrant.schema import CollectionSchema as CollectionSchema
+    from multiqa_integrations.qdrant.server.options import ConnectionOptions as ConnectionOptions
     from multiqa_integrations.qdrant.server.store import ServerStore as ServerStore
     from multiqa_integrations.qdrant.store import Store as Store
     from multiqa_integrations.qdrant.upload import Uploader as Uploader
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = attach(
         "open": ["open_store"],
         "points": ["Point", "PointQuery", "ScoredPoint", "SparseVector"],
         "schema": ["CollectionInfo", "CollectionReport", "CollectionSchema"],
+        "server.options": ["ConnectionOptions"],
         "server.store": ["ServerStore"],
         "store": ["Store"],
         "upload": ["Uploader"],

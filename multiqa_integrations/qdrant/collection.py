@@ -97,7 +97,7 @@ class Collection(Dual):
     Any number of threads may use it. Each method has a coroutine, its name with an `a` before it,
     that never blocks the event loop.
 
-    Example:
+    Examples:
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> from qdrant_client import QdrantClient
         >>> client = QdrantClient(":memory:")
@@ -330,7 +330,7 @@ class Collection(Dual):
 
         Raises:
             TextError: A query is not text; `.index` tells which.
-            Other errors: As `search`.
+            StoreError: As in `search`.
         """
         requests = yield from work(self._requests, check_texts(queries), **options)
         answers = yield from ask(self.store, Store.query_batch, self.name, requests)
@@ -356,7 +356,8 @@ class Collection(Dual):
             options: See `MmrOptions`.
 
         Raises:
-            As `search`.
+            ConfigurationError: As in `search`.
+            StoreError: As in `search`.
         """
         vectors = yield from work(self.encoder.encode_query, [query])
         return (yield from self._mmr_by_vector(vectors[0], **options))

@@ -104,7 +104,7 @@ def ensure_collection(
         ConfigurationError: An argument is wrong.
         StoreError: The server refused or failed.
 
-    Example:
+    Examples:
         >>> from qdrant_client import QdrantClient
         >>> from multiqa_integrations.testing import FakeEncoder
         >>> encoder = FakeEncoder()
@@ -169,7 +169,7 @@ def check_collection(
             message and in `.expected` and `.actual`.
         StoreError: The server refused or failed.
 
-    Example:
+    Examples:
         >>> from qdrant_client import QdrantClient
         >>> from multiqa_integrations.errors import CollectionMismatchError
         >>> from multiqa_integrations.testing import FakeEncoder

@@ -18,7 +18,7 @@ _PATH = re.compile(r'(?:[\w-]+|"[^"\\]*")(?:\[\d*\])*(?:\.(?:[\w-]+|"[^"\\]*")(?
 def is_path(key: str) -> bool:
     """Check whether a key is written as a path.
 
-    Example:
+    Examples:
         >>> is_path('metadata."valid from"'), is_path("metadata.valid from")
         (True, False)
     """
@@ -31,7 +31,7 @@ def quote(key: str) -> str:
     Raises:
         ConfigurationError: It has a quotation mark or a backslash: there is no way to write it.
 
-    Example:
+    Examples:
         >>> quote("title"), quote("dc.title")
         ('title', '"dc.title"')
     """
@@ -59,7 +59,7 @@ def paths(root: str, key: str) -> list[str]:
     Raises:
         ConfigurationError: As `quote`.
 
-    Example:
+    Examples:
         >>> paths("metadata", "title")
         ['metadata.title']
         >>> paths("metadata", "dc.title")

@@ -110,7 +110,7 @@ def copy(
         StoreError: A store failed for good, it was stopped, or the copy is not equal to the source;
             `.report` has what was done.
 
-    Example:
+    Examples:
         >>> from qdrant_client import QdrantClient
         >>> from multiqa_integrations.qdrant import Collection, open_store
         >>> from multiqa_integrations.testing import FakeEncoder

@@ -38,7 +38,7 @@ def open_store(
             with another of them only.
         MissingDependencyError: The extra `qdrant` is not installed.
 
-    Example:
+    Examples:
         >>> with open_store(path="./collections") as store:  # doctest: +SKIP
         ...     store.collections()
         []

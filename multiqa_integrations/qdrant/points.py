@@ -194,7 +194,7 @@ def point_id(document_id: str | None) -> PointId:
     An id that parses as a UUID is it; any other string maps to a UUID of version 5; None, a
     document without an id, gets a random one.
 
-    Example:
+    Examples:
         >>> point_id("5C1C6D8E-2F7A-4B7E-9C53-0D1A2B3C4D5E")
         '5c1c6d8e-2f7a-4b7e-9c53-0d1a2b3c4d5e'
         >>> point_id("manual.pdf#3") == point_id("manual.pdf#3")

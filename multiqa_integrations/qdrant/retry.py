@@ -86,7 +86,7 @@ def retrying(
         seconds: After so many there is no further attempt; by default as around the block.
         stop: Ends waiting within two seconds, besides those around the block.
 
-    Example:
+    Examples:
         >>> with retrying(5.0) as policy:
         ...     policy.seconds
         5.0

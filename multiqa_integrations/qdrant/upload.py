@@ -85,7 +85,7 @@ class Uploader:
     wait, that long. Where it takes no request of that size, it is split. A request that is
     refused is halved until the bad points are found: the good ones are written.
 
-    Example:
+    Examples:
         with Uploader(store, "docs") as uploader:
             uploader.add(points)
     """

@@ -46,7 +46,7 @@ def to_filter(
     Raises:
         ConfigurationError: It is something else.
 
-    Example:
+    Examples:
         >>> to_filter({"lang": "en"}, "metadata").must[0].key
         'metadata.lang'
     """

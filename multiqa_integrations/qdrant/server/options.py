@@ -48,7 +48,7 @@ class ConnectionOptions:
     Raises:
         ConfigurationError: One of them cannot be honoured.
 
-    Example:
+    Examples:
         >>> ConnectionOptions(timeout=5.0).timeout
         5.0
     """
@@ -178,7 +178,7 @@ class Address:
 def split_user(url: str) -> tuple[str, str | None]:
     """Return a URL without user and password, and the header "Authorization" that they make.
 
-    Example:
+    Examples:
         >>> split_user("http://user:password@localhost:6333")
         ('http://localhost:6333', 'Basic dXNlcjpwYXNzd29yZA==')
     """
@@ -195,7 +195,7 @@ def parse_url(url: object) -> Address:
     Raises:
         ConfigurationError: It is none, or names more than an address.
 
-    Example:
+    Examples:
         >>> str(parse_url("https://db.example.org/qdrant/"))
         'https://db.example.org:6333/qdrant'
     """
