@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,11 @@ from llama_index.core.vector_stores.types import (
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
 from multiqa_integrations.coroutines import in_own_thread, in_thread
-from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    StorePermissionError,
+    WriteRejectedError,
+)
 from multiqa_integrations.llama_index import queries
 from multiqa_integrations.llama_index.embedding import (
     MultiQAEmbedding,
@@ -39,6 +44,7 @@ from multiqa_integrations.qdrant.documents import name_vectors, with_document_id
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.open import split_options
 from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
+from multiqa_integrations.qdrant.schema import CollectionSchema, missing_indexes
 from multiqa_integrations.qdrant.server.options import split_user
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
@@ -49,7 +55,10 @@ if TYPE_CHECKING:
 
 _PAGE = 256  # nodes that are read at a time
 
-_OPEN_OPTIONS = ("url", "path", "api_key", "vector_name", "sparse", "adopt")
+_OPEN_OPTIONS = ("url", "path", "api_key", "vector_name", "sparse", "payload_indexes", "adopt")
+
+# Documents are deleted by them.
+_INDEXES = {DOCUMENT_KEY: "keyword", SYNC_DOCUMENT_KEY: "keyword"}
 
 
 class MultiQAVectorStore(BasePydanticVectorStore, Dual):
@@ -149,15 +158,24 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
             client=client,
             store=store,
             **{name: getattr(self, name) for name in _OPEN_OPTIONS},
-            # Documents are deleted by them.
-            payload_indexes={
-                DOCUMENT_KEY: "keyword",
-                SYNC_DOCUMENT_KEY: "keyword",
-                **self.payload_indexes,
-            },
             **self.connection_options,
             **self.create_options,
         )
+        try:
+            self._index_documents()
+        except BaseException:
+            self._collection.close()
+            raise
+
+    def _index_documents(self) -> None:
+        schema = CollectionSchema.of(
+            self.embedding.encoder,
+            vector_name=self.vector_name,
+            payload_indexes={**_INDEXES, **self.payload_indexes},
+        )
+        if missing_indexes(schema, self._collection.report.info):
+            with suppress(StorePermissionError):  # such a key does not delete either
+                self._collection.store.ensure(self._collection.name, schema)
 
     @classmethod
     async def aopen(

@@ -117,9 +117,9 @@ class Lease:
             except StorePermissionError:
                 self.kept = False
                 warnings.warn(
-                    f"the API key may not write the metadata of {self._collection!r}, which takes "
-                    "the right to manage the whole server: no lease keeps other runs from "
-                    f"{self._what}. See that there is one at a time.",
+                    f"the API key may write neither metadata nor points of {self._collection!r}: "
+                    f"no lease keeps other runs from {self._what}. See that there is one at a "
+                    "time.",
                     CollectionWarning,
                     stacklevel=4,
                 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_client import models
 
 from multiqa_integrations.errors import (
     CollectionWarning,
@@ -19,11 +20,16 @@ from multiqa_integrations.errors import (
     StoreError,
     SyncIncompleteError,
 )
-from multiqa_integrations.etl import sync
+from multiqa_integrations.etl import sync, verify
 from multiqa_integrations.etl.job import Job, JobOptions
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.qdrant import EdgeStore, Store, open_store
-from multiqa_integrations.qdrant.lease import CLOCK_SECONDS, EXPIRES_SECONDS, RENEWED_SECONDS
+from multiqa_integrations.qdrant.lease import (
+    CLOCK_SECONDS,
+    EXPIRES_SECONDS,
+    RENEWED_SECONDS,
+    Lease,
+)
 from multiqa_integrations.qdrant.lease import _machine as this_machine
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
@@ -241,10 +247,62 @@ def test_a_collection_that_is_dropped_during_a_run(embedded: Store, made_anew: b
     assert embedded.count("docs") == 5
 
 
-def test_a_key_that_may_not_write_metadata_works_without_a_lease(loopback: LoopbackQdrant) -> None:
+# --- keys with few rights -----------------------------------------------------------------------
+
+
+def test_a_key_that_may_write_points_alone_keeps_its_lease_in_one(loopback: LoopbackQdrant) -> None:
     with open_store(url=loopback.url) as store:
         sync(ROWS[:1], "docs", store=store, encoder=FakeEncoder())
         loopback.faults.forbidden = frozenset({"update"})
+
+        def source() -> Iterator[dict[str, Any]]:
+            yield ROWS[0]
+            with pytest.raises(LeaseError, match="another run is working on the source"):
+                sync(ROWS, "docs", store=store, encoder=FakeEncoder())
+            raw = loopback.client.scroll("docs", limit=10, with_vectors=True)[0]
+            assert [record.vector for record in raw].count({}) == 1, "no search finds the lease"
+            # Nothing of this package shows it.
+            assert len(store.scroll("docs")[0]) == store.count("docs") == 1
+            nothing = models.IsEmptyCondition(is_empty=models.PayloadField(key="page_content"))
+            assert store.count("docs", filter=models.Filter(must=[nothing])) == 0
+            info = store.info("docs")
+            assert info is not None
+            assert (info.points, list(info.metadata)) == (1, ["multiqa.lease.default"])
+            yield from ROWS[1:]
+
+        report = sync(source(), "docs", store=store, encoder=FakeEncoder(), prune=True)
+        assert (report.added, report.unchanged) == (len(ROWS) - 1, 1)
+        assert loopback.client.count("docs").count == len(ROWS), "the lease was given back"
+        assert verify(ROWS, "docs", store=store, encoder=FakeEncoder()).fits
+
+
+def test_leases_in_points_and_in_metadata_keep_each_other_out(loopback: LoopbackQdrant) -> None:
+    def lease(of: Store) -> Lease:
+        return Lease(of, "docs", source="default")
+
+    with open_store(url=loopback.url) as store:
+        sync(ROWS[:1], "docs", store=store, encoder=FakeEncoder())
+        for first, second in ((frozenset({"update"}), frozenset()), ((), {"update"})):
+            loopback.faults.forbidden = frozenset(first)
+            with lease(store):
+                loopback.faults.forbidden = frozenset(second)
+                with pytest.raises(LeaseError):
+                    lease(store).__enter__()
+                loopback.faults.forbidden = frozenset(first)
+        # What a killed run has left in a point does not stand against a newer one in the metadata.
+        loopback.faults.forbidden = frozenset({"update"})
+        killed = {"run": "killed", "renewed": "2020-01-01T00:00:00+00:00", "pid": 1}
+        store.annotate("docs", "multiqa.lease.default", killed)
+        loopback.faults.forbidden = frozenset()
+        with lease(store) as taken:
+            assert taken.kept
+        assert loopback.client.count("docs").count == 1
+
+
+def test_a_key_that_may_write_nothing_has_no_lease(loopback: LoopbackQdrant) -> None:
+    with open_store(url=loopback.url) as store:
+        sync(ROWS, "docs", store=store, encoder=FakeEncoder())
+        loopback.faults.forbidden = frozenset({"update", "upsert"})
         with pytest.warns(CollectionWarning, match="no lease keeps other runs") as caught:
             report = sync(ROWS, "docs", store=store, encoder=FakeEncoder())
-        assert (report.added, report.unchanged, len(caught)) == (len(ROWS) - 1, 1, 1)
+        assert (report.unchanged, len(caught)) == (len(ROWS), 1)

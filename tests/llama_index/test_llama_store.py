@@ -41,6 +41,7 @@ from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import (
     CollectionMismatchError,
     ConfigurationError,
+    StorePermissionError,
     TextTypeError,
     WriteRejectedError,
 )
@@ -765,3 +766,31 @@ def test_the_rest_of_the_package_reads_nodes(
     (node,) = vectors.get_nodes(filters=where("chapter", "==", 9))
     assert (node.node_id, node.get_content()) == ("other", "written as a text")
     assert node.metadata == {"chapter": 9}
+
+
+def test_a_key_that_may_read_alone_opens_and_searches(
+    loopback: LoopbackQdrant, embedding: MultiQAEmbedding
+) -> None:
+    """Also where the collection has no index of documents, as one of another program."""
+    with Collection.open("manual", url=loopback.url, encoder=embedding.encoder) as collection:
+        collection.add(["The red button stops the machine."])
+    writes = ("create", "update", "index", "upsert", "delete", "set_payload", "change_aliases")
+    loopback.faults.forbidden = frozenset(writes)
+    with MultiQAVectorStore("manual", url=loopback.url, embedding=embedding) as store:
+        index = VectorStoreIndex.from_vector_store(store, embed_model=embedding)
+        found = index.as_retriever(similarity_top_k=1).retrieve("How do I stop it?")
+        assert found[0].node.get_content() == "The red button stops the machine."
+        with pytest.raises(StorePermissionError):
+            store.delete("manual.pdf")
+    with pytest.raises(StorePermissionError):
+        MultiQAVectorStore(
+            "manual",
+            url=loopback.url,
+            embedding=embedding,
+            payload_indexes={"metadata.chapter": "integer"},
+        )
+    loopback.faults.forbidden = frozenset()
+    with MultiQAVectorStore("manual", url=loopback.url, embedding=embedding) as store:
+        info = store.collection.store.info("manual")
+        assert info is not None
+        assert info.payload_indexes == {"doc_id": "keyword", "_multiqa.document": "keyword"}

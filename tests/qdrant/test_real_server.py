@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
+import json
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +14,14 @@ import numpy as np
 import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
-from multiqa_integrations.errors import CollectionMismatchError, StoreError, WriteRejectedError
+from multiqa_integrations.errors import (
+    CollectionMismatchError,
+    LeaseError,
+    StoreError,
+    StorePermissionError,
+    WriteRejectedError,
+)
+from multiqa_integrations.etl import plan, sync, verify
 from multiqa_integrations.qdrant import (
     CollectionSchema,
     Point,
@@ -20,6 +32,7 @@ from multiqa_integrations.qdrant import (
     ensure_collection,
     open_store,
 )
+from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Vectors
 from tests.support.engines import Server
 
@@ -47,9 +60,16 @@ def store(request: pytest.FixtureRequest, server: Server, name: str) -> Iterator
                 opened.drop(collection, force=True)
 
 
+def users_client(kind: type[Any], server: Server) -> Any:
+    """Make a client as a user does, whom it warns of a key over http."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return kind(url=server.url, api_key=server.api_key, check_compatibility=False)
+
+
 @pytest.fixture
 def client(server: Server, name: str) -> Iterator[QdrantClient]:
-    opened = QdrantClient(url=server.url, api_key=server.api_key, check_compatibility=False)
+    opened: QdrantClient = users_client(QdrantClient, server)
     yield opened
     opened.delete_collection(name)
     opened.close()
@@ -144,13 +164,58 @@ def test_keys(server: Server, name: str) -> None:
             store.collections()
 
 
+def token(server: Server, name: str, access: str) -> str:
+    """Return a token with rights to one collection (RFC 7519, signed with the API key)."""
+    claims = {"access": [{"collection": name, "access": access}]}
+    parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+    text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
+    digest = hmac.new((server.api_key or "").encode(), text, hashlib.sha256).digest()
+    return (text + b"." + base64.urlsafe_b64encode(digest).rstrip(b"=")).decode()
+
+
+@pytest.mark.parametrize("access", ["r", "rw", "prw"])
+def test_tokens_for_one_collection(
+    server: Server, store: Store, client: QdrantClient, name: str, access: str
+) -> None:
+    if server.api_key is None:
+        pytest.skip("this server wants no API key")
+    rows = [{"id": n, "text": f"text {n}"} for n in range(20)]
+    sync(rows[:1], name, store=store, encoder=FakeEncoder())
+    options = {"prefer_grpc": getattr(store, "grpc", False), "grpc_port": server.grpc_port}
+    with open_store(url=server.url, api_key=token(server, name, access), **options) as narrow:
+        try:
+            assert narrow.count(name) == 1
+        except StorePermissionError:
+            pytest.skip("this server knows no tokens")
+        assert plan(rows, name, store=narrow, encoder=FakeEncoder()).added == 19
+        assert verify(rows[:1], name, store=narrow, encoder=FakeEncoder()).fits
+        if access == "r":
+            with (
+                pytest.warns(UserWarning, match="no lease"),
+                pytest.raises(StorePermissionError, match="right to write"),
+            ):
+                sync(rows, name, store=narrow, encoder=FakeEncoder())
+            return
+
+        def source() -> Iterator[dict[str, Any]]:
+            for other in (narrow, store):
+                with pytest.raises(LeaseError):
+                    sync(rows, name, store=other, encoder=FakeEncoder())
+            assert client.count(name).count == 2, "the lease is a point, which others count"
+            assert narrow.count(name) == len(narrow.scroll(name)[0]) == 1
+            yield from rows
+
+        assert sync(source(), name, store=narrow, encoder=FakeEncoder(), prune=True).added == 19
+        assert client.count(name).count == 20
+
+
 def test_a_client_of_the_users(client: QdrantClient, name: str) -> None:
     assert ensure_collection(client, name, fingerprint="sha256:ours").created
     assert check_collection(client, name, fingerprint="sha256:ours").fingerprint == "matches"
 
 
 async def test_an_asynchronous_client_of_the_users(server: Server, name: str) -> None:
-    client = AsyncQdrantClient(url=server.url, api_key=server.api_key, check_compatibility=False)
+    client = users_client(AsyncQdrantClient, server)
     report = await ensure_collection(client, name, fingerprint="sha256:ours")
     assert report.created
     store = open_store(client=client)

@@ -56,7 +56,7 @@ from multiqa_integrations.qdrant.schema import (
     raise_on_mismatch,
     report_on,
 )
-from multiqa_integrations.qdrant.server import limits
+from multiqa_integrations.qdrant.server import annotations, limits
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 
@@ -212,7 +212,7 @@ def upsert(self: Connected, collection: str, points: Sequence[Point]) -> Steps[N
         return
     name, known = collection, self.known
     if name not in known:
-        known[name] = yield from _info(self, name, sample=False)
+        known[name] = yield from _info(self, name, brief=True)
     check_points(points, known[name].sizes, known[name].sparse)
     if not self.local:
         limits.check_payloads(points, grpc=self.grpc)
@@ -280,12 +280,19 @@ def annotate(
 ) -> Steps[None]:
     """Set a value of a collection's metadata; None deletes it."""
     check_metadata(key, value)
-    known = yield from aliases(self)
+    name = (yield from aliases(self)).get(collection, collection)
     # The server merges it into what is there, and drops what is null.
     metadata = {key: None if value is None else dict(value)}
-    yield call(
-        "update_collection", collection_name=known.get(collection, collection), metadata=metadata
-    )
+    try:
+        yield call("update_collection", collection_name=name, metadata=metadata)
+    except StorePermissionError:
+        if value is None:
+            yield from annotations.delete(self, name, key)
+        else:
+            yield from annotations.write(self, name, key, value)
+    else:
+        if key in (yield from annotations.read(self, name)):  # of a key with fewer rights
+            yield from annotations.delete(self, name, key)
 
 
 def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
@@ -353,9 +360,13 @@ def scroll(
         )
 
     records, following = yield from limits.page(self, collection, limit, read)
-    if not self.local:
-        limits.check_order([record.id for record in records], offset, following)
-    return [_point(record) for record in records], following
+    if self.local:
+        return [_point(record) for record in records], following
+    limits.check_order([record.id for record in records], offset, following)
+    if following is not None and annotations.is_annotation(following):
+        following = None
+    points = [_point(record) for record in records if not annotations.is_annotation(record.id)]
+    return points, following
 
 
 def _check_filter(self: Connected, collection: str, filter: models.Filter | None) -> Steps[None]:
@@ -367,7 +378,7 @@ def _check_filter(self: Connected, collection: str, filter: models.Filter | None
         return
     info = self.known.get(collection)
     if info is None or not keys <= (info.payload_indexes or {}).keys():
-        info = self.known[collection] = yield from _info(self, collection, sample=False)
+        info = self.known[collection] = yield from _info(self, collection, brief=True)
     check_text_indexes(keys, info.payload_indexes or {})
 
 
@@ -388,6 +399,7 @@ def _all_match(matches: PayloadEquals) -> models.Filter:
 def count(self: Connected, collection: str, *, filter: models.Filter | None = None) -> Steps[int]:
     """Count points exactly."""
     yield from _check_filter(self, collection, filter)
+    filter = annotations.without(filter, list((yield from annotations.read(self, collection))))
     try:
         answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
     except StoreLimitError as error:
@@ -453,7 +465,8 @@ def _index(kind: Any, key: str) -> Any:
     return models.PayloadSchemaType(kind) if isinstance(kind, str) else kind
 
 
-def _info(self: Connected, name: str, *, sample: bool = True) -> Steps[CollectionInfo]:
+def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[CollectionInfo]:
+    """Return what a collection is; in brief, by one request, without what only points tell."""
     try:
         info = yield call("get_collection", collection_name=name)
     except CollectionNotFoundError as error:
@@ -463,7 +476,8 @@ def _info(self: Connected, name: str, *, sample: bool = True) -> Steps[Collectio
     metadata = getattr(info.config, "metadata", None) or {}
     ours = metadata.get(METADATA_KEY) or {}
     fingerprints = [ours["fingerprint"]] if ours.get("fingerprint") else []
-    if not fingerprints and sample:
+    in_points = {} if brief else (yield from annotations.read(self, name))
+    if not fingerprints and not brief:
 
         def read(size: int) -> Call:
             return call(
@@ -479,7 +493,7 @@ def _info(self: Connected, name: str, *, sample: bool = True) -> Steps[Collectio
         fingerprints = sorted(fingerprint for fingerprint in found if fingerprint)
     return CollectionInfo(
         name=name,
-        points=info.points_count or 0,
+        points=max(0, (info.points_count or 0) - len(in_points)),
         vectors={
             name: VectorInfo(
                 size=vector.size,
@@ -500,7 +514,10 @@ def _info(self: Connected, name: str, *, sample: bool = True) -> Steps[Collectio
         model=ours.get("model"),
         identity=ours.get("identity"),
         indexed_vectors=None if self.local else info.indexed_vectors_count,
-        metadata={key: value for key, value in metadata.items() if key != METADATA_KEY},
+        metadata={
+            **{key: value for key, value in metadata.items() if key != METADATA_KEY},
+            **in_points,
+        },
         details=_details(info),
         broken=_why_broken(info),
     )
