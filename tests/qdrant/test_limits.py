@@ -249,3 +249,17 @@ def test_payloads_that_would_be_changed_on_the_way(
     with pytest.raises(WriteRejectedError, match=refused) as caught:
         limits.check_payloads([good, odd], grpc=grpc)
     assert caught.value.ids == ["odd"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "rounded"),
+    [
+        (None, False),
+        ({"n": 7.5, "deep": [{"n": 2**63}, True, "9e18", None]}, False),
+        ({"n": 1e300, "inf": float("inf"), "nan": float("nan")}, False),
+        ({"n": float(2**63)}, True),
+        ({"deep": [{"n": [1, float(2**64)]}]}, True),
+    ],
+)
+def test_floats_that_may_be_whole_numbers_rounded_by_grpc(payload: Any, rounded: bool) -> None:
+    assert limits.has_rounded(payload) is rounded

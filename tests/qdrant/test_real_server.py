@@ -23,12 +23,14 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.etl import plan, sync, verify
 from multiqa_integrations.qdrant import (
+    Collection,
     CollectionSchema,
     Point,
     PointQuery,
     Store,
     Uploader,
     check_collection,
+    copy,
     ensure_collection,
     open_store,
 )
@@ -151,6 +153,31 @@ def test_more_than_32_megabytes(store: Store, name: str) -> None:
         uploader.add([*good[:10], huge, *good[10:]])
     assert caught.value.ids == ["1000"]
     assert store.count(name) == 20
+
+
+def test_whole_numbers_that_grpc_rounds_are_exact_or_refused(server: Server, name: str) -> None:
+    """Another program has written them by REST."""
+    encoder = FakeEncoder()
+    numbers = [2**63, 2**64 - 1, 1e19, -(2**63), 7]
+    with server.open() as rest, server.open(prefer_grpc=True) as grpc:
+        collection = Collection.open(name, store=rest, encoder=encoder)
+        collection.add(
+            [f"text {n}" for n in range(5)],
+            ids=[str(n) for n in range(5)],
+            metadatas=[{"deep": [{"number": number}]} for number in numbers],
+        )
+        by_grpc = Collection.open(name, store=grpc, encoder=encoder)
+        for found in (by_grpc.get(list("01234")), by_grpc.search("text 1", limit=5)):
+            for document in found:
+                [number] = document.metadata["deep"]
+                assert repr(number["number"]) == repr(numbers[int(document.id or 0)])
+        assert copy(grpc, rest, name, to=f"{name}-copy").written == 5
+        assert copy(rest, grpc, f"{name}-copy", to=name).unchanged == 5
+        with pytest.raises(WriteRejectedError, match="Use REST") as caught:
+            copy(grpc, grpc, name, to=f"{name}-other")
+        assert len(caught.value.ids) == 2
+        for collection_name in (name, f"{name}-copy", f"{name}-other"):
+            rest.drop(collection_name)
 
 
 def test_keys(server: Server, name: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from qdrant_client import models
@@ -32,7 +33,7 @@ class Call:
     """A call of a client's method, with its named arguments.
 
     Attributes:
-        method: Its name.
+        method: Its name; that of a method of one of the client's parts has dots.
         arguments: Its arguments.
         repeat: Whether it is repeated where it fails for the time being.
     """
@@ -109,7 +110,7 @@ def sender(connection: Connection, options: ConnectionOptions) -> Send:
     def send(step: Call) -> Any:
         def request() -> Any:
             try:
-                method = getattr(connection.client(), step.method)
+                method = attrgetter(step.method)(connection.client())
                 return method(**_arguments(step, options))
             except CLIENT_ERRORS as error:
                 raise _call_error(error, step, connection.address) from error
@@ -125,7 +126,7 @@ def async_sender(connection: Connection, options: ConnectionOptions) -> SendAsyn
     async def send(step: Call) -> Any:
         async def request() -> Any:
             try:
-                method = getattr(await connection.async_client(), step.method)
+                method = attrgetter(step.method)(await connection.async_client())
                 return await method(**_arguments(step, options))
             except CLIENT_ERRORS as error:
                 raise _call_error(error, step, connection.address) from error

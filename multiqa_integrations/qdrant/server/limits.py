@@ -269,11 +269,27 @@ def check_payloads(points: Sequence[Point], *, grpc: bool) -> None:
         elif number is not None and not -(2**63) <= number <= largest:
             reasons[str(point.id)] = (
                 f"its payload has the whole number {number}, and whole numbers have 64 bits"
-                f"{' by gRPC' if grpc else ''}. Store it as text."
+                + (", by gRPC one of them for the sign. Use REST, or s" if grpc else ". S")
+                + "tore it as text."
             )
     if reasons:
         first, reason = next(iter(reasons.items()))
         raise WriteRejectedError(f"point {first}: {reason}", reasons=reasons)
+
+
+def has_rounded(payload: Mapping[str, Any] | None) -> bool:
+    """Return whether a payload read by gRPC has a float that may be a whole number, rounded."""
+    waiting: list[Any] = [payload]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, float):
+            if 2**63 <= value <= 2**64:
+                return True
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
 
 
 def _extremes(payload: Mapping[str, Any]) -> tuple[int, int | None]:

@@ -244,7 +244,9 @@ def retrieve(
         )
 
     pages = yield from limits.in_parts(self, collection, list(dict.fromkeys(ids)), _IDS, read)
-    found = {record.id: _point(record) for records in pages for record in records}
+    read_records = [record for records in pages for record in records]
+    yield from _restore_numbers(self, collection, read_records, with_payload)
+    found = {record.id: _point(record) for record in read_records}
     return [found[id] for id in dict.fromkeys(ids) if id in found]
 
 
@@ -299,6 +301,7 @@ def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[Sco
     """Find points."""
     yield from _check_filter(self, collection, query.filter)
     answer = yield call("query_points", collection_name=collection, **_query(query, self.local))
+    yield from _restore_numbers(self, collection, answer.points, query.with_payload)
     return [_scored(point) for point in answer.points]
 
 
@@ -330,6 +333,8 @@ def query_batch(
             f"the server gave {len(answers)} answers to {len(queries)} queries. Look at what is "
             "there: a proxy, or another server."
         )
+    for answer, query in zip(answers, queries, strict=True):
+        yield from _restore_numbers(self, collection, answer.points, query.with_payload)
     return [[_scored(point) for point in answer.points] for answer in answers]
 
 
@@ -365,8 +370,30 @@ def scroll(
     limits.check_order([record.id for record in records], offset, following)
     if following is not None and annotations.is_annotation(following):
         following = None
-    points = [_point(record) for record in records if not annotations.is_annotation(record.id)]
-    return points, following
+    records = [record for record in records if not annotations.is_annotation(record.id)]
+    yield from _restore_numbers(self, collection, records, with_payload)
+    return [_point(record) for record in records], following
+
+
+def _restore_numbers(
+    self: Connected, collection: str, records: Sequence[Any], with_payload: bool | Sequence[str]
+) -> Steps[None]:
+    """Read payloads again, by REST, whose whole numbers gRPC may have rounded to floats."""
+    rounded = [r for r in records if limits.has_rounded(r.payload)] if self.grpc else []
+
+    def read(batch: Sequence[PointId]) -> Call:
+        request = models.PointRequest(
+            ids=list(batch), with_payload=payload_keys(with_payload), with_vector=False
+        )
+        return Call(
+            "http.points_api.get_points", {"collection_name": collection, "point_request": request}
+        )
+
+    ids = list(dict.fromkeys(record.id for record in rounded))
+    answers = yield from limits.in_parts(self, collection, ids, _IDS, read)
+    exact = {record.id: record.payload for answer in answers for record in answer.result}
+    for record in rounded:
+        record.payload = exact.get(record.id, record.payload)
 
 
 def _check_filter(self: Connected, collection: str, filter: models.Filter | None) -> Steps[None]:
