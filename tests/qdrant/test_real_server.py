@@ -208,7 +208,10 @@ def test_tokens_for_one_collection(
         pytest.skip("this server wants no API key")
     rows = [{"id": n, "text": f"text {n}"} for n in range(20)]
     sync(rows[:1], name, store=store, encoder=FakeEncoder())
-    options = {"prefer_grpc": getattr(store, "grpc", False), "grpc_port": server.grpc_port}
+    options: dict[str, Any] = {
+        "prefer_grpc": getattr(store, "grpc", False),
+        "grpc_port": server.grpc_port,
+    }
     with open_store(url=server.url, api_key=token(server, name, access), **options) as narrow:
         try:
             assert narrow.count(name) == 1

@@ -56,7 +56,7 @@ from multiqa_integrations.qdrant.schema import (
     raise_on_mismatch,
     report_on,
 )
-from multiqa_integrations.qdrant.server import annotations, limits
+from multiqa_integrations.qdrant.server import limits, reserved
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 
@@ -289,12 +289,12 @@ def annotate(
         yield call("update_collection", collection_name=name, metadata=metadata)
     except StorePermissionError:
         if value is None:
-            yield from annotations.delete(self, name, key)
+            yield from reserved.delete(self, name, key)
         else:
-            yield from annotations.write(self, name, key, value)
+            yield from reserved.write(self, name, key, value)
     else:
-        if key in (yield from annotations.read(self, name)):  # of a key with fewer rights
-            yield from annotations.delete(self, name, key)
+        if key in (yield from reserved.read(self, name)):  # of a key with fewer rights
+            yield from reserved.delete(self, name, key)
 
 
 def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
@@ -368,9 +368,9 @@ def scroll(
     if self.local:
         return [_point(record) for record in records], following
     limits.check_order([record.id for record in records], offset, following)
-    if following is not None and annotations.is_annotation(following):
+    if following is not None and reserved.is_annotation(following):
         following = None
-    records = [record for record in records if not annotations.is_annotation(record.id)]
+    records = [record for record in records if not reserved.is_annotation(record.id)]
     yield from _restore_numbers(self, collection, records, with_payload)
     return [_point(record) for record in records], following
 
@@ -426,7 +426,7 @@ def _all_match(matches: PayloadEquals) -> models.Filter:
 def count(self: Connected, collection: str, *, filter: models.Filter | None = None) -> Steps[int]:
     """Count points exactly."""
     yield from _check_filter(self, collection, filter)
-    filter = annotations.without(filter, list((yield from annotations.read(self, collection))))
+    filter = reserved.without(filter, list((yield from reserved.read(self, collection))))
     try:
         answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
     except StoreLimitError as error:
@@ -503,7 +503,7 @@ def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[Collectio
     metadata = getattr(info.config, "metadata", None) or {}
     ours = metadata.get(METADATA_KEY) or {}
     fingerprints = [ours["fingerprint"]] if ours.get("fingerprint") else []
-    in_points = {} if brief else (yield from annotations.read(self, name))
+    in_points = {} if brief else (yield from reserved.read(self, name))
     if not fingerprints and not brief:
 
         def read(size: int) -> Call:
