@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -17,6 +18,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.etl import plan, sync, verify
 from multiqa_integrations.qdrant import (
+    Collection,
     CollectionSchema,
     Point,
     PointQuery,
@@ -263,3 +265,38 @@ def test_payloads_that_would_be_changed_on_the_way(
 )
 def test_floats_that_may_be_whole_numbers_rounded_by_grpc(payload: Any, rounded: bool) -> None:
     assert limits.has_rounded(payload) is rounded
+
+
+# --- hits of one query --------------------------------------------------------------------------
+
+
+def test_a_query_that_may_not_ask_for_so_many_is_refused_before_it_is_sent(
+    loopback: LoopbackQdrant,
+) -> None:
+    loopback.strict = models.StrictModeConfig(max_query_limit=40)
+    with Collection.open("docs", url=loopback.url, encoder=FakeEncoder(), sparse=True) as docs:
+        docs.add([f"text {n}" for n in range(60)])
+        assert len(docs.search("text 1", limit=40)) == 40
+        assert len(docs.search("text 1", limit=30, offset=20)) == 30
+        # The candidates of each list are our own choice: they are fitted.
+        assert len(docs.search("text 1", limit=40, hybrid=True)) == 40
+        assert len(docs.search_batch(["text 1"] * 3, limit=9, hybrid=True)[2]) == 9
+        sent = loopback.seen["query"] + loopback.seen["query_batch"]
+        for ask, name in (
+            (lambda: docs.search("text 1", limit=41), "limit is 41"),
+            (lambda: docs.search_batch(["text 1"] * 3, limit=41), "limit is 41"),
+            (
+                lambda: docs.search("text 1", limit=4, hybrid=True, candidates=41),
+                "candidates is 41",
+            ),
+            (
+                lambda: docs.search("a", limit=30, offset=20, hybrid=True),
+                "limit is 50 with",
+            ),
+            (lambda: asyncio.run(docs.asearch("text 1", limit=41)), "limit is 41"),
+        ):
+            with pytest.raises(StoreLimitError, match=f"{name}.* may ask for 40.*max_query_limit"):
+                ask()
+        assert loopback.seen["query"] + loopback.seen["query_batch"] == sent
+        loopback.strict = models.StrictModeConfig(max_query_limit=50)
+        assert len(docs.search("text 1", limit=50)) == 50, "it was raised meanwhile"

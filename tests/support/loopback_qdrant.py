@@ -322,6 +322,8 @@ def info(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
     answer = _json(loopback.client.get_collection(name))
     if (error := loopback.faults.red.get(name)) is not None:
         answer |= {"status": "red", "optimizer_status": {"error": error}}
+    strict = loopback.strict.model_dump(exclude_none=True)
+    answer["config"]["strict_mode_config"] = {**strict, "enabled": bool(strict)}
     answer["payload_schema"] = loopback.indexes.get(_target(loopback, name), {})
     return answer
 

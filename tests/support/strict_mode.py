@@ -39,7 +39,10 @@ def refusal(strict: models.StrictModeConfig, act: str, body: dict[str, Any]) -> 
 def _limit(act: str, body: dict[str, Any]) -> int:
     if act == "retrieve":
         return len(body["ids"])
-    return int(body.get("limit") or 10) if act in ("scroll", "query") else 0
+    queries = body["searches"] if act == "query_batch" else [body] if act == "query" else []
+    prefetches = [prefetch for query in queries for prefetch in query.get("prefetch") or ()]
+    asked = [body] if act == "scroll" else [*queries, *prefetches]
+    return max((int(one.get("limit") or 10) for one in asked), default=0)
 
 
 def _count(body: dict[str, Any], key: str, asked: bool) -> int:

@@ -51,6 +51,7 @@ class Connected(Protocol):
         grpc: Whether the client uses gRPC.
         known: What the collections are that were written to.
         sizes: How many items a request may have, by collection and method, where that was learnt.
+        query_limits: How many hits a query may ask for, by collection; None is any number.
         version: The server's, once it was asked.
     """
 
@@ -58,6 +59,7 @@ class Connected(Protocol):
     grpc: bool
     known: dict[str, Any]
     sizes: dict[tuple[str, str], int]
+    query_limits: dict[str, int | None]
     version: tuple[int, int] | None
 
     def _run(self, steps: Steps[T]) -> T: ...

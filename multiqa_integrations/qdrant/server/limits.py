@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,11 +20,12 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     MultiQAError,
     StoreError,
+    StoreLimitError,
     WriteRejectedError,
 )
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import TooLargeError
-from multiqa_integrations.qdrant.points import Point, PointId
+from multiqa_integrations.qdrant.points import Point, PointId, PointQuery
 from multiqa_integrations.qdrant.server.calls import Call, Connected
 
 T = TypeVar("T")
@@ -223,6 +225,35 @@ def page(
 def _fewer(size: int, error: TooLargeError) -> int:
     half = max(1, size // 2)
     return error.most if error.most is not None and 0 < error.most < size else half
+
+
+def query_limit(info: Any) -> int | None:
+    """Return how many hits a query of a collection may ask for; None if as many as one likes."""
+    strict = getattr(info.config, "strict_mode_config", None)
+    return strict.max_query_limit if strict is not None and strict.enabled else None
+
+
+def fit_query(query: PointQuery, most: int | None, collection: str) -> PointQuery:
+    """Return a query that asks for no more hits than allowed, if it still means the same.
+
+    Several requests would not: with an offset the graph is followed in another way, and of equal
+    scores any may come first.
+
+    Raises:
+        StoreLimitError: It would not.
+    """
+    reach = query.limit + query.offset if query.fused else query.limit
+    if most is None or (reach <= most and not query.fused):
+        return query
+    for name, value in (("limit", reach), ("candidates", query.candidates or 0)):
+        if value > most and (name == "limit" or query.fused):
+            also = " with the offset" if name == "limit" and reach > query.limit else ""
+            raise StoreLimitError(
+                f"{name} is {value}{also}, and a query of {collection!r} may ask for {most} "
+                "(max_query_limit of its strict mode). Ask for fewer, or raise that."
+            )
+    # How many hits each list brings was left to us.
+    return query if query.candidate_limit <= most else replace(query, candidates=most)
 
 
 def check_order(ids: Sequence[PointId], offset: PointId | None, following: PointId | None) -> None:

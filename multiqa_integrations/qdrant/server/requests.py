@@ -300,6 +300,7 @@ def annotate(
 def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
     """Find points."""
     yield from _check_filter(self, collection, query.filter)
+    query = yield from _fit(self, collection, query)
     answer = yield call("query_points", collection_name=collection, **_query(query, self.local))
     yield from _restore_numbers(self, collection, answer.points, query.with_payload)
     return [_scored(point) for point in answer.points]
@@ -314,6 +315,7 @@ def query_batch(
     requests = []
     for query in queries:
         yield from _check_filter(self, collection, query.filter)
+        query = yield from _fit(self, collection, query)
         arguments = _query(query, self.local)
         requests.append(
             models.QueryRequest(
@@ -336,6 +338,18 @@ def query_batch(
     for answer, query in zip(answers, queries, strict=True):
         yield from _restore_numbers(self, collection, answer.points, query.with_payload)
     return [[_scored(point) for point in answer.points] for answer in answers]
+
+
+def _fit(self: Connected, collection: str, query: PointQuery) -> Steps[PointQuery]:
+    if self.local:
+        return query
+    if collection not in self.query_limits:
+        yield from _info(self, collection, brief=True)
+    try:
+        return limits.fit_query(query, self.query_limits[collection], collection)
+    except StoreLimitError:  # it may have been raised since it was read
+        yield from _info(self, collection, brief=True)
+        return limits.fit_query(query, self.query_limits[collection], collection)
 
 
 def scroll(
@@ -498,6 +512,7 @@ def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[Collectio
         info = yield call("get_collection", collection_name=name)
     except CollectionNotFoundError as error:
         raise collection_not_found_error(name) from error
+    self.query_limits[name] = limits.query_limit(info)
     params = info.config.params
     vectors = params.vectors or {}
     metadata = getattr(info.config, "metadata", None) or {}

@@ -64,6 +64,7 @@ class ServerStore(Store):
         self.grpc = connection.grpc
         self.known: dict[str, CollectionInfo] = {}
         self.sizes: dict[tuple[str, str], int] = {}
+        self.query_limits: dict[str, int | None] = {}
         self.version: tuple[int, int] | None = None
 
     @classmethod
