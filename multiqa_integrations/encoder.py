@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from multiqa_integrations.backends import BackendName, Compute, DType
 from multiqa_integrations.batching import plan_batches
 from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError, TextTypeError
-from multiqa_integrations.model import MULTI_QA, ModelSpec
+from multiqa_integrations.model import MULTI_QA, ModelSpec, default_model
 from multiqa_integrations.native import native_call
 from multiqa_integrations.runtime import runtime_for
 from multiqa_integrations.settings import EncoderSettings
@@ -55,7 +55,7 @@ class MultiQAEncoder:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = MULTI_QA.name,
+        model: str | os.PathLike[str] | None = None,
         *,
         revision: str | None = None,
         backend: BackendName = "auto",
@@ -71,7 +71,8 @@ class MultiQAEncoder:
         """Check the settings; nothing is loaded yet.
 
         Args:
-            model: A hub name, or a directory.
+            model: A hub name, or a directory; by default what the environment variable
+                MULTIQA_MODEL names, else the model itself.
             revision: Commit, tag or branch of the hub repository; for the model itself the one
                 that this package is tested with, for others "main".
             backend: "openvino" (CPU, no torch), "sentence-transformers" (extra `torch`:
@@ -93,7 +94,7 @@ class MultiQAEncoder:
             ConfigurationError: A setting is unknown or out of range, or two exclude each other.
         """
         self._settings = EncoderSettings.checked(
-            model=model,
+            model=default_model() if model is None else model,
             revision=revision,
             backend=backend,
             dtype=dtype,

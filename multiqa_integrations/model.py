@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
 from collections.abc import Mapping
@@ -132,6 +133,14 @@ MULTI_QA = ModelSpec(
     revision="b207367332321f8e44f96e224ef15bc607f4dbf0",
 )
 """The model that this package is made for, at the revision it is tested with."""
+
+
+def default_model() -> str:
+    """Return the hub name or directory that is used where none is given.
+
+    It is what the environment variable MULTIQA_MODEL names, else `MULTI_QA.name`.
+    """
+    return os.environ.get("MULTIQA_MODEL") or MULTI_QA.name
 
 
 def _spec_from(values: dict[str, Any]) -> ModelSpec:

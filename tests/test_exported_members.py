@@ -35,7 +35,7 @@ def test_the_settings() -> None:
     parameters = inspect.signature(MultiQAEncoder).parameters
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     assert defaults == {
-        "model": "sentence-transformers/multi-qa-MiniLM-L6-cos-v1",
+        "model": None,
         "revision": None,
         "backend": "auto",
         "dtype": "auto",

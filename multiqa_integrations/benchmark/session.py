@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
-from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.model import MULTI_QA, default_model
 
 
 class WorkerError(MultiQAError):
@@ -35,7 +35,7 @@ class Settings:
         url: A server that documents are stored on, instead of this disk.
     """
 
-    model: str = MULTI_QA.name
+    model: str = field(default_factory=default_model)
     texts: Path | None = None
     text_field: str = "text"
     limit_tokens: int = MULTI_QA.max_seq_length

@@ -28,6 +28,7 @@ from multiqa_integrations.cli.reembed import reembed
 from multiqa_integrations.cli.replay import replay
 from multiqa_integrations.cli.search import search
 from multiqa_integrations.cli.sync import sync
+from multiqa_integrations.cli.variables import unknown_variables
 from multiqa_integrations.cli.verify import verify
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
 
@@ -78,6 +79,8 @@ def _options(
         warnings.simplefilter("ignore")
     level = logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, handlers=[terminal.LogHandler()])
+    for note in unknown_variables():
+        terminal.show_warning(note)
 
 
 command = typer.main.get_command(app)

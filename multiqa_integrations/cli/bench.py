@@ -23,11 +23,12 @@ from multiqa_integrations.benchmark.machine import describe_machine, render_mach
 from multiqa_integrations.benchmark.measures import Measure, measure
 from multiqa_integrations.benchmark.session import Settings
 from multiqa_integrations.cli import terminal
-from multiqa_integrations.cli.options import TestModel, choose_model
+from multiqa_integrations.cli.options import TestModel, choose_model, options
 from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.model import MULTI_QA
 
 
+@options
 def bench(
     what: Annotated[Measure, typer.Argument(metavar="MEASURE", help="What to measure.")],
     texts: Annotated[
@@ -41,7 +42,13 @@ def bench(
     text_field: Annotated[str, typer.Option(help="Field of a record that has its text.")] = "text",
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Hub name or directory.", show_default=MULTI_QA.name),
+        typer.Option(
+            "--model",
+            "-m",
+            envvar="MULTIQA_MODEL",
+            help="Hub name or directory.",
+            show_default=MULTI_QA.name,
+        ),
     ] = None,
     test_model: TestModel = False,
     limit_tokens: Annotated[

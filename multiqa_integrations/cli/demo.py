@@ -34,7 +34,8 @@ def demo(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=50, help="Hits per question.")] = 3,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Hub name or directory.")
+        str | None,
+        typer.Option("--model", "-m", envvar="MULTIQA_MODEL", help="Hub name or directory."),
     ] = None,
     dtype: Annotated[DType, typer.Option(help="Precision of the computation.")] = "auto",
 ) -> None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import time
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -14,7 +15,9 @@ from multiqa_integrations import __version__
 from multiqa_integrations.backends import choose
 from multiqa_integrations.backends.cpu import available_cpus, cpu_features
 from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.job_file import read_job
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, options
+from multiqa_integrations.cli.variables import set_variables, without_user
 from multiqa_integrations.errors import MultiQAError
 
 _PACKAGES = (
@@ -31,10 +34,21 @@ _RELEVANT_FEATURES = "avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_bf16 amx
 
 
 @options
-def doctor(*, as_json: AsJson = False, encoder: EncoderOptions) -> None:
-    """Show what is installed, and test it.
+def doctor(
+    *,
+    job: Annotated[
+        str | None,
+        typer.Option(
+            "--job", metavar="[FILE:]NAME", help="Show what this job of multiqa.toml says, too."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    encoder: EncoderOptions,
+) -> None:
+    """Show what is installed and what is set, and test it.
 
-    Versions, the processor, the backend and why, the model's files; encodes one text.
+    Versions, the processor, the backend and why, environment variables, the model's files; encodes
+    one text.
 
     Exits with status 1 if something that is needed does not work.
     """
@@ -53,6 +67,10 @@ def doctor(*, as_json: AsJson = False, encoder: EncoderOptions) -> None:
         failed = True
         rows.append(("Computes with", f"nothing: {error}"))
     rows.append(("Network", _network(encoder.offline)))
+    rows += set_variables()
+    if job is not None:
+        file, settings = read_job(job)
+        rows += [(f"{file}: {key}", without_user(str(value))) for key, value in settings.items()]
     try:
         checkpoint = encoder.checkpoint()
         rows += [

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import typer
 
@@ -15,9 +16,10 @@ from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.backends.base import BackendName, DType
 from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.cli.stores import find_collection, open_at
+from multiqa_integrations.cli.variables import keep_closest, variable_of
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.model import MULTI_QA, default_model
 from multiqa_integrations.qdrant import CollectionInfo, Store
 from multiqa_integrations.types import OnTruncation
 
@@ -26,13 +28,13 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     """Spread the parameters that are dataclasses into one option per field.
 
     A field's annotation is its help, its default the option's default. The command is called with
-    the dataclasses.
+    the dataclasses. Options of a group that `has_variables` may be set by environment variables.
 
     Examples:
         >>> @options
         ... def search(name: str, store: StoreOptions) -> None: ...
         >>> list(inspect.signature(search).parameters)
-        ['name', 'timeout', ..., 'url', 'path']
+        ['context', 'name', 'timeout', ..., 'url', 'path']
     """
     # Not get_type_hints: on Python 3.10 it hides an option whose default is None in an Optional.
     parameters = inspect.signature(command, eval_str=True).parameters
@@ -45,6 +47,10 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             continue
         groups[parameter.name] = group
         annotations = get_type_hints(group, include_extras=True)
+        if getattr(group, "has_variables", False):
+            for name, annotation in annotations.items():
+                for option in getattr(annotation, "__metadata__", ()):
+                    option.envvar = variable_of(name)
         spread += [
             inspect.Parameter(
                 field.name,
@@ -55,8 +61,12 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             for field in fields(group)
         ]
 
+    context = inspect.Parameter("context", spread[0].KEYWORD_ONLY, annotation=typer.Context)
+    spread.insert(0, context)
+
     @functools.wraps(command)
-    def run(**values: Any) -> None:
+    def run(*, context: typer.Context, **values: Any) -> None:
+        keep_closest(values, context)
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)
@@ -70,6 +80,8 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 class ModelOptions:
     """Which checkpoint."""
 
+    has_variables: ClassVar[bool] = True
+
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", help="Hub name or directory.", show_default=MULTI_QA.name),
@@ -79,7 +91,7 @@ class ModelOptions:
     @property
     def name(self) -> str:
         """The hub name or directory."""
-        return self.model or MULTI_QA.name
+        return self.model or default_model()
 
     def checkpoint(self) -> Checkpoint:
         """Find the checkpoint's files."""
@@ -114,6 +126,8 @@ _PANEL = "Connection to a server"
 @dataclass(frozen=True)
 class ConnectionFlags:
     """How a server is reached."""
+
+    has_variables: ClassVar[bool] = True
 
     timeout: Annotated[
         float | None,
@@ -250,10 +264,22 @@ class StoreOptions(ConnectionFlags):
         Path | None,
         typer.Option("--path", metavar="DIR", help="A folder of embedded collections."),
     ] = None
+    api_key_variable: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE",
+            help="The environment variable that has the API key.",
+            show_default="QDRANT_API_KEY",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
 
     def open(self, *, creates: bool = False) -> Store:
         """Open the store; a folder must exist unless the command creates it."""
-        return open_at(self.url, self.path, creates=creates, **self.connection)
+        connection = self.connection
+        if self.api_key_variable is not None:
+            connection["api_key"] = _read_key(self.api_key_variable)
+        return open_at(self.url, self.path, creates=creates, **connection)
 
     def find(self, opened: Store, name: str) -> CollectionInfo:
         """Describe a collection, or name those that exist."""
@@ -288,7 +314,17 @@ def choose_model(model: str | None, test_model: bool) -> str:
     """Return the model that --model or --test-model names, else the default model."""
     if test_model and model is not None:
         raise ConfigurationError("--test-model and --model exclude each other. Pass one of them.")
-    return require_test_model() if test_model else model or MULTI_QA.name
+    return require_test_model() if test_model else model or default_model()
+
+
+def _read_key(variable: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise ConfigurationError(
+            f"--api-key-variable is {variable!r}, and that environment variable is not set, or "
+            "empty."
+        )
+    return key
 
 
 def _parse_headers(headers: list[str] | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.job_file import Job
 from multiqa_integrations.cli.job_options import (
     CollectionOption,
     Limit,
@@ -28,6 +29,7 @@ def plan(
     source: SourceArgument,
     collection: CollectionOption,
     *,
+    job: Job = None,
     store: StoreOptions,
     reading: SourceOptions,
     limit: Limit = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.job_file import Job
 from multiqa_integrations.cli.job_options import (
     CollectionOption,
     TargetOptions,
@@ -28,6 +29,7 @@ def replay(
     ],
     collection: CollectionOption,
     *,
+    job: Job = None,
     store: StoreOptions,
     as_json: AsJson = False,
     target: TargetOptions,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.job_file import Job
 from multiqa_integrations.cli.job_options import (
     CollectionOption,
     Limit,
@@ -30,6 +31,7 @@ def sync(
     source: SourceArgument,
     collection: CollectionOption,
     *,
+    job: Job = None,
     store: StoreOptions,
     reading: SourceOptions,
     limit: Limit = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.job_file import Job
 from multiqa_integrations.cli.job_options import (
     CollectionOption,
     SourceArgument,
@@ -29,6 +30,7 @@ def verify(
     source: SourceArgument,
     collection: CollectionOption,
     *,
+    job: Job = None,
     store: StoreOptions,
     reading: SourceOptions,
     as_json: AsJson = False,

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validat
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.model import default_model
 from multiqa_integrations.texts import check_text
 from multiqa_integrations.types import Encoder
 
@@ -41,7 +41,9 @@ class MultiQAEmbeddings(Serializable, Embeddings):
         protected_namespaces=(),
     )
 
-    model: str = Field(default=MULTI_QA.name, validation_alias=AliasChoices("model", "model_name"))
+    model: str = Field(
+        default_factory=default_model, validation_alias=AliasChoices("model", "model_name")
+    )
     """A hub name, or a directory. `model_name` is the same."""
     revision: str | None = None
     """Commit, tag or branch of the hub repository."""

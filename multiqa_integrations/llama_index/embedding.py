@@ -14,7 +14,7 @@ from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.llama_index.cache import KeyedCache
-from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.model import MULTI_QA, default_model
 
 # The encoder makes its own batches, by word pieces: the more texts it sees, the better.
 _TEXTS_PER_CALL = 512
@@ -46,7 +46,7 @@ class MultiQAEmbedding(BaseEmbedding):
     model_config = ConfigDict(validate_assignment=True)
 
     model_name: str = Field(
-        default=MULTI_QA.name,
+        default_factory=default_model,
         validation_alias=AliasChoices("model_name", "model"),
         description="A hub name, or a directory.",
     )

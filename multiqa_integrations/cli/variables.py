@@ -1,0 +1,61 @@
+"""Environment variables: what stands for an option that is not given."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import typer
+
+PREFIX: Final = "MULTIQA_"
+
+known: set[str] = set()
+"""The variables of all options that have one."""
+
+# Two options of which one is enough. Where both are set, the one that is set more closely counts:
+# on the command line, else by a variable, else in a job's file.
+_ALTERNATIVES = (("url", "path"), ("model", "test_model"))
+
+
+def variable_of(option: str) -> str:
+    """Return the variable of an option: MULTIQA_GRPC_PORT for `grpc_port`."""
+    name = f"{PREFIX}{option.upper()}"
+    known.add(name)
+    return name
+
+
+def keep_closest(values: dict[str, Any], context: typer.Context) -> None:
+    """Leave out of two alternatives the one that was set less closely."""
+    for pair in _ALTERNATIVES:
+        if not all(values.get(name) for name in pair):
+            continue
+        # The sources are ordered: command line, environment, file, default.
+        ranks = [getattr(context.get_parameter_source(name), "value", 0) for name in pair]
+        if ranks[0] != ranks[1]:
+            values[pair[ranks.index(max(ranks))]] = None
+
+
+def set_variables(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
+    """Return the variables that are set, with their values where these are no secrets."""
+    for name in sorted(known | {"QDRANT_API_KEY"}):
+        if value := environment.get(name):
+            secret = name.endswith(("_KEY", "_HEADER"))
+            yield name, "(set)" if secret else without_user(value)
+
+
+def without_user(value: str) -> str:
+    """Leave user and password out of a URL."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", value)
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Tell of variables that begin as ours do, and that no option reads."""
+    for name in environment:
+        # Those of the package's own tests are no settings.
+        if name.startswith(PREFIX) and name not in known and not name.startswith(f"{PREFIX}TEST_"):
+            similar = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {similar[0]}?" if similar else ""
+            yield f"{name} is set, and no command reads it.{hint}"
