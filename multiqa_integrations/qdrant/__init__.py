@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from multiqa_integrations.qdrant.schema import CollectionSchema as CollectionSchema
     from multiqa_integrations.qdrant.server.options import ConnectionOptions as ConnectionOptions
     from multiqa_integrations.qdrant.server.store import ServerStore as ServerStore
+    from multiqa_integrations.qdrant.settings import CollectionSettings as CollectionSettings
     from multiqa_integrations.qdrant.store import Store as Store
     from multiqa_integrations.qdrant.upload import Uploader as Uploader
 
@@ -46,6 +47,7 @@ __getattr__, __dir__, __all__ = attach(
         "schema": ["CollectionInfo", "CollectionReport", "CollectionSchema"],
         "server.options": ["ConnectionOptions"],
         "server.store": ["ServerStore"],
+        "settings": ["CollectionSettings"],
         "store": ["Store"],
         "upload": ["Uploader"],
     },

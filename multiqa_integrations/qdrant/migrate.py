@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
@@ -11,7 +12,12 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from multiqa_integrations.errors import ConfigurationError, StoreError, reporting
+from multiqa_integrations.errors import (
+    CollectionWarning,
+    ConfigurationError,
+    StoreError,
+    reporting,
+)
 from multiqa_integrations.qdrant.payload import update_record
 from multiqa_integrations.qdrant.points import Point, PointId, SparseVector, Vector
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
@@ -21,7 +27,11 @@ from multiqa_integrations.qdrant.schema import (
     check_name,
     collection_not_found_error,
     model_name,
+    raise_on_mismatch,
+    sharding_differences,
+    warned,
 )
+from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.types import Encoder
@@ -82,6 +92,7 @@ def copy(
     collection: str,
     *,
     to: str | None = None,
+    settings: CollectionSettings | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     dry_run: bool = False,
@@ -98,6 +109,7 @@ def copy(
         target: Where to; the same store if `to` is another name.
         collection: The collection, or an alias.
         to: Its name in the target; by default the same.
+        settings: Those of the copy that are to be other than those of the collection.
         progress: Called with numbers of points as they are done.
         stop: Set it, from another thread or a signal handler, and it ends after the page in hand.
         dry_run: Check everything and write nothing; the report says what would be written.
@@ -124,9 +136,10 @@ def copy(
     if source is target and to == collection:
         raise ConfigurationError(f"the copy of {collection!r} needs another store or another name.")
     info = _info_of(source, collection)
+    options = _options(info, source, target, settings)
     if dry_run:
         return _forecast(info, target, to, _schema_of(info))
-    target.ensure(to, _schema_of(info))
+    _create(target, to, _schema_of(info), options, info)
     return _move(source, collection, target, to, lambda points: points, progress, stop)
 
 
@@ -138,6 +151,7 @@ def reembed(
     *,
     to: str | None = None,
     content_payload_key: str = "page_content",
+    settings: CollectionSettings | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
     dry_run: bool = False,
@@ -154,6 +168,7 @@ def reembed(
         encoder: The other model.
         to: The new collection; by default a name with the beginning of the fingerprint.
         content_payload_key: Where the text is in the payload.
+        settings: Those of the new collection that are to be other than those of the old one.
         progress: Called with numbers of points as they are done.
         stop: Set it, from another thread or a signal handler, and it ends after the page in hand.
         dry_run: Check everything and write nothing; the report says what would be written.
@@ -200,15 +215,50 @@ def reembed(
             for point, vector in zip(points, vectors, strict=True)
         ]
 
+    options = _options(info, store, store, settings)
     if dry_run:
         texts_of(next(_pages(store, name), []))
         return replace(_forecast(info, store, to, schema), swapped=alias)
-    store.ensure(to, schema)
+    _create(store, to, schema, options, info)
     report = _move(store, name, store, to, encode, progress, stop, same=_same_but_the_vector)
     if alias is None:
         return report
     store.swap(alias, to)
     return replace(report, swapped=alias)
+
+
+def _options(
+    info: CollectionInfo, source: Store, target: Store, settings: CollectionSettings | None
+) -> dict[str, Any]:
+    """Return the options of the new collection: those of the old one, as far as it can have them.
+
+    Raises:
+        ConfigurationError: It cannot have what was asked for.
+    """
+    if settings is not None and (refused := target.supported(settings)[1]):
+        raise ConfigurationError(f"a collection in {target!r} cannot have {', '.join(refused)}.")
+    described = info.settings or CollectionSettings()
+    if type(source) is not type(target):
+        described = described.without_defaults()  # each engine has its own
+    kept, left_out = target.supported(described.updated(settings))
+    if left_out:
+        warnings.warn(
+            f"{target!r} has no such settings, so the new collection is left without these of "
+            f"{info.name!r}: {', '.join(left_out)}.",
+            CollectionWarning,
+            stacklevel=3,
+        )
+    return kept.given()
+
+
+def _create(
+    target: Store, to: str, schema: CollectionSchema, options: dict[str, Any], old: CollectionInfo
+) -> None:
+    """Create the new collection, with what others wrote into the metadata of the old one."""
+    info = warned(target.ensure(to, schema, **options), stacklevel=4).info
+    for key, value in old.metadata.items():
+        if not key.startswith("multiqa.") and info.metadata.get(key) != value:
+            target.annotate(to, key, value)
 
 
 def _forecast(
@@ -323,6 +373,7 @@ def _info_of(store: Store, collection: str) -> CollectionInfo:
     info = store.info(collection)
     if info is None:
         raise collection_not_found_error(collection)
+    raise_on_mismatch(collection, sharding_differences(info))
     if len(info.vectors) != 1 or len(info.sparse) > 1:
         raise ConfigurationError(
             f"{collection!r} has the vectors {[*info.vectors, *info.sparse]}, expected one dense "
@@ -350,7 +401,7 @@ def _schema_of(
         distance="dot" if vector.distance == "dot" else "cosine",
         vector_name=vector_name,
         sparse_name=next(iter(info.sparse), None),
-        payload_indexes=info.payload_indexes or {},
+        payload_indexes=info.index_parameters,
     )
 
 

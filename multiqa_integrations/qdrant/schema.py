@@ -15,6 +15,7 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     StoreError,
 )
+from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.types import Encoder
 from multiqa_integrations.values import json_fault
 
@@ -44,8 +45,9 @@ class CollectionSchema:
             that an existing one may have either.
         vector_name: "" is the unnamed vector.
         sparse_name: The sparse vector of hybrid search; None where there is none.
-        payload_indexes: Indexed payload fields and their kinds: one of `INDEX_KINDS`, or an
-            object of `qdrant_client.models` such as `KeywordIndexParams(is_tenant=True)`.
+        payload_indexes: Indexed payload fields and their kinds: one of `INDEX_KINDS`; an object of
+            `qdrant_client.models` such as `KeywordIndexParams(is_tenant=True)`; or that as JSON,
+            such as `{"type": "keyword", "is_tenant": True}`, which is taken exactly as it is.
     """
 
     fingerprint: str
@@ -138,6 +140,8 @@ class CollectionInfo:
         identity: Different for each collection that was ever created, also under the same name;
             None where the collection has none (another program made it).
         indexed_vectors: How many are in an HNSW graph or other index; None if unknown.
+        settings: How it is kept; None where the engine has no settings (the client's local mode).
+        index_parameters: All parameters of its payload indexes, as JSON.
         metadata: What was written down with `Store.annotate`.
         details: What else the engine tells, such as quantization.
         broken: Why the engine says that the collection is broken; None where it does not.
@@ -152,6 +156,8 @@ class CollectionInfo:
     model: str | None = None
     identity: str | None = None
     indexed_vectors: int | None = None
+    settings: CollectionSettings | None = None
+    index_parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     broken: str | None = None
@@ -235,7 +241,9 @@ def index_kind(kind: object, key: str) -> str:
     Raises:
         ConfigurationError: There is no such kind.
     """
-    if not isinstance(kind, str):  # KeywordIndexParams and its like, of either library
+    if isinstance(kind, Mapping):
+        kind = kind.get("type")
+    elif not isinstance(kind, str):  # KeywordIndexParams and its like, of either library
         kind = type(kind).__name__.removesuffix("IndexParams").lower()
     if kind not in INDEX_KINDS:
         raise ConfigurationError(
@@ -263,6 +271,7 @@ def differences(
         indexes: Whether a missing payload index counts.
     """
     found = [
+        *sharding_differences(info),
         *_vector_differences(schema, info),
         *_sparse_differences(schema, info),
         *_fingerprint_differences(schema, info),
@@ -283,6 +292,14 @@ def differences(
                 )
             )
     return found
+
+
+def sharding_differences(info: CollectionInfo) -> list[Difference]:
+    """Find whether a collection is sharded in a way that this package cannot write to."""
+    if info.settings is None or info.settings.sharding_method != "custom":
+        return []
+    remedy = "Points would need a shard key, which this package does not give: use another."
+    return [Difference("sharding", "automatic", "custom (by shard keys)", remedy)]
 
 
 def _vector_differences(schema: CollectionSchema, info: CollectionInfo) -> list[Difference]:
@@ -408,6 +425,7 @@ def ensured_report(
     created: bool = False,
     adopt: bool = False,
     created_indexes: Iterable[str] = (),
+    asked_for: CollectionSettings | None = None,
 ) -> CollectionReport:
     """Report on a collection that fits.
 
@@ -417,6 +435,7 @@ def ensured_report(
         created: Whether it was created.
         adopt: Whether it was given the fingerprint that it lacked.
         created_indexes: The payload indexes that were created.
+        asked_for: Settings that an existing collection was asked for.
     """
     outcome: FingerprintOutcome
     if created:
@@ -433,11 +452,25 @@ def ensured_report(
         notes=(
             *([fingerprint_note(info.name)] if outcome == "absent" else []),
             *([broken_note(info)] if info.broken is not None else []),
+            *_settings_notes(info, asked_for),
         ),
     )
 
 
-def check_metadata(key: str, value: Mapping[str, Any] | None) -> None:
+def _settings_notes(info: CollectionInfo, asked_for: CollectionSettings | None) -> list[str]:
+    """Return a note on the settings that a collection does not have, if there are such."""
+    if asked_for is None or info.settings is None:
+        return []
+    if not (found := asked_for.differences(info.settings)):
+        return []
+    return [
+        f"the collection {info.name!r} exists and keeps its settings, of which other ones were "
+        f"asked for: {'; '.join(found)}. Copy it to a new collection with them (multiqa copy), or "
+        "leave them out."
+    ]
+
+
+def check_metadata(key: str, value: Any) -> None:
     """Make sure that something may be written into a collection's metadata.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations.qdrant.dual import Threaded, awaitable
@@ -14,6 +14,7 @@ from multiqa_integrations.qdrant.schema import (
     CollectionReport,
     CollectionSchema,
 )
+from multiqa_integrations.qdrant.settings import CollectionSettings
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -52,6 +53,17 @@ class Store(Threaded):
     @abstractmethod
     def quantization(self, enabled: bool) -> dict[str, Any]:
         """Return the options of `ensure` that give a new collection 8-bit vectors, or none."""
+
+    @abstractmethod
+    def supported(self, wanted: CollectionSettings) -> tuple[CollectionSettings, list[str]]:
+        """Return those of some settings that a new collection can have.
+
+        Returns:
+            Them, and a line for each other one that is not the default.
+
+        Raises:
+            ConfigurationError: The server is too old for one of them.
+        """
 
     @abstractmethod
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
@@ -136,8 +148,10 @@ class Store(Threaded):
         """
 
     @abstractmethod
-    def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+    def annotate(self, collection: str, key: str, value: Any) -> None:
         """Set a value of a collection's metadata, which `info().metadata` returns; None deletes it.
+
+        It is a value of JSON.
 
         Servers before 1.16 silently keep nothing.
         """
@@ -209,6 +223,7 @@ class Store(Threaded):
     # --- the same for coroutines: in a few threads, unless a store really awaits -----------------
 
     aensure = awaitable(ensure)
+    asupported = awaitable(supported)
     acheck = awaitable(check)
     acollections = awaitable(collections)
     ainfo = awaitable(info)

@@ -9,6 +9,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant.edge import settings
 from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.payload import RESERVED_KEY
 from multiqa_integrations.qdrant.points import (
@@ -20,20 +21,17 @@ from multiqa_integrations.qdrant.points import (
     Vector,
 )
 from multiqa_integrations.qdrant.schema import CollectionSchema, index_kind
+from multiqa_integrations.qdrant.settings import EMBEDDED
 
-# The graph of a new collection, and how a search follows it, unless other options are given:
-# with 8-bit vectors in the graph and the hits scored again by the originals it is twice as fast
-# as the engine's own defaults and finds more. docs/benchmarks.md has the measurements.
-_HNSW_M = 32
-_HNSW_EF_CONSTRUCT = 256
-_HNSW_FULL_SCAN_KB = 10_000
+# How a search follows the graph of `EMBEDDED`, and scores the hits again by the original vectors.
 _HNSW_EF = 192
 _OVERSAMPLING = 2.0
 
 
 def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
-    """Make the engine's configuration; options go to it as they are.
+    """Make the engine's configuration.
 
+    Options are JSON, as of `CollectionSettings`, or go to the engine as they are.
     `quantization_config=None` leaves the 8-bit vectors out of this package's own graph.
     """
     for name, value in options.items():
@@ -41,41 +39,48 @@ def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
             raise ConfigurationError(f"{name} is made from the schema.")
         if type(value).__module__.startswith("qdrant_client"):
             raise ConfigurationError(
-                f"{name} is {type(value).__name__} of qdrant-client, expected the class of "
-                "that sort of qdrant_edge."
+                f"{name} is {type(value).__name__} of qdrant-client, expected the class of that "
+                "sort of qdrant_edge, or JSON as in CollectionSettings."
             )
-    settings = dict(options)
-    ours = not any(options.get(name) for name in ("hnsw_config", "quantization_config"))
+    try:
+        given = settings.to_engine(options)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _not_taken(options, error) from error
+    ours = not any(given.collection.get(name) for name in ("hnsw_config", "quantization_config"))
+    kept = given.collection
     if ours:
-        settings = {
-            "hnsw_config": edge.HnswIndexConfig(_HNSW_M, _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB),
-            "quantization_config": edge.ScalarQuantizationConfig(type=edge.ScalarType.Int8),
-            # One graph: each segment is searched by itself, which takes its time.
-            "optimizers": edge.EdgeOptimizersConfig(default_segment_number=1),
+        kept = {
+            **settings.to_engine(EMBEDDED.given()).collection,
             "id_tracker_memory": edge.Memory.Cold,
-            **options,
+            **given.collection,
         }
     metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
-    vector = edge.EdgeVectorParams(
-        size=schema.size,
-        distance=metrics[schema.distance],
-        # Where the graph has 8-bit vectors, a search needs but a few of the originals: they stay
-        # on disk, instead of 1.5 KB of memory each.
-        memory=edge.Memory.Cold if ours and settings["quantization_config"] else None,
-    )
-    sparse = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)
+    # Where the graph has 8-bit vectors, a search needs but a few of the originals: they stay
+    # on disk, instead of 1.5 KB of memory each.
+    cold = ours and kept["quantization_config"] and "on_disk" not in given.vector
     try:
+        vector = edge.EdgeVectorParams(
+            size=schema.size,
+            distance=metrics[schema.distance],
+            memory=edge.Memory.Cold if cold else None,
+            **given.vector,
+        )
+        sparse = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, **given.sparse)
         return edge.EdgeConfig(
             vectors={schema.vector_name: vector},
             sparse_vectors={schema.sparse_name: sparse} if schema.sparse_name else None,
             wal_enabled=True,
-            **settings,
+            **kept,
         )
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"the embedded engine does not take {', '.join(options)} ({error}). See "
-            "qdrant_edge.EdgeConfig."
-        ) from error
+        raise _not_taken(options, error) from error
+
+
+def _not_taken(options: Mapping[str, Any], error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the embedded engine does not take {', '.join(options)} ({error}). See "
+        "CollectionSettings, and qdrant_edge.EdgeConfig."
+    )
 
 
 def index_creation(key: str, kind: Any) -> edge.UpdateOperation:
@@ -98,12 +103,13 @@ def index_creation(key: str, kind: Any) -> edge.UpdateOperation:
 def index_to_edge(kind: Any, key: str) -> Any:
     """Make the parameters of a payload index."""
     name = index_kind(kind, key)
-    settings: dict[str, Any] = {}
-    if hasattr(kind, "model_dump"):  # of qdrant_client.models
-        settings = kind.model_dump(exclude_none=True, exclude={"type"})
-        if "tokenizer" in settings:
-            tokenizer = settings["tokenizer"].value.capitalize()
-            settings["tokenizer"] = getattr(edge.TokenizerType, tokenizer)
+    parameters: dict[str, Any] = {}
+    if isinstance(kind, Mapping) or hasattr(kind, "model_dump"):  # or of qdrant_client.models
+        given = kind if isinstance(kind, Mapping) else kind.model_dump(mode="json")
+        parameters = {n: v for n, v in given.items() if n != "type" and v is not None}
+        if "tokenizer" in parameters:
+            tokenizer = str(parameters["tokenizer"]).capitalize()
+            parameters["tokenizer"] = getattr(edge.TokenizerType, tokenizer, tokenizer)
     elif not isinstance(kind, str):  # the engine's own
         if name == "text" and not kind.phrase_matching:
             raise ConfigurationError(
@@ -112,11 +118,11 @@ def index_to_edge(kind: Any, key: str) -> Any:
             )
         return kind
     if name == "text":
-        settings["phrase_matching"] = True
+        parameters["phrase_matching"] = True
     if name == "keyword" and key.startswith(f"{RESERVED_KEY}."):  # only jobs look there
-        settings["memory"] = edge.Memory.Cold
+        parameters["memory"] = edge.Memory.Cold
     try:
-        return getattr(edge, f"{name.capitalize()}IndexParams")(**settings)
+        return getattr(edge, f"{name.capitalize()}IndexParams")(**parameters)
     except TypeError as error:
         raise ConfigurationError(
             f"the embedded engine does not take these parameters for the index of {key!r} "

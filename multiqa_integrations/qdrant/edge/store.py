@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -13,7 +13,7 @@ import qdrant_edge as edge
 
 from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import StoreError
-from multiqa_integrations.qdrant.edge import convert, files, ranking, registry
+from multiqa_integrations.qdrant.edge import convert, files, ranking, registry, settings
 from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
 from multiqa_integrations.qdrant.filters import (
@@ -48,6 +48,7 @@ from multiqa_integrations.qdrant.schema import (
     raise_on_mismatch,
     report_on,
 )
+from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 
 if TYPE_CHECKING:
@@ -131,7 +132,11 @@ class EdgeStore(Store):
             created=created,
             adopt=absent and adopt,
             created_indexes=created_indexes,
+            asked_for=None if created else settings.asked_for(options),
         )
+
+    def supported(self, wanted: CollectionSettings) -> tuple[CollectionSettings, list[str]]:
+        return wanted.without_defaults().only(settings.SUPPORTED)
 
     def quantization(self, enabled: bool) -> dict[str, Any]:
         return {} if enabled else {"quantization_config": None}
@@ -229,7 +234,7 @@ class EdgeStore(Store):
             with shard.writing:
                 shard.engine.update(operation)
 
-    def annotate(self, collection: str, key: str, value: Mapping[str, Any] | None) -> None:
+    def annotate(self, collection: str, key: str, value: Any) -> None:
         check_metadata(key, value)
         shard = self._shard(collection)
         with shard.writing:
@@ -360,15 +365,25 @@ class EdgeStore(Store):
         with engine_errors("reading its info", shard.directory):
             info = shard.engine.info()
         description = shard.description
+        kept = settings.settings_of(shard.directory / description["shard"])
+        kinds = {
+            key: repr(index.data_type).rsplit(".", 1)[-1].lower()
+            for key, index in info.payload_schema.items()
+        }
         return CollectionInfo(
             name=collection,
             points=info.points_count,
-            vectors={name: VectorInfo(**vector) for name, vector in description["vectors"].items()},
+            vectors={
+                name: VectorInfo(**vector, datatype=kept.datatype or "float32")
+                for name, vector in description["vectors"].items()
+            },
             sparse=dict.fromkeys(description["sparse"], True),
-            payload_indexes={
-                key: repr(index.data_type).rsplit(".", 1)[-1].lower()
+            payload_indexes=kinds,
+            index_parameters={
+                key: settings.index_parameters(kinds[key], index.params)
                 for key, index in info.payload_schema.items()
             },
+            settings=kept,
             fingerprints=(description["fingerprint"],) if description["fingerprint"] else (),
             model=description["model"],
             identity=description.get("identity"),

@@ -50,25 +50,29 @@ from multiqa_integrations.qdrant.schema import (
     collection_not_found_error,
     differences,
     ensured_report,
-    index_kind,
     is_alias_error,
     missing_indexes,
     raise_on_mismatch,
     report_on,
 )
-from multiqa_integrations.qdrant.server import limits, reserved
+from multiqa_integrations.qdrant.server import limits, reserved, settings
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
+from multiqa_integrations.qdrant.settings import CollectionSettings
 
 _IDS = 1_000  # of a request
 _QUERIES = 256  # of a request
 _SAMPLE = 64  # points that are asked who wrote them where the collection does not say
 
 # These belong to the vector, not to the collection.
-_VECTOR_OPTIONS = ("on_disk", "memory", "datatype")
+_VECTOR_OPTIONS = ("on_disk", "memory", "datatype", "vector")
+_SPARSE_OPTIONS = ("sparse_index",)
 _FROM_SCHEMA = ("vectors_config", "sparse_vectors_config", "metadata")
 _CREATE_OPTIONS = sorted(
-    {*inspect.signature(QdrantClient.create_collection).parameters, *_VECTOR_OPTIONS}
+    {
+        *inspect.signature(QdrantClient.create_collection).parameters,
+        *(*_VECTOR_OPTIONS, *_SPARSE_OPTIONS, *settings.LATER),
+    }
     - {"self", "collection_name", "timeout", "kwargs", *_FROM_SCHEMA}
 )
 
@@ -85,14 +89,19 @@ def ensure(
     """Create the collection, or make sure that it fits."""
     name = check_name(collection)
     _check_create_options(options)
+    options = settings.to_models(options)
+    indexes = {key: settings.index_model(kind, key) for key, kind in schema.payload_indexes.items()}
     yield from limits.server_version(self)
     yield from limits.check_options_are_known(self, options)
-    yield from limits.check_options_are_known(self, schema.payload_indexes)
+    yield from limits.check_options_are_known(self, {"indexes": list(indexes.values())})
     created = False
     if not (yield call("collection_exists", collection_name=name)):
         try:
             yield _create(name, schema, options)
             created = True
+            if later := {key: options[key] for key in settings.LATER if key in options}:
+                params = models.CollectionParamsDiff(**later)
+                yield call("update_collection", collection_name=name, collection_params=params)
         except AlreadyExistsError:
             pass  # somebody was faster: theirs is checked like any other
     found = yield from _info(self, name)
@@ -110,7 +119,7 @@ def ensure(
             "create_payload_index",
             collection_name=name,
             field_name=key,
-            field_schema=_index(schema.payload_indexes[key], key),
+            field_schema=indexes[key],
             wait=True,
         )
     changed = created or adopted or created_indexes
@@ -120,7 +129,18 @@ def ensure(
         created=created,
         adopt=adopted,
         created_indexes=created_indexes,
+        asked_for=None if created else settings.asked_for(options),
     )
+
+
+def supported(
+    self: Connected, wanted: CollectionSettings
+) -> Steps[tuple[CollectionSettings, list[str]]]:
+    """Return the settings that a new collection can have, and a line for each other one."""
+    if self.local:
+        return wanted.only(frozenset())
+    yield from limits.check_options_are_known(self, settings.to_models(wanted.given()))
+    return wanted, []
 
 
 def check(self: Connected, collection: str, schema: CollectionSchema) -> Steps[CollectionReport]:
@@ -277,16 +297,15 @@ def delete(
         _completed(answer, "delete", collection)
 
 
-def annotate(
-    self: Connected, collection: str, key: str, value: Mapping[str, Any] | None
-) -> Steps[None]:
+def annotate(self: Connected, collection: str, key: str, value: Any) -> Steps[None]:
     """Set a value of a collection's metadata; None deletes it."""
     check_metadata(key, value)
     name = (yield from aliases(self)).get(collection, collection)
     # The server merges it into what is there, and drops what is null.
-    metadata = {key: None if value is None else dict(value)}
+    if isinstance(value, Mapping):
+        value = dict(value)
     try:
-        yield call("update_collection", collection_name=name, metadata=metadata)
+        yield call("update_collection", collection_name=name, metadata={key: value})
     except StorePermissionError:
         if value is None:
             yield from reserved.delete(self, name, key)
@@ -476,34 +495,33 @@ def _check_create_options(options: Mapping[str, Any]) -> None:
             f"collection has {', '.join(_CREATE_OPTIONS)}; a connection "
             f"{', '.join(sorted(CONNECTION_OPTIONS))}."
         )
+    method = options.get("sharding_method")
+    if getattr(method, "value", method) == "custom":
+        raise ConfigurationError(
+            "sharding_method is 'custom', which this package does not support: it gives points no "
+            "shard key. Leave it out, and separate tenants by a payload index with is_tenant."
+        )
 
 
 def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any:
     vector = models.VectorParams(
         size=schema.size,
         distance=models.Distance.COSINE if schema.distance == "cosine" else models.Distance.DOT,
-        **{name: options[name] for name in _VECTOR_OPTIONS if name in options},
+        **{name: options[name] for name in _VECTOR_OPTIONS[:3] if name in options},
+        **options.get("vector", {}),
     )
-    sparse = models.SparseVectorParams(modifier=models.Modifier.IDF)
+    sparse = models.SparseVectorParams(
+        index=options.get("sparse_index"), modifier=models.Modifier.IDF
+    )
+    elsewhere = (*_VECTOR_OPTIONS, *_SPARSE_OPTIONS, *settings.LATER)
     return call(
         "create_collection",
         collection_name=name,
         vectors_config={schema.vector_name: vector} if schema.vector_name else vector,
         sparse_vectors_config={schema.sparse_name: sparse} if schema.sparse_name else None,
         metadata={METADATA_KEY: schema.metadata()},
-        **{key: value for key, value in options.items() if key not in _VECTOR_OPTIONS},
+        **{key: value for key, value in options.items() if key not in elsewhere},
     )
-
-
-def _index(kind: Any, key: str) -> Any:
-    if index_kind(kind, key) == "text":
-        # Without positional data a phrase query silently matches nothing.
-        return (
-            models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
-            if isinstance(kind, str)
-            else kind.model_copy(update={"phrase_matching": True})
-        )
-    return models.PayloadSchemaType(kind) if isinstance(kind, str) else kind
 
 
 def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[CollectionInfo]:
@@ -552,6 +570,13 @@ def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[Collectio
         payload_indexes=None
         if self.local
         else {key: str(index.data_type.value) for key, index in info.payload_schema.items()},
+        index_parameters={}
+        if self.local
+        else {
+            key: {"type": str(index.data_type.value), **(settings.as_json(index.params) or {})}
+            for key, index in info.payload_schema.items()
+        },
+        settings=None if self.local else settings.settings_of(info.config),
         fingerprints=tuple(fingerprints),
         model=ours.get("model"),
         identity=ours.get("identity"),

@@ -62,9 +62,9 @@ def read(self: Connected, collection: str) -> Steps[dict[str, Any]]:
     return found
 
 
-def write(self: Connected, collection: str, key: str, value: Mapping[str, Any]) -> Steps[None]:
+def write(self: Connected, collection: str, key: str, value: Any) -> Steps[None]:
     """Keep an annotation in a point."""
-    payload = {RESERVED_KEY: {_FIELD: {"key": key, "value": dict(value)}}}
+    payload = {RESERVED_KEY: {_FIELD: {"key": key, "value": value}}}
     point = models.PointStruct(id=annotation_id(key), vector={}, payload=payload)
     yield call("upsert", collection_name=collection, points=[point], wait=True)
 

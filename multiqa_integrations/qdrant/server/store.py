@@ -138,6 +138,7 @@ class ServerStore(Store):
     # --- requests: each written once, for callers that block and for coroutines ----------------
 
     ensure, aensure = both(requests.ensure)
+    supported, asupported = both(requests.supported)
     check, acheck = both(requests.check)
     collections, acollections = both(requests.collections)
     info, ainfo = both(requests.info)
