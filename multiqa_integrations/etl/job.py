@@ -23,6 +23,7 @@ from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import Format, Source
 from multiqa_integrations.qdrant.lease import Lease
 from multiqa_integrations.qdrant.open import split_options, use_store
+from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
@@ -34,6 +35,7 @@ from multiqa_integrations.qdrant.schema import (
 )
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.store import Store
+from multiqa_integrations.qdrant.writer import Writer
 from multiqa_integrations.types import Encoder
 
 if TYPE_CHECKING:
@@ -197,6 +199,11 @@ class Job:
         """The encoder's, looked up once: each look-up checks that the file is still the same."""
         return self.encoder.fingerprint
 
+    @cached_property
+    def writer(self) -> Writer:
+        """What writes to the collection."""
+        return Writer(self.store, self.collection, self.schema)
+
     @property
     def schema(self) -> CollectionSchema:
         """What the collection must be."""
@@ -266,7 +273,7 @@ def open_job(
     stop = stop or threading.Event()
     store = use_store(options.store, options.place)
     try:
-        with retrying(JOB_SECONDS, stop=stop):
+        with retrying(JOB_SECONDS, stop=stop), reading_all_replicas():
             yield Job(
                 source=opened,
                 collection=collection,

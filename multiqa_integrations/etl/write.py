@@ -63,7 +63,7 @@ def write(
         StoreError: The store failed for good.
     """
     changes = iter(changes)
-    with Uploader(job.store, job.collection, optimize=False) as uploader:
+    with Uploader(job.store, job.collection, optimize=False, write=job.writer.upsert) as uploader:
         writer = _Writer(job, uploader, sparse_vector)
         while step := list(islice(changes, _STEP)):
             yield from writer.write(step)
@@ -73,7 +73,7 @@ def write(
 def delete_points(job: Job, points: Sequence[PointId]) -> None:
     """Delete points, some at a time."""
     for start in range(0, len(points), _PAGE_TO_DELETE):
-        job.store.delete(job.collection, ids=points[start : start + _PAGE_TO_DELETE])
+        job.writer.delete(points[start : start + _PAGE_TO_DELETE])
 
 
 @dataclass(frozen=True, slots=True)

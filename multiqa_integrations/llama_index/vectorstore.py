@@ -47,7 +47,6 @@ from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
 from multiqa_integrations.qdrant.schema import CollectionSchema, missing_indexes
 from multiqa_integrations.qdrant.server.options import split_user
 from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.types import Vectors
 
 if TYPE_CHECKING:
@@ -256,7 +255,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         points = self._points(nodes)
         ids = [node.node_id for node in nodes]
         try:
-            with Uploader(self._collection.store, self._collection.name, stop=stop) as uploader:
+            with self._collection.uploader(stop=stop) as uploader:
                 uploader.add(points)
         except WriteRejectedError as error:
             raise with_document_ids(error, ids) from error

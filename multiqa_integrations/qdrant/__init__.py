@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from multiqa_integrations.qdrant.edge.store import EdgeStore as EdgeStore
     from multiqa_integrations.qdrant.ensure import check_collection as check_collection
     from multiqa_integrations.qdrant.ensure import ensure_collection as ensure_collection
+    from multiqa_integrations.qdrant.fingerprints import count_fingerprints as count_fingerprints
     from multiqa_integrations.qdrant.migrate import MigrationReport as MigrationReport
     from multiqa_integrations.qdrant.migrate import copy as copy
     from multiqa_integrations.qdrant.migrate import reembed as reembed
@@ -41,6 +42,7 @@ __getattr__, __dir__, __all__ = attach(
         "collection": ["Collection"],
         "edge.store": ["EdgeStore"],
         "ensure": ["check_collection", "ensure_collection"],
+        "fingerprints": ["count_fingerprints"],
         "migrate": ["MigrationReport", "copy", "reembed"],
         "open": ["open_store"],
         "points": ["Point", "PointQuery", "ScoredPoint", "SparseVector"],

@@ -33,6 +33,7 @@ from multiqa_integrations.qdrant.schema import (
 )
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
+from multiqa_integrations.qdrant.writer import Writer
 from multiqa_integrations.texts import check_texts
 from multiqa_integrations.types import Document, Encoder, Hit, Vectors
 
@@ -127,6 +128,8 @@ class Collection(Dual):
         self.sparse_vector = sparse_vector
         self.layout = layout or PayloadLayout()
         self._owns_store = owns_store
+        schema = CollectionSchema.of(encoder, vector_name=vector_name, sparse=sparse_vector)
+        self._writer = Writer(store, self.name, schema)
 
     @classmethod
     def open(
@@ -231,6 +234,8 @@ class Collection(Dual):
             TextError: Something is not text; `.index` tells where.
             ConfigurationError: Ids or metadata do not fit.
             WriteRejectedError: The store refused some, which `.ids` names; the others are in.
+            CollectionMismatchError: The name stands for a collection of another model by now.
+            StoreLockedError: The collection is just being moved to another one.
             StoreError: The store failed for good. What was added before stays; add all again:
                 the same ids overwrite.
         """
@@ -271,7 +276,7 @@ class Collection(Dual):
         total = len(documents) if isinstance(documents, Sequence) else None
         with tqdm(total=total, unit="doc", disable=not show_progress) as bar:
             try:
-                with Uploader(self.store, self.name, progress=bar.update, stop=stop) as uploader:
+                with self.uploader(progress=bar.update, stop=stop) as uploader:
                     for vectors in self.encoder.encode_stream(builder.texts()):
                         for points in builder.points(vectors):
                             uploader.add(points)
@@ -286,11 +291,19 @@ class Collection(Dual):
 
         Raises:
             ConfigurationError: Neither or both are given, or the filter has no condition.
+            CollectionMismatchError, StoreLockedError: As `add`.
         """
         points = None if ids is None else lookup_ids(ids)
-        yield from ask(self.store, Store.delete, self.name, ids=points, filter=filter)
+        yield from self._writer.write(Store.delete, ids=points, filter=filter)
 
     delete, adelete = both(_delete)
+
+    def uploader(self, **options: Any) -> Uploader:
+        """Return an uploader to the collection, with those options of `Uploader`.
+
+        It looks now and then whether the name still stands for a collection of this model.
+        """
+        return Uploader(self.store, self.name, write=self._writer.upsert, **options)
 
     # --- reading --------------------------------------------------------------------------
 

@@ -71,21 +71,26 @@ class Runner(Protocol):
     async def _arun(self, steps: Steps[T]) -> T: ...
 
 
+def run(steps: Steps[T]) -> T:
+    """Carry out the steps of a method, for a caller that blocks."""
+    try:
+        step: Step = next(steps)
+        while True:
+            try:
+                result = step.call()
+            except Exception as error:  # noqa: BLE001  (the generator decides)
+                step = steps.throw(error)
+            else:
+                step = steps.send(result)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
 class Dual(ContextManaged):
     """Carries out the steps that `ask` and `work` yield."""
 
     def _run(self, steps: Steps[T]) -> T:
-        try:
-            step: Step = next(steps)
-            while True:
-                try:
-                    result = step.call()
-                except Exception as error:  # noqa: BLE001  (the generator decides)
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+        return run(steps)
 
     async def _arun(self, steps: Steps[T]) -> T:
         try:

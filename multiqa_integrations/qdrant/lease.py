@@ -95,20 +95,29 @@ class Lease:
         self.kept = True
         self.lost: str | None = None
 
-    def __enter__(self) -> Lease:
-        """Take the lease.
+    def check_free(self) -> CollectionInfo | None:
+        """Make sure that no other run has the lease, without taking it.
 
         Raises:
             LeaseError: Another run has it.
         """
         info = self._info()
-        self._identity = None if info is None else info.identity
         if (other := self._other(info)) is not None:
             raise LeaseError(
                 f"another run is working on {self._what}: process {other.get('pid')} on "
                 f"{other.get('host')}, since {other.get('since')}. Wait for its end; if it was "
                 f"killed on another machine, its lease counts for {EXPIRES_SECONDS} s."
             )
+        return info
+
+    def __enter__(self) -> Lease:
+        """Take the lease.
+
+        Raises:
+            LeaseError: Another run has it.
+        """
+        info = self.check_free()
+        self._identity = None if info is None else info.identity
         _held.add(self._run)
         try:
             self._since = _now()

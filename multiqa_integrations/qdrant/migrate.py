@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from typing import Any, ParamSpec
-
-import numpy as np
 
 from multiqa_integrations.errors import (
     CollectionWarning,
@@ -18,30 +16,36 @@ from multiqa_integrations.errors import (
     StoreError,
     reporting,
 )
+from multiqa_integrations.qdrant.fingerprints import count_fingerprints
+from multiqa_integrations.qdrant.lease import Lease
+from multiqa_integrations.qdrant.migrate_collection import (
+    FILLING_KEY,
+    check_target,
+    create,
+    describe,
+    options_of,
+    schema_of,
+)
+from multiqa_integrations.qdrant.migrate_points import Change, PointMigration, Progress
 from multiqa_integrations.qdrant.payload import update_record
-from multiqa_integrations.qdrant.points import Point, PointId, SparseVector, Vector
+from multiqa_integrations.qdrant.points import Point
+from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
     CollectionInfo,
     CollectionSchema,
     check_name,
-    collection_not_found_error,
     model_name,
-    raise_on_mismatch,
-    sharding_differences,
-    warned,
 )
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.types import Encoder
 
-_PAGE = 256
-_SAMPLE = 200
-_TOLERANCE = 1e-6
-
-Progress = Callable[[int], None]
-
+# How long a migration waits in proportion to `look_seconds`: until no writer relies any more on
+# what it saw before, and until the nodes of a cluster agree. A look at a node that has just been
+# restarted may be half a second old.
+_CLOSED = 1.5
+_SWAPPED = 0.5
 
 P = ParamSpec("P")
 
@@ -56,6 +60,8 @@ class MigrationReport:
         points: How many points both have; where an error ended it, how many it came to.
         written: How many were written this time.
         unchanged: How many were there already, from an earlier try.
+        changing: How many points of the source were still being changed by others at the end: the
+            target has what was written before the last pass began.
         swapped: The alias that stands for the target now, if there is one.
     """
 
@@ -64,6 +70,7 @@ class MigrationReport:
     points: int
     written: int
     unchanged: int
+    changing: int = 0
     swapped: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +86,7 @@ def _repeating(migrate: Callable[P, MigrationReport]) -> Callable[P, MigrationRe
         stop = kwargs.get("stop")
         if not isinstance(stop, threading.Event | None):
             raise ConfigurationError(f"stop is {type(stop).__name__}, expected a threading.Event.")
-        with retrying(JOB_SECONDS, stop=stop):
+        with retrying(JOB_SECONDS, stop=stop), reading_all_replicas():
             return migrate(*args, **kwargs)
 
     return run
@@ -101,8 +108,12 @@ def copy(
 
     Nothing is encoded again. Requests that fail for the time being are repeated for five minutes.
     It may be interrupted and called again: what is there already and equal is not written again.
-    At the end the numbers of points and a sample of them are compared. Nothing should be written to
-    the source meanwhile.
+    At the end the numbers of points and a sample of them are compared.
+
+    Others may write to the collection meanwhile: it is read again until nothing has changed, or
+    until that never ends; then `.changing` says how many points still did. Syncs of it are kept
+    out. The copy has the settings and indexes of the collection; those that the target cannot have
+    are named in a `CollectionWarning` before anything is written.
 
     Args:
         source: Where from.
@@ -119,6 +130,7 @@ def copy(
 
     Raises:
         CollectionMismatchError: The target has a collection of that name that does not fit.
+        LeaseError: A sync or another migration of one of the two is at work.
         StoreError: A store failed for good, it was stopped, or the copy is not equal to the source;
             `.report` has what was done.
 
@@ -135,12 +147,16 @@ def copy(
     to = check_name(to or collection)
     if source is target and to == collection:
         raise ConfigurationError(f"the copy of {collection!r} needs another store or another name.")
-    info = _info_of(source, collection)
-    options = _options(info, source, target, settings)
+    name = source.aliases().get(collection, collection)
+    info = describe(source, name)
+    schema = schema_of(info)
+    options = options_of(info, source, target, settings)
+    existing = check_target(target, to, schema)
+    move = _Move(info, source, target, to, schema, options)
     if dry_run:
-        return _forecast(info, target, to, _schema_of(info))
-    _create(target, to, _schema_of(info), options, info)
-    return _move(source, collection, target, to, lambda points: points, progress, stop)
+        return move.forecast(existing)
+    with move.points(None, progress, stop) as points:
+        return move.finish(points)
 
 
 @_repeating
@@ -158,9 +174,17 @@ def reembed(
 ) -> MigrationReport:
     """Fill a new collection with the vectors that another model gives the stored texts.
 
-    Ids and payloads stay. If `collection` is an alias, it stands for the new collection at the
-    end, atomically, so that nobody is without answers meanwhile; the old
+    Ids, payloads, settings and indexes stay. If `collection` is an alias, it stands for the new
+    collection at the end, atomically, so that nobody is without answers meanwhile; the old
     collection stays until you drop it. It may be interrupted and called again.
+
+    Others may write to the collection meanwhile, through this package: it is read again until
+    nothing has changed. Before the alias moves, the old collection is closed for some seconds:
+    writes to it raise `StoreLockedError`, and afterwards `CollectionMismatchError`, since the alias
+    then stands for a collection of another model. Syncs of it are kept out all the time.
+
+    A collection that has vectors of several models, since something wrote to it past its
+    fingerprint, is repaired by the model that it says it has.
 
     Args:
         store: The store.
@@ -178,19 +202,20 @@ def reembed(
 
     Raises:
         ConfigurationError: This encoder filled it already.
+        LeaseError: A sync or another migration of it is at work.
         StoreError: Points have no text, the store failed for good, it was stopped, or not all
             points arrived; `.report` has what was done.
     """
-    info = _info_of(store, collection)
-    if encoder.fingerprint in info.fingerprints:
+    aliases = store.aliases()
+    alias, name = collection if collection in aliases else None, aliases.get(collection, collection)
+    info = describe(store, name)
+    if encoder.fingerprint in info.fingerprints and not _is_mixed(store, info):
         raise ConfigurationError(
             f"{collection!r} has the vectors of this model already ({encoder.fingerprint})."
         )
-    alias = collection if collection in store.aliases() else None
-    name = store.aliases().get(collection, collection)
-    to = check_name(to or f"{name.rpartition('@')[0] or name}@{_short(encoder.fingerprint)}")
+    to = check_name(to or _new_name(name, encoder.fingerprint))
     (vector_name,) = info.vectors
-    schema = _schema_of(info, fingerprint=encoder.fingerprint, model=model_name(encoder))
+    schema = schema_of(info, fingerprint=encoder.fingerprint, model=model_name(encoder))
 
     def texts_of(points: Sequence[Point]) -> list[str]:
         texts = [point.payload.get(content_payload_key) for point in points]
@@ -215,222 +240,136 @@ def reembed(
             for point, vector in zip(points, vectors, strict=True)
         ]
 
-    options = _options(info, store, store, settings)
+    options = options_of(info, store, store, settings)
+    existing = check_target(store, to, schema)
+    if alias is not None:
+        store.check_may_create()  # moving an alias takes the same right
+    texts_of(store.scroll(name, limit=256)[0])
+    move = _Move(info, store, store, to, schema, options)
     if dry_run:
-        texts_of(next(_pages(store, name), []))
-        return replace(_forecast(info, store, to, schema), swapped=alias)
-    _create(store, to, schema, options, info)
-    report = _move(store, name, store, to, encode, progress, stop, same=_same_but_the_vector)
-    if alias is None:
-        return report
-    store.swap(alias, to)
-    return replace(report, swapped=alias)
+        return replace(move.forecast(existing), swapped=alias)
+    with move.points(encode, progress, stop) as points:
+        if alias is None:
+            return move.finish(points)
+        return replace(move.finish(points, alias), swapped=alias)
 
 
-def _options(
-    info: CollectionInfo, source: Store, target: Store, settings: CollectionSettings | None
-) -> dict[str, Any]:
-    """Return the options of the new collection: those of the old one, as far as it can have them.
+class _Move:
+    """A collection on its way to a new one, which is created."""
 
-    Raises:
-        ConfigurationError: It cannot have what was asked for.
-    """
-    if settings is not None and (refused := target.supported(settings)[1]):
-        raise ConfigurationError(f"a collection in {target!r} cannot have {', '.join(refused)}.")
-    described = info.settings or CollectionSettings()
-    if type(source) is not type(target):
-        described = described.without_defaults()  # each engine has its own
-    kept, left_out = target.supported(described.updated(settings))
-    if left_out:
-        warnings.warn(
-            f"{target!r} has no such settings, so the new collection is left without these of "
-            f"{info.name!r}: {', '.join(left_out)}.",
-            CollectionWarning,
-            stacklevel=3,
-        )
-    return kept.given()
+    def __init__(
+        self,
+        info: CollectionInfo,
+        source: Store,
+        target: Store,
+        to: str,
+        schema: CollectionSchema,
+        options: dict[str, Any],
+    ) -> None:
+        self._info, self._source, self._target, self._to = info, source, target, to
+        self._schema, self._options = schema, options
+        self._lease = Lease(source, info.name)
 
+    def forecast(self, existing: CollectionInfo | None) -> MigrationReport:
+        """Return what would be reported, by the numbers of points.
 
-def _create(
-    target: Store, to: str, schema: CollectionSchema, options: dict[str, Any], old: CollectionInfo
-) -> None:
-    """Create the new collection, with what others wrote into the metadata of the old one."""
-    info = warned(target.ensure(to, schema, **options), stacklevel=4).info
-    for key, value in old.metadata.items():
-        if not key.startswith("multiqa.") and info.metadata.get(key) != value:
-            target.annotate(to, key, value)
+        Raises:
+            LeaseError: Another job works on one of the two.
+        """
+        done, points = 0, self._info.points
+        self._lease.check_free()
+        if existing is not None:
+            Lease(self._target, self._to).check_free()
+            done = min(existing.points, points)
+        return MigrationReport(self._info.name, self._to, points, points - done, done)
 
+    @contextmanager
+    def points(
+        self, encode: Change | None, progress: Progress | None, stop: threading.Event | None
+    ) -> Iterator[PointMigration]:
+        """Carry all points, holding the leases of both collections."""
+        with self._lease:
+            ours = create(self._target, self._to, self._schema, self._options, self._info)
+            new = self._target.info(self._to)
+            kinds = [v.datatype for i in (self._info, new) if i for v in i.vectors.values()]
+            with (
+                Lease(self._target, self._to) as other,
+                PointMigration(
+                    self._source,
+                    self._info.name,
+                    self._target,
+                    self._to,
+                    encode=encode,
+                    fingerprint=self._schema.fingerprint,
+                    half="float16" in kinds,
+                    leases=(self._lease, other),
+                    progress=progress,
+                    stop=stop,
+                ) as points,
+                reporting(lambda: self._report(points)),
+            ):
+                points.carry(ours=ours)
+                yield points
 
-def _forecast(
-    info: CollectionInfo, target: Store, to: str, schema: CollectionSchema
-) -> MigrationReport:
-    """Return what a migration would report, by the numbers of points."""
-    done = 0
-    if (existing := target.info(to)) is not None:
-        target.check(to, schema)
-        done = min(existing.points, info.points)
-    return MigrationReport(info.name, to, info.points, info.points - done, done)
+    def finish(self, points: PointMigration, alias: str | None = None) -> MigrationReport:
+        """Carry what was written meanwhile, and point the alias at the new collection."""
+        changing = points.catch_up()
+        if alias is not None:
+            self._close(points, alias)
+            changing = 0
+        elif changing:
+            warnings.warn(
+                f"{self._info.name!r} was written to until the end: {self._to!r} has what was "
+                f"written before the last pass began, which found {changing:,} points changed. "
+                "Call it again when nothing writes any more, to have the rest.",
+                CollectionWarning,
+                stacklevel=4,
+            )
+        points.verify()
+        self._target.annotate(self._to, FILLING_KEY, None)
+        if alias is not None:
+            self._swap(points, alias)
+        return replace(self._report(points), changing=changing)
 
+    def _close(self, points: PointMigration, alias: str) -> None:
+        """Have writers write no more to the old collection, and carry what they did until then."""
+        if not self._lease.kept:
+            warnings.warn(
+                f"writers cannot be told that {alias!r} is about to move, since no lease can be "
+                f"kept: see that nothing writes to {self._info.name!r} now.",
+                CollectionWarning,
+                stacklevel=5,
+            )
+        self._lease.close_collection()
+        points.wait(self._source.look_seconds * _CLOSED)
+        points.catch_up()
 
-def _move(
-    source: Store,
-    collection: str,
-    target: Store,
-    to: str,
-    change: Callable[[Sequence[Point]], Sequence[Point]],
-    progress: Progress | None,
-    stop: threading.Event | None,
-    same: Callable[[Point, Point], bool] | None = None,
-) -> MigrationReport:
-    """Write what differs, page by page; then compare numbers and a sample."""
-    same = same or _same
-    written = unchanged = 0
-    report_progress = progress or (lambda _: None)
-
-    def count_written(points: int) -> None:
-        nonlocal written
-        written += points
-        report_progress(points)
-
-    def report() -> MigrationReport:
-        return MigrationReport(collection, to, written + unchanged, written, unchanged)
-
-    with reporting(report):
-        begun = target.count(to) > 0
-        sample = _Sample()
-        with Uploader(target, to, progress=count_written) as uploader:
-            for page in _pages(source, collection):
-                if stop is not None and stop.is_set():
-                    raise StoreError(
-                        f"it was stopped: {to!r} does not have all of {collection!r} yet. What was "
-                        "written stays; call it again to go on."
-                    )
-                sample.see(page)
-                existing: Mapping[PointId, Point] = {}
-                if begun:
-                    found = target.retrieve(to, [point.id for point in page], with_vectors=True)
-                    existing = {point.id: point for point in found}
-                missing = [p for p in page if p.id not in existing or not same(p, existing[p.id])]
-                if missing:
-                    uploader.add(change(missing))
-                unchanged += len(page) - len(missing)
-                if len(page) > len(missing):
-                    report_progress(len(page) - len(missing))
-        _verify(source, collection, target, to, sample.points, same)
-    return report()
-
-
-def _verify(
-    source: Store,
-    collection: str,
-    target: Store,
-    to: str,
-    sample: Sequence[Point],
-    same: Callable[[Point, Point], bool],
-) -> None:
-    expected, actual = source.count(collection), target.count(to)
-    if expected != actual:
-        raise StoreError(
-            f"{to!r} has {actual:,} points, {collection!r} has {expected:,}. If something was "
-            "written meanwhile, try again; points that the source does not have are not deleted."
-        )
-    found = {p.id: p for p in target.retrieve(to, [p.id for p in sample], with_vectors=True)}
-    for point in sample:
-        if point.id not in found or not same(point, found[point.id]):
+    def _swap(self, points: PointMigration, alias: str) -> None:
+        """Move the alias; then carry what something wrote that does not ask whether it may."""
+        if (now := self._source.aliases().get(alias)) != self._info.name:
             raise StoreError(
-                f"point {point.id} of {to!r} is not that of {collection!r}. Try again."
+                f"the alias {alias!r} does not stand for {self._info.name!r} any more, but for "
+                f"{now!r}: it was left there. {self._to!r} is complete."
             )
+        self._target.swap(alias, self._to)
+        points.wait(self._source.look_seconds * _SWAPPED)
+        points.carry_changes(keep_newer=True)
 
-
-class _Sample:
-    """Some of many points, each as likely as any other (Vitter's algorithm R)."""
-
-    def __init__(self) -> None:
-        self.points: list[Point] = []
-        self._seen = 0
-        self._random = random.Random(0)  # noqa: S311  (a sample, not a secret)
-
-    def see(self, points: Sequence[Point]) -> None:
-        for point in points:
-            self._seen += 1
-            if len(self.points) < _SAMPLE:
-                self.points.append(point)
-            elif (place := self._random.randrange(self._seen)) < _SAMPLE:
-                self.points[place] = point
-
-
-def _pages(store: Store, collection: str) -> Iterator[list[Point]]:
-    offset: PointId | None = None
-    while True:
-        points, offset = store.scroll(collection, limit=_PAGE, offset=offset, with_vectors=True)
-        if points:
-            yield points
-        if offset is None:
-            return
-
-
-def _info_of(store: Store, collection: str) -> CollectionInfo:
-    info = store.info(collection)
-    if info is None:
-        raise collection_not_found_error(collection)
-    raise_on_mismatch(collection, sharding_differences(info))
-    if len(info.vectors) != 1 or len(info.sparse) > 1:
-        raise ConfigurationError(
-            f"{collection!r} has the vectors {[*info.vectors, *info.sparse]}, expected one dense "
-            "vector and at most one sparse one: others cannot be moved by this package."
+    def _report(self, points: PointMigration) -> MigrationReport:
+        return MigrationReport(
+            self._info.name, self._to, points.points, points.written, points.unchanged
         )
-    return info
 
 
-def _schema_of(
-    info: CollectionInfo, *, fingerprint: str | None = None, model: str | None = None
-) -> CollectionSchema:
-    ((vector_name, vector),) = info.vectors.items()
-    if fingerprint is None:
-        if len(info.fingerprints) != 1:
-            raise ConfigurationError(
-                f"{info.name!r} does not say which model filled it. Say so first: "
-                "ensure_collection(..., adopt=True), or `multiqa collection create --adopt`."
-            )
-        (fingerprint,) = info.fingerprints
-        model = info.model
-    return CollectionSchema(
-        fingerprint=fingerprint,
-        model=model,
-        size=vector.size,
-        distance="dot" if vector.distance == "dot" else "cosine",
-        vector_name=vector_name,
-        sparse_name=next(iter(info.sparse), None),
-        payload_indexes=info.index_parameters,
-    )
+def _is_mixed(store: Store, info: CollectionInfo) -> bool:
+    """Return whether a collection has points of another model than it says."""
+    return bool(set(count_fingerprints(store, info.name)) - {*info.fingerprints, None})
 
 
-def _same(point: Point, other: Point) -> bool:
-    return (
-        point.payload == other.payload
-        and point.vectors.keys() == other.vectors.keys()
-        and all(_close(vector, other.vectors[name]) for name, vector in point.vectors.items())
-    )
-
-
-def _same_but_the_vector(point: Point, other: Point) -> bool:
-    return update_record(point.payload, fingerprint="") == update_record(
-        other.payload, fingerprint=""
-    )
-
-
-def _close(left: Vector, right: Vector) -> bool:
-    if isinstance(left, SparseVector) or isinstance(right, SparseVector):
-        return (
-            isinstance(left, SparseVector)
-            and isinstance(right, SparseVector)
-            and _entries(left) == _entries(right)
-        )
-    return left.shape == right.shape and bool(np.allclose(left, right, rtol=0, atol=_TOLERANCE))
-
-
-def _entries(vector: SparseVector) -> dict[int, float]:
-    return dict(zip(vector.indices.tolist(), vector.values.tolist(), strict=True))
+def _new_name(name: str, fingerprint: str) -> str:
+    """Return the name of a new collection: `docs@1f2e3d4c` for `docs` and `docs@old`."""
+    new = f"{name.rpartition('@')[0] or name}@{_short(fingerprint)}"
+    return f"{new}-2" if new == name else new
 
 
 def _short(fingerprint: str) -> str:

@@ -33,6 +33,9 @@ class Store(Threaded):
     with an `a` before it, that never blocks the event loop.
     """
 
+    look_seconds: float = 0.0
+    """For how long a writer relies on what it saw of a collection; see `writer`."""
+
     @property
     @abstractmethod
     def parallel_writes(self) -> int:
@@ -63,6 +66,15 @@ class Store(Threaded):
 
         Raises:
             ConfigurationError: The server is too old for one of them.
+        """
+
+    @abstractmethod
+    def check_may_create(self) -> None:
+        """Make sure that collections may be created here; nothing is written.
+
+        Raises:
+            StorePermissionError: The API key lacks the right.
+            StoreError: The directory cannot be written.
         """
 
     @abstractmethod
@@ -189,7 +201,7 @@ class Store(Threaded):
         """
 
     @abstractmethod
-    def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
+    def count(self, collection: str, *, filter: models.Filter | PayloadEquals | None = None) -> int:
         """Count points, exactly."""
 
     @abstractmethod
@@ -224,6 +236,7 @@ class Store(Threaded):
 
     aensure = awaitable(ensure)
     asupported = awaitable(supported)
+    acheck_may_create = awaitable(check_may_create)
     acheck = awaitable(check)
     acollections = awaitable(collections)
     ainfo = awaitable(info)

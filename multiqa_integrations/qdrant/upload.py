@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -102,6 +103,7 @@ class Uploader:
         progress: Callable[[int], None] | None = None,
         stop: threading.Event | None = None,
         optimize: bool = True,
+        write: Callable[[Sequence[Point]], None] | None = None,
     ) -> None:
         """Begin; leaving the `with` block waits for the end.
 
@@ -116,6 +118,7 @@ class Uploader:
                 thread that calls `add`.
             stop: Once set, no request is begun or repeated, and `add` raises `StoreError`.
             optimize: Build an embedded collection's search graph at the end, if enough is new.
+            write: Writes the points of a request; by default `store.upsert`.
         """
         self._store, self._collection = store, collection
         self._batches = _Batches(max_points, max_bytes)
@@ -125,6 +128,7 @@ class Uploader:
         self._pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="multiqa-upload")
         self._stop = stop or threading.Event()
         self._optimize = optimize
+        self._write = write or functools.partial(store.upsert, collection)
         self._under_way: dict[Future[tuple[int, dict[str, str]]], frozenset[PointId]] = {}
         self._refused: dict[str, str] = {}
 
@@ -219,7 +223,7 @@ class Uploader:
             while True:
                 try:
                     with retrying(self._deadline, stop=self._stop):
-                        self._store.upsert(self._collection, request)
+                        self._write(request)
                 except (BadRequestError, TooLargeError, WriteRejectedError) as error:
                     if isinstance(error, TooLargeError):
                         self._batches.shrink(error.most or len(request) // 2)

@@ -188,6 +188,9 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     loopback: LoopbackQdrant
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = (
+        True  # else each answer waits 40 ms for the client to confirm its head
+    )
 
     def _answer(self) -> None:
         loopback = self.loopback

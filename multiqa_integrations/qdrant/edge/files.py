@@ -76,6 +76,19 @@ def check_room(path: Path, needed: int) -> None:
         )
 
 
+def check_writable(path: Path) -> None:
+    """Make sure that a directory can be written, or made.
+
+    Raises:
+        StoreError: It cannot.
+    """
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"{existing} is not writable for this user. Give another path, or make it writable."
+        )
+
+
 def size(directory: Path) -> int:
     """Return how many bytes its files have, holes counted: a copy fills them."""
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())

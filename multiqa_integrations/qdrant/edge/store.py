@@ -135,6 +135,10 @@ class EdgeStore(Store):
             asked_for=None if created else settings.asked_for(options),
         )
 
+    def check_may_create(self) -> None:
+        self._check_open()
+        files.check_writable(self.path)
+
     def supported(self, wanted: CollectionSettings) -> tuple[CollectionSettings, list[str]]:
         return wanted.without_defaults().only(settings.SUPPORTED)
 
@@ -285,7 +289,7 @@ class EdgeStore(Store):
             convert.point_from_edge(record) for record in records
         ], None if following is None else convert.id_of(following)
 
-    def count(self, collection: str, *, filter: models.Filter | None = None) -> int:
+    def count(self, collection: str, *, filter: models.Filter | PayloadEquals | None = None) -> int:
         self._check_text_indexes(collection, filter)
         request = edge.CountRequest(exact=True, filter=to_edge(filter))
         shard = self._shard(collection)

@@ -23,7 +23,7 @@ from multiqa_integrations.qdrant.failures import (
 from multiqa_integrations.qdrant.retry import repeat, repeat_async
 from multiqa_integrations.qdrant.server.connection import Connection
 from multiqa_integrations.qdrant.server.failures import CLIENT_ERRORS, client_error
-from multiqa_integrations.qdrant.server.options import ConnectionOptions
+from multiqa_integrations.qdrant.server.options import ConnectionOptions, Consistency
 
 T = TypeVar("T")
 
@@ -49,6 +49,7 @@ class Connected(Protocol):
     Attributes:
         local: Whether the client is in its local mode.
         grpc: Whether the client uses gRPC.
+        consistency: How many replicas every read must agree with, where the user says so.
         known: What the collections are that were written to.
         sizes: How many items a request may have, by collection and method, where that was learnt.
         query_limits: How many hits a query may ask for, by collection; None is any number.
@@ -57,6 +58,7 @@ class Connected(Protocol):
 
     local: bool
     grpc: bool
+    consistency: Consistency | None
     known: dict[str, Any]
     sizes: dict[tuple[str, str], int]
     query_limits: dict[str, int | None]

@@ -26,6 +26,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import TooLargeError
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery
+from multiqa_integrations.qdrant.server import replicas
 from multiqa_integrations.qdrant.server.calls import Call, Connected
 
 T = TypeVar("T")
@@ -196,7 +197,7 @@ def in_parts(
         size = min(most, self.sizes.get((collection, method), most))
         part = items[start : start + size]
         try:
-            answers.append((yield make(part)))
+            answers.append((yield from replicas.send(self, collection, make(part))))
         except TooLargeError as error:
             if len(part) == 1:
                 raise

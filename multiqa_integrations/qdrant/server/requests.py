@@ -55,7 +55,7 @@ from multiqa_integrations.qdrant.schema import (
     raise_on_mismatch,
     report_on,
 )
-from multiqa_integrations.qdrant.server import limits, reserved, settings
+from multiqa_integrations.qdrant.server import limits, replicas, reserved, settings
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.settings import CollectionSettings
@@ -143,6 +143,13 @@ def supported(
     return wanted, []
 
 
+def check_may_create(self: Connected) -> Steps[None]:
+    """Raise if this key may not create collections."""
+    if not self.local:
+        # Nothing is changed: it takes the same right.
+        yield call("update_collection_aliases", change_aliases_operations=[])
+
+
 def check(self: Connected, collection: str, schema: CollectionSchema) -> Steps[CollectionReport]:
     """Check whether the collection fits."""
     return report_on(collection, schema, (yield from info(self, collection)))
@@ -151,9 +158,10 @@ def check(self: Connected, collection: str, schema: CollectionSchema) -> Steps[C
 def info(self: Connected, collection: str) -> Steps[CollectionInfo | None]:
     """Return what a collection is; None if there is none."""
     check_name(collection)
-    if not (yield call("collection_exists", collection_name=collection)):
+    try:
+        return (yield from _info(self, collection))
+    except CollectionNotFoundError:
         return None
-    return (yield from _info(self, collection))
 
 
 def collections(self: Connected) -> Steps[list[str]]:
@@ -385,6 +393,8 @@ def scroll(
     if isinstance(filter, PayloadEquals):
         filter = _all_match(filter)
     yield from _check_filter(self, collection, filter)
+    # One replica names the points, and all of them say what these are.
+    by_ids = yield from replicas.agreed(self, collection)
 
     def read(size: int) -> Call:
         return call(
@@ -393,8 +403,8 @@ def scroll(
             scroll_filter=filter,
             limit=size,
             offset=offset,
-            with_payload=payload_keys(with_payload),
-            with_vectors=with_vectors,
+            with_payload=False if by_ids else payload_keys(with_payload),
+            with_vectors=with_vectors and not by_ids,
         )
 
     records, following = yield from limits.page(self, collection, limit, read)
@@ -404,6 +414,12 @@ def scroll(
     if following is not None and reserved.is_annotation(following):
         following = None
     records = [record for record in records if not reserved.is_annotation(record.id)]
+    if by_ids:
+        ids = [record.id for record in records]
+        points = yield from retrieve(
+            self, collection, ids, with_payload=with_payload, with_vectors=with_vectors
+        )
+        return points, following
     yield from _restore_numbers(self, collection, records, with_payload)
     return [_point(record) for record in records], following
 
@@ -456,8 +472,12 @@ def _all_match(matches: PayloadEquals) -> models.Filter:
     )
 
 
-def count(self: Connected, collection: str, *, filter: models.Filter | None = None) -> Steps[int]:
+def count(
+    self: Connected, collection: str, *, filter: models.Filter | PayloadEquals | None = None
+) -> Steps[int]:
     """Count points exactly."""
+    if isinstance(filter, PayloadEquals):
+        filter = _all_match(filter)
     yield from _check_filter(self, collection, filter)
     filter = reserved.without(filter, list((yield from reserved.read(self, collection))))
     try:

@@ -29,6 +29,7 @@ from multiqa_integrations.qdrant.store import Store
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_LOOK_SECONDS = 1.0  # two requests, which would be most of what small writes cost
 _WRITE_THREADS = 3  # more only make a server queue
 
 
@@ -59,6 +60,8 @@ class ServerStore(Store):
         self._owned: QdrantClient | None = None
         self._reopen: dict[str, Any] | None = None
         self.local = connection.local
+        self.consistency = options.consistency
+        self.look_seconds = 0.0 if connection.local else _LOOK_SECONDS
         self._lock = threading.RLock()
         self._thread = Threads(1, "multiqa-store")  # of local mode
         self.grpc = connection.grpc
@@ -139,6 +142,7 @@ class ServerStore(Store):
 
     ensure, aensure = both(requests.ensure)
     supported, asupported = both(requests.supported)
+    check_may_create, acheck_may_create = both(requests.check_may_create)
     check, acheck = both(requests.check)
     collections, acollections = both(requests.collections)
     info, ainfo = both(requests.info)

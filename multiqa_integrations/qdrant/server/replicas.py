@@ -1,0 +1,82 @@
+"""Send reads that all replicas of a collection must agree on."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import replace
+from typing import Any
+
+from multiqa_integrations.errors import (
+    CollectionWarning,
+    MultiQAError,
+    StoreError,
+    StoreUnavailableError,
+)
+from multiqa_integrations.qdrant.dual import Steps
+from multiqa_integrations.qdrant.replicas import LOWER, Consistency, agreement
+from multiqa_integrations.qdrant.retry import retrying
+from multiqa_integrations.qdrant.server.calls import Call, Connected, call
+from multiqa_integrations.qdrant.server.settings import settings_of
+
+# A node that restarts is back within seconds; one that is down would be waited for in vain.
+_SECONDS = 5.0
+_READS = frozenset({"retrieve"})
+_NOT_ENOUGH = re.compile(r"enough active replicas|read operations failed|replica")
+
+
+def agreed(self: Connected, collection: str) -> Steps[bool]:
+    """Return whether reads of a collection have to agree with several replicas."""
+    return (yield from _consistency(self, collection)) is not None
+
+
+def send(self: Connected, collection: str, step: Call) -> Steps[Any]:
+    """Make a call; a read of points by ids agrees with all replicas, if the block asks for it.
+
+    Reads of pages do not: a page on which replicas differ would be taken for the last one.
+    """
+    wanted = (yield from _consistency(self, collection)) if step.method in _READS else None
+    while wanted is not None:
+        arguments = {**step.arguments, "consistency": wanted}
+        try:
+            with retrying(_SECONDS):
+                return (yield replace(step, arguments=arguments))
+        except StoreUnavailableError as error:
+            if not _NOT_ENOUGH.search(str(error)):
+                return (yield replace(step, arguments=arguments))
+            wanted = _lower(self, collection, wanted, error)
+    return (yield step)
+
+
+def _consistency(self: Connected, collection: str) -> Steps[Consistency | None]:
+    known = agreement()
+    if known is None or self.local or self.consistency is not None:
+        return None
+    key = (id(self), collection)
+    if key not in known.consistency:
+        try:
+            info = yield call("get_collection", collection_name=collection)
+        except StoreUnavailableError:
+            raise
+        except StoreError:  # the read itself says it better
+            return None
+        replicas = settings_of(info.config).replication_factor or 1
+        known.consistency[key] = "all" if replicas > 1 else None
+    return known.consistency[key]
+
+
+def _lower(
+    self: Connected, collection: str, wanted: Consistency, error: MultiQAError
+) -> Consistency | None:
+    known = agreement()
+    lower = LOWER[wanted]
+    if known is not None:
+        known.consistency[id(self), collection] = lower
+    read = "more than half of the replicas" if lower else "one replica of each shard"
+    warnings.warn(
+        f"not all replicas of {collection!r} can be read, so {read} decided what is stored. Run "
+        f"it again when all nodes are up: what the others lack is found then. ({error})",
+        CollectionWarning,
+        stacklevel=2,
+    )
+    return lower

@@ -1,0 +1,145 @@
+"""Write to the collection that a name stands for, and to no other.
+
+An alias may come to stand for another collection at any moment, and that may have the vectors of
+another model. So a writer looks first at what its name stands for, whose vectors that has, and
+whether a migration has closed it; then it writes to that collection by its own name, which no alias
+can move. What it saw counts for a while, `Store.look_seconds`. If the write took longer, it looks
+again afterwards: where the name stands for another collection by now, it writes there too.
+
+A migration closes the old collection, waits until nothing counts any more that was seen before,
+copies what was written until then, and only then moves the alias. So a write that returned is in
+the new collection, and one that is not has raised an error. The clocks of machines are never
+compared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from multiqa_integrations.errors import CollectionMismatchError, StoreError, StoreLockedError
+from multiqa_integrations.qdrant.dual import Steps, ask, run
+from multiqa_integrations.qdrant.lease import closed_by
+from multiqa_integrations.qdrant.points import Point, PointId
+from multiqa_integrations.qdrant.schema import (
+    CollectionSchema,
+    collection_not_found_error,
+    differences,
+    raise_on_mismatch,
+)
+from multiqa_integrations.qdrant.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a name stood for.
+
+    Attributes:
+        moment: When the look began.
+        collection: The collection's own name.
+        identity: Its identity, if it has one.
+    """
+
+    moment: float
+    collection: str
+    identity: str | None
+
+    def same(self, other: _Look) -> bool:
+        """Return whether it was the same collection."""
+        return (self.collection, self.identity) == (other.collection, other.identity)
+
+
+class Writer:
+    """Writes to what a name stands for, as long as that is a collection of one model.
+
+    Any number of threads and coroutines may use it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        schema: CollectionSchema,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            store: Where the collection is.
+            name: Its name, or an alias.
+            schema: What it must be.
+            clock: Tells the time, in seconds.
+        """
+        self._store, self._name, self._schema, self._clock = store, name, schema, clock
+        self._seen: _Look | None = None
+
+    def write(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> Steps[None]:
+        """Call a method of the store with the collection and these arguments.
+
+        Raises:
+            CollectionMismatchError: The name stands for a collection of another model.
+            StoreLockedError: A migration is about to move its alias to another one.
+            StoreError: There is none, or the store refused or failed.
+        """
+        while True:
+            look = yield from self._looked()
+            yield from ask(self._store, method, look.collection, *args, **kwargs)
+            if self._counts(look):
+                return
+            try:
+                again = yield from self._look()
+            except (CollectionMismatchError, StoreLockedError) as error:
+                raise _too_late(error, look.collection) from error
+            if again.same(look):
+                return
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points; see `Store.upsert` and `write`."""
+        run(self.write(Store.upsert, points))
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete points; see `Store.delete` and `write`."""
+        run(self.write(Store.delete, ids=ids))
+
+    def _looked(self) -> Steps[_Look]:
+        """Return what was seen, if it still counts; else look again."""
+        seen = self._seen
+        if seen is not None and self._counts(seen):
+            return seen
+        return (yield from self._look())
+
+    def _counts(self, look: _Look) -> bool:
+        return self._clock() - look.moment < self._store.look_seconds
+
+    def _look(self) -> Steps[_Look]:
+        self._seen = None
+        moment = self._clock()
+        aliases = yield from ask(self._store, Store.aliases)
+        collection = aliases.get(self._name, self._name)
+        info = yield from ask(self._store, Store.info, collection)
+        if info is None:
+            raise collection_not_found_error(self._name)
+        raise_on_mismatch(self._name, differences(self._schema, info, indexes=False))
+        if (lease := closed_by(info)) is not None:
+            raise StoreLockedError(
+                f"the collection {collection!r} is being moved to another one by process "
+                f"{lease.get('pid')} on {lease.get('host')}, and takes no more writes. Write again "
+                "in a moment; where it is moved to another model, open it with that model."
+            )
+        self._seen = look = _Look(moment, collection, info.identity)
+        return look
+
+
+def _too_late(error: StoreError, collection: str) -> StoreError:
+    """Return the error of a look after a write, with what became of the write."""
+    words = (
+        f"What was just written is in {collection!r}, and may be missing where the name stands for "
+        f"another collection now: write it again. {error}"
+    )
+    if isinstance(error, CollectionMismatchError):
+        return CollectionMismatchError(
+            words, collection=error.collection, expected=error.expected, actual=error.actual
+        )
+    return StoreLockedError(words)
