@@ -283,8 +283,8 @@ async def test_local_mode_never_holds_the_event_loop(kind: type[Any]) -> None:
 
 def test_one_store_serves_several_event_loops(refusing: str) -> None:
     Refusals.status, Refusals.body = (
-        200,
-        json.dumps({"result": {"exists": False}, "status": "ok", "time": 0.1}).encode(),
+        404,
+        json.dumps({"status": {"error": "Not found: no `docs`"}, "time": 0.1}).encode(),
     )
     store = open_store(url=refusing)
     for _ in range(3):
