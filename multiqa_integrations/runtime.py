@@ -8,8 +8,10 @@ library half imported by a thread that is gone could never be imported again in 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import time
 import weakref
 
 from multiqa_integrations import backends
@@ -18,6 +20,8 @@ from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.settings import LoadSettings
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from multiqa_integrations.weights import Weights, open_weights
+
+logger = logging.getLogger(__name__)
 
 
 class Runtime:
@@ -114,6 +118,7 @@ class Runtime:
                     checkpoint, weights, compute = self.checkpoint, self.weights, self.compute
                     if not self._backends:  # once a model, not for each way to run it
                         backends.warn_of_slowness(compute)
+                    began = time.monotonic()
                     with _loading:
                         backend = self._backends[one_batch] = backends.load(
                             checkpoint,
@@ -122,6 +127,14 @@ class Runtime:
                             threads=self.settings.threads,
                             one_batch=one_batch,
                         )
+                    logger.info(
+                        "loaded %s in %.2f s: %s, %s, on %s",
+                        checkpoint.directory,
+                        time.monotonic() - began,
+                        compute.backend,
+                        compute.dtype,
+                        compute.device,
+                    )
         return backend
 
     def forget(self) -> None:

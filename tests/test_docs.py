@@ -76,9 +76,10 @@ def test_every_public_name_is_in_the_reference(package: str) -> None:
 
 def test_every_page_is_found_from_the_navigation() -> None:
     configuration = (TOP / ".mkdocs.yml").read_text(encoding="utf-8")
-    named = set(re.findall(r"[\w/]+\.md$", configuration, re.M))
+    named = set(re.findall(r"[\w/]+\.(?:md|ipynb)$", configuration, re.M))
     docs = TOP / "docs"
-    assert named == {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")}
+    pages = [*docs.rglob("*.md"), *docs.rglob("*.ipynb")]
+    assert named == {page.relative_to(docs).as_posix() for page in pages}
 
 
 def test_what_is_copied_of_a_shell_session_is_its_commands() -> None:

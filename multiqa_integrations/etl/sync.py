@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -30,6 +31,8 @@ from multiqa_integrations.etl.write import write
 from multiqa_integrations.qdrant.lease import Lease
 from multiqa_integrations.qdrant.store import OPTIMIZE_AT
 from multiqa_integrations.qdrant.upload import optimize_or_warn
+
+logger = logging.getLogger(__name__)
 
 OnError: TypeAlias = Literal["continue", "stop"]
 
@@ -123,6 +126,7 @@ def sync(
             return report
 
         with reporting(timed):
+            logger.info("sync of the source %s into %s begins", options.source_name, collection)
             sparse_vector = job.ensure()
             with job.lease() as lease:
                 with (
@@ -144,6 +148,17 @@ def sync(
                     run.prune(lease, guard)
                 run.optimize()
             timed()
+            logger.info(
+                "sync of the source %s into %s: %d records, %d chunks encoded, %d documents "
+                "deleted, %d records rejected, in %.1f s",
+                options.source_name,
+                collection,
+                report.records,
+                report.encoded,
+                report.deleted,
+                report.rejected,
+                report.seconds,
+            )
             run.raise_if_incomplete()
             if report.pruning == "refused":
                 raise PruneRefusedError(f"nothing was deleted: {report.note}.", report=report)

@@ -7,8 +7,7 @@ long it is worth it depends on who waits, so it is said around the requests:
         store.upsert("docs", points)
 
 A person's request is repeated for some seconds, those of a job for minutes. Pauses grow, are
-random, and end when the job is stopped. Whoever waits is told what for, by the logger
-`multiqa_integrations.retry`.
+random, and end when the job is stopped. Whoever waits is told what for, by the module's logger.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from multiqa_integrations.qdrant.failures import CollectionBrokenError, RateLimi
 
 T = TypeVar("T")
 
-logger = logging.getLogger("multiqa_integrations.retry")
+logger = logging.getLogger(__name__)
 
 READ_SECONDS = 10.0
 """How long the requests of a person are repeated."""

@@ -120,3 +120,11 @@ def test_objects_in_objects_are_not_looked_for_without_end() -> None:
     assert to_filter(shallow, "metadata") is not None
     with pytest.raises(ConfigurationError, match="nested so deep"):
         to_filter(deep, "metadata")
+
+
+@pytest.mark.parametrize(
+    "filter", [{"n": {"$ne": 1}}, {"$and": [{"n": 1}]}, {"by": [{"who": {"$in": ["a"]}}]}]
+)
+def test_operators_of_other_stores_are_refused(filter: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"'\$\w+', an operator of other stores"):
+        to_filter(filter, "metadata")

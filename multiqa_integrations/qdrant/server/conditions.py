@@ -44,7 +44,7 @@ def to_filter(
         indexes: Payload indexes of the collection; None where the engine has none.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: It is something else, or has operators of other stores.
 
     Examples:
         >>> to_filter({"lang": "en"}, "metadata").must[0].key
@@ -65,6 +65,12 @@ def to_filter(
     if not filter:
         return None
     fields = json_value(filter, "the filter")  # as the values were stored
+    if operator := _operator(fields):
+        raise ConfigurationError(
+            f"the filter has {operator!r}, an operator of other stores. Here a value is what a "
+            'field has to be, and a list what it may be, such as {"lang": ["en", "fr"]}; for '
+            'comparisons and "not" there is qdrant_client.models.Filter.'
+        )
     if (size := _size(fields)) > _MOST_CONDITIONS:
         raise ConfigurationError(
             f"the filter has objects nested so deep that it stands for {size:.0e} conditions (each "
@@ -92,6 +98,15 @@ def _filter_error(error: ValidationError) -> ConfigurationError:
         for problem in error.errors()[:3]
     )
     return ConfigurationError(f"this is not a filter of Qdrant ({problems}).")
+
+
+def _operator(value: Any) -> str | None:
+    """Find a key such as `$ne`, which would be taken for the member of an object."""
+    members = value.items() if isinstance(value, dict) else ()
+    for key, member in members:
+        if found := key if key.startswith("$") else _operator(member):
+            return found
+    return next(filter(None, map(_operator, value)), None) if isinstance(value, list) else None
 
 
 def _size(value: Any) -> int:
