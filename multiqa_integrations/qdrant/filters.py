@@ -7,7 +7,7 @@ which takes seconds to import, is imported here: whoever has a filter has import
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -59,11 +59,8 @@ def check_filter(filter: models.Filter | None) -> None:
             f"the filter has filters nested more than {MAX_DEPTH} levels deep, which engines "
             "refuse. Join the conditions in fewer levels."
         )
-    if filter.min_should is not None and filter.min_should.min_count < 1:
-        raise ConfigurationError(
-            f"min_should has min_count {filter.min_should.min_count}, expected 1 or more: with 0 "
-            "it is true of every point on some engines and refused by others."
-        )
+    for part in _filters(filter):
+        _check_min_should(part.min_should)
     if any(part.should == [] for part in _filters(filter)):
         raise ConfigurationError(
             "the should of a filter has no condition: none of no conditions is true, but engines "
@@ -86,6 +83,21 @@ def check_filter(filter: models.Filter | None) -> None:
                 raise ConfigurationError(
                     f"the nested filter on {condition.nested.key!r} has no condition. Leave it out."
                 )
+
+
+def _check_min_should(min_should: models.MinShould | None) -> None:
+    if min_should is None:
+        return
+    if min_should.min_count < 1:
+        raise ConfigurationError(
+            f"min_should has min_count {min_should.min_count}, expected 1 or more: with 0 "
+            "it is true of every point on some engines and refused by others."
+        )
+    if not min_should.conditions:
+        raise ConfigurationError(
+            "min_should has no condition, which some engines ignore and to others is true of no "
+            "point. Leave it out, or for nothing at all write HasIdCondition(has_id=[])."
+        )
 
 
 def _is_deeper_than(filter: models.Filter, depth: int) -> bool:
@@ -126,6 +138,12 @@ def _check_field(condition: Any) -> None:
             values = getattr(test, name, None)
             for value in values if isinstance(values, list | set | tuple) else [values]:
                 _check_value(value, where)
+    elif tests[0] in ("is_empty", "is_null"):
+        if condition.key.endswith("[]"):
+            raise ConfigurationError(
+                f"{where} asks the items of a list for {tests[0]}, which engines answer "
+                f"differently. Ask the list itself, {condition.key.removesuffix('[]')!r}."
+            )
     elif tests[0] in ("range", "values_count"):
         _check_bounds(test, tests[0], where)
     elif tests[0].startswith("geo"):
@@ -135,6 +153,10 @@ def _check_field(condition: Any) -> None:
                     f"{where} has lon={point.lon}, lat={point.lat}, expected degrees: -180 to 180 "
                     "and -90 to 90."
                 )
+        if not 0 <= getattr(test, "radius", 0) < math.inf:
+            raise ConfigurationError(f"{where} has radius={test.radius}, expected metres from 0.")
+        for line in _geo_lines(test):
+            _check_closed(line.points, where)
 
 
 def _check_value(value: object, where: str) -> None:
@@ -149,6 +171,11 @@ def _check_value(value: object, where: str) -> None:
 
 def _check_bounds(test: Any, name: str, where: str) -> None:
     bounds = {bound: getattr(test, bound) for bound in ("gt", "gte", "lt", "lte")}
+    if name == "range" and all(value is None for value in bounds.values()):
+        raise ConfigurationError(
+            f"{where} has a range without bounds, of which a server cannot tell whether it is of "
+            "numbers or dates. Give one; for any value at all write must_not=[IsEmptyCondition]."
+        )
     for open_, closed in (("gt", "gte"), ("lt", "lte")):
         if bounds[open_] is not None and bounds[closed] is not None:
             raise ConfigurationError(
@@ -175,9 +202,23 @@ def _geo_points(test: Any) -> Iterator[Any]:
     for name in ("center", "top_left", "bottom_right"):
         if (point := getattr(test, name, None)) is not None:
             yield point
-    exterior = getattr(test, "exterior", None)
-    for line in [exterior, *(getattr(test, "interiors", None) or [])] if exterior else []:
+    for line in _geo_lines(test):
         yield from line.points
+
+
+def _geo_lines(test: Any) -> list[Any]:
+    """Return the outlines of a polygon and of its holes; none of another test."""
+    exterior = getattr(test, "exterior", None)
+    return [] if exterior is None else [exterior, *(getattr(test, "interiors", None) or [])]
+
+
+def _check_closed(points: Sequence[models.GeoPoint], where: str) -> None:
+    if len(points) < 4 or points[0] != points[-1]:
+        raise ConfigurationError(
+            f"{where} has a polygon whose outline has {len(points)} points"
+            f"{'' if points[:1] == points[-1:] else ' and is not closed'}, expected four or more, "
+            "the last equal to the first. Engines differ in how they close it."
+        )
 
 
 def _check_ids(ids: Sequence[int | str]) -> None:
@@ -216,47 +257,24 @@ def check_selection(ids: Sequence[int | str] | None, filter: models.Filter | Non
             )
 
 
-def text_keys(filter: object, within: str = "") -> set[str]:
-    """Return the fields that a filter compares word by word, and whose index decides what matches.
+def fields(filter: object, within: str = "") -> Iterator[tuple[str, models.FieldCondition]]:
+    """Yield the conditions on fields, each with the whole path of its field.
 
     Args:
         filter: The filter.
         within: The field that it is nested in, with a dot after it.
     """
     if type(filter).__name__ != "Filter":  # what else it may be is refused where it is used
-        return set()
-    keys: set[str] = set()
+        return
     for condition in _conditions(cast("models.Filter", filter)):
         kind = type(condition).__name__
         if kind == "Filter":
-            keys |= text_keys(condition, within)
+            yield from fields(condition, within)
         elif kind == "NestedCondition":
             nested = condition.nested
-            keys |= text_keys(nested.filter, f"{within}{nested.key.removesuffix('[]')}[].")
-        elif kind == "FieldCondition" and type(condition.match).__name__ in _TEXT_MATCHES:
-            keys.add(f"{within}{condition.key}")
-    return keys
-
-
-_TEXT_MATCHES = {"MatchPhrase", "MatchText", "MatchTextAny"}
-
-
-def check_text_indexes(keys: Iterable[str], indexes: Mapping[str, str]) -> None:
-    """Refuse to compare text without a text index.
-
-    A server would look for the letters then, "fee" in "coffee", and only in that case; the embedded
-    engine looks for words.
-
-    Raises:
-        ConfigurationError: A field has no text index.
-    """
-    for key in sorted(keys):
-        if "text" not in (indexes.get(key), indexes.get(key.replace("[]", ""))):
-            raise ConfigurationError(
-                f"the filter compares the words of {key!r}, which needs a text index: without one "
-                "engines differ in what they compare. Create it where the collection is opened, "
-                f"with payload_indexes={{{key!r}: 'text'}} (--index {key}:text)."
-            )
+            yield from fields(nested.filter, f"{within}{nested.key.removesuffix('[]')}[].")
+        elif kind == "FieldCondition":
+            yield f"{within}{condition.key}", condition
 
 
 def _filters(filter: models.Filter) -> Iterator[models.Filter]:

@@ -32,6 +32,13 @@ REFUSED = [
         field(geo_radius=models.GeoRadius(center=models.GeoPoint(lon=0, lat=91), radius=1)),
         "expected degrees",
     ),
+    *[
+        (
+            field(geo_radius=models.GeoRadius(center=models.GeoPoint(lon=0, lat=0), radius=radius)),
+            "expected metres from 0",
+        )
+        for radius in (-1, float("inf"), float("nan"))
+    ],
     (field("valid from", match=models.MatchValue(value=1)), "not a path"),
     (field("", match=models.MatchValue(value=1)), "not a path"),
     (models.HasIdCondition(has_id=["x"]), "point id 'x'"),

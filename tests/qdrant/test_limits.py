@@ -91,6 +91,45 @@ def test_conditions_that_the_server_is_too_old_for_are_not_sent(
     assert store.count("docs") == 50
 
 
+@pytest.mark.parametrize("test", [{"is_empty": True}, {"is_null": False}])
+def test_tests_of_fields_that_the_server_is_too_old_for_are_not_sent(
+    loopback: LoopbackQdrant, test: dict[str, Any]
+) -> None:
+    loopback.version = "1.13.6"  # by gRPC, it would read a condition that is true of every point
+    with open_store(url=loopback.url) as older:
+        older.ensure("docs", CollectionSchema(fingerprint="f"))
+        filter = models.Filter(must=[models.FieldCondition(key="n", **test)])
+        with pytest.raises(ConfigurationError, match=r"came with Qdrant 1\.14.* is 1\.13"):
+            older.delete("docs", filter=filter)
+
+
+@pytest.mark.parametrize(("version", "sent"), [("1.13.6", "n[]"), ("1.18.3", "is_null")])
+def test_null_is_asked_for_so_that_servers_agree(
+    loopback: LoopbackQdrant, version: str, sent: str
+) -> None:
+    loopback.version = version
+    null = models.IsNullCondition(is_null=models.PayloadField(key="n"))
+    filter = models.Filter(
+        must=null,
+        should=[models.Filter(must=[null])],
+        must_not=[
+            models.NestedCondition(
+                nested=models.Nested(key="m", filter=models.Filter(must_not=[null]))
+            )
+        ],
+        min_should=models.MinShould(conditions=[null], min_count=1),
+    )
+    before = filter.model_dump()
+    with open_store(url=loopback.url) as older:
+        older.ensure("docs", CollectionSchema(fingerprint="f"))
+        for number, value in enumerate([None, [None], [None, 1], 1, []]):
+            older.upsert("docs", [Point(number, {"": VECTOR}, {"n": value})])
+        points, _ = older.scroll("docs", filter=filter)
+    assert {point.id for point in points} == {0, 1, 2}
+    assert filter.model_dump() == before
+    assert str(loopback.bodies["scroll"]).count(sent) == 4
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -114,6 +114,7 @@ class LoopbackQdrant:
         url: Where it listens.
         faults: What goes wrong from now on.
         seen: How many requests of each kind came, and how many of each fault were answered.
+        bodies: The body of the last request of each kind.
         largest: The largest body of a request, in bytes.
         headers: Those of each request.
         version: What it says it is.
@@ -126,6 +127,7 @@ class LoopbackQdrant:
         self.lock = threading.Lock()
         self.faults = Faults()
         self.seen: Counter[str] = Counter()
+        self.bodies: dict[str, Any] = {}
         self.largest = 0
         self.headers: list[Message] = []
         self.version = "1.18.3"
@@ -214,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise Refusal(403, "Forbidden: Global access is required")
             if act not in (exists, drop) and loopback.faults.broken.intersection(arguments):
                 raise qdrant_answers.broken()
-            parsed = qdrant_answers.parse(body)
+            parsed = loopback.bodies[act.__name__] = qdrant_answers.parse(body)
             qdrant_answers.check_limits(act.__name__, parsed)
             if refused := strict_mode.refusal(loopback.strict, act.__name__, parsed):
                 raise Refusal(400, refused)

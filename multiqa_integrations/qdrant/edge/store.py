@@ -20,9 +20,8 @@ from multiqa_integrations.qdrant.filters import (
     PayloadEquals,
     check_filter,
     check_selection,
-    check_text_indexes,
-    text_keys,
 )
+from multiqa_integrations.qdrant.indexes import check_indexes, indexed_tests
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -225,7 +224,7 @@ class EdgeStore(Store):
         filter: models.Filter | None = None,
     ) -> None:
         check_selection(ids, filter)
-        self._check_text_indexes(collection, filter)
+        self._check_filter(collection, filter)
         operations = edge.UpdateOperation
         shard = self._shard(collection)
         with engine_errors("delete", shard.directory):
@@ -257,7 +256,7 @@ class EdgeStore(Store):
         if not queries:
             return []
         for query in queries:
-            self._check_text_indexes(collection, query.filter)
+            self._check_filter(collection, query.filter)
         shard = self._shard(collection)
         with engine_errors("query", shard.directory):
             return ranking.search(shard.engine, queries)
@@ -272,7 +271,7 @@ class EdgeStore(Store):
         with_payload: bool | Sequence[str] = True,
         with_vectors: bool = False,
     ) -> tuple[list[Point], PointId | None]:
-        self._check_text_indexes(collection, filter)
+        self._check_filter(collection, filter)
         request = edge.ScrollRequest(
             limit=limit,
             offset=offset,
@@ -290,7 +289,7 @@ class EdgeStore(Store):
         ], None if following is None else convert.id_of(following)
 
     def count(self, collection: str, *, filter: models.Filter | PayloadEquals | None = None) -> int:
-        self._check_text_indexes(collection, filter)
+        self._check_filter(collection, filter)
         request = edge.CountRequest(exact=True, filter=to_edge(filter))
         shard = self._shard(collection)
         with engine_errors("count", shard.directory):
@@ -356,13 +355,11 @@ class EdgeStore(Store):
         name = check_name(collection)
         return self.path / (files.alias_target(self.path, name) or name)
 
-    def _check_text_indexes(
-        self, collection: str, filter: models.Filter | PayloadEquals | None
-    ) -> None:
+    def _check_filter(self, collection: str, filter: models.Filter | PayloadEquals | None) -> None:
         if not isinstance(filter, PayloadEquals):
             check_filter(filter)
-        if keys := text_keys(filter):
-            check_text_indexes(keys, self._info(collection).payload_indexes or {})
+        if tests := indexed_tests(filter):
+            check_indexes(tests, self._info(collection).payload_indexes or {})
 
     def _info(self, collection: str) -> CollectionInfo:
         shard = self._shard(collection)

@@ -56,6 +56,9 @@ CONDITIONS: Mapping[str, Version] = {
     "SliceCondition": (1, 20),
 }
 
+# Tests of a FieldCondition, by their names there.
+TESTS: Mapping[str, Version] = {"is_empty": (1, 14), "is_null": (1, 14)}
+
 # Options of collections and indexes: (class of the client or "", name).
 OPTIONS: Mapping[tuple[str, str], Version] = {
     ("", "id_tracker"): (1, 20),
@@ -95,7 +98,7 @@ def server_version(self: Connected) -> Steps[Version | None]:
 
 
 def check_filter_is_known(self: Connected, filter: models.Filter | None) -> Steps[None]:
-    """Refuse a filter with a condition that the server does not know.
+    """Refuse a filter with a condition, or a test in one, that the server does not know.
 
     Raises:
         ConfigurationError: There is one.
@@ -110,8 +113,13 @@ def check_filter_is_known(self: Connected, filter: models.Filter | None) -> Step
                 f"the filter has a {kind}, which this package does not know: it cannot tell "
                 "whether the server does. Write it with other conditions."
             )
-        if CONDITIONS[kind] > needed:
-            needed, what = CONDITIONS[kind], kind
+        tests = model.model_fields_set & TESTS.keys() if kind == "FieldCondition" else ()
+        for since, name in [
+            (CONDITIONS[kind], kind),
+            *((TESTS[test], test) for test in tests if getattr(model, test) is not None),
+        ]:
+            if since > needed:
+                needed, what = since, name
     yield from _check_version(self, needed, f"the filter has a {what}")
 
 
@@ -243,7 +251,9 @@ def fit_query(query: PointQuery, most: int | None, collection: str) -> PointQuer
     Raises:
         StoreLimitError: It would not.
     """
-    reach = query.limit + query.offset if query.fused else query.limit
+    # Fusion takes the offset off the limit, and for MMR this package does.
+    skips = query.fused or query.diversity is not None
+    reach = query.limit + query.offset if skips else query.limit
     if most is None or (reach <= most and not query.fused):
         return query
     for name, value in (("limit", reach), ("candidates", query.candidates or 0)):

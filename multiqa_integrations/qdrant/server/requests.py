@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,8 @@ from multiqa_integrations.qdrant.filters import (
     PayloadEquals,
     check_filter,
     check_selection,
-    check_text_indexes,
-    text_keys,
 )
+from multiqa_integrations.qdrant.indexes import IndexedTest, check_indexes, indexed_tests
 from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.points import (
     Point,
@@ -57,6 +57,7 @@ from multiqa_integrations.qdrant.schema import (
 )
 from multiqa_integrations.qdrant.server import limits, replicas, reserved, settings
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
+from multiqa_integrations.qdrant.server.nulls import with_plain_nulls
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.settings import CollectionSettings
 
@@ -123,6 +124,8 @@ def ensure(
             wait=True,
         )
     changed = created or adopted or created_indexes
+    if changed:
+        self.known.clear()  # by aliases too
     return ensured_report(
         (yield from _info(self, name)) if changed else found,
         found=found,
@@ -289,7 +292,7 @@ def delete(
     check_selection(ids, filter)
     if ids is not None and not ids:
         return
-    yield from _check_filter(self, collection, filter)
+    filter = yield from _filter(self, collection, filter)
 
     def remove(selector: Any) -> Call:
         return call("delete", collection_name=collection, points_selector=selector, wait=True)
@@ -326,11 +329,10 @@ def annotate(self: Connected, collection: str, key: str, value: Any) -> Steps[No
 
 def query(self: Connected, collection: str, query: PointQuery) -> Steps[list[ScoredPoint]]:
     """Find points."""
-    yield from _check_filter(self, collection, query.filter)
-    query = yield from _fit(self, collection, query)
-    answer = yield call("query_points", collection_name=collection, **_query(query, self.local))
+    asked = yield from _arguments(self, collection, query)
+    answer = yield call("query_points", collection_name=collection, **asked)
     yield from _restore_numbers(self, collection, answer.points, query.with_payload)
-    return [_scored(point) for point in answer.points]
+    return _scored(answer, query)
 
 
 def query_batch(
@@ -341,9 +343,7 @@ def query_batch(
         return []
     requests = []
     for query in queries:
-        yield from _check_filter(self, collection, query.filter)
-        query = yield from _fit(self, collection, query)
-        arguments = _query(query, self.local)
+        arguments = yield from _arguments(self, collection, query)
         requests.append(
             models.QueryRequest(
                 filter=arguments.pop("query_filter"),
@@ -364,7 +364,7 @@ def query_batch(
         )
     for answer, query in zip(answers, queries, strict=True):
         yield from _restore_numbers(self, collection, answer.points, query.with_payload)
-    return [[_scored(point) for point in answer.points] for answer in answers]
+    return [_scored(answer, query) for answer, query in zip(answers, queries, strict=True)]
 
 
 def _fit(self: Connected, collection: str, query: PointQuery) -> Steps[PointQuery]:
@@ -392,7 +392,7 @@ def scroll(
     """Read a page of points in the order of their ids; returns where the next one begins."""
     if isinstance(filter, PayloadEquals):
         filter = _all_match(filter)
-    yield from _check_filter(self, collection, filter)
+    filter = yield from _filter(self, collection, filter)
     # One replica names the points, and all of them say what these are.
     by_ids = yield from replicas.agreed(self, collection)
 
@@ -445,17 +445,30 @@ def _restore_numbers(
         record.payload = exact.get(record.id, record.payload)
 
 
-def _check_filter(self: Connected, collection: str, filter: models.Filter | None) -> Steps[None]:
-    """Refuse what this server would ignore, or read in another way than other engines."""
+def _filter(
+    self: Connected, collection: str, filter: models.Filter | None
+) -> Steps[models.Filter | None]:
+    """Return a filter as this server is to be asked.
+
+    Raises:
+        ConfigurationError: It would ignore it, or read it in another way than other engines.
+    """
     check_filter(filter)
     yield from limits.check_filter_is_known(self, filter)
-    keys = text_keys(filter)
-    if self.local or not keys:
-        return
+    tests = indexed_tests(filter)
+    if filter is None or self.local:
+        return filter
+    if tests:
+        yield from _check_indexes(self, collection, tests)
+    return with_plain_nulls(filter, self.version)
+
+
+def _check_indexes(self: Connected, collection: str, tests: set[IndexedTest]) -> Steps[None]:
     info = self.known.get(collection)
-    if info is None or not keys <= (info.payload_indexes or {}).keys():
+    texts = {test.key for test in tests if test.kind == "text"}
+    if info is None or not texts <= (info.payload_indexes or {}).keys():
         info = self.known[collection] = yield from _info(self, collection, brief=True)
-    check_text_indexes(keys, info.payload_indexes or {})
+    check_indexes(tests, info.payload_indexes or {})
 
 
 def _all_match(matches: PayloadEquals) -> models.Filter:
@@ -478,7 +491,7 @@ def count(
     """Count points exactly."""
     if isinstance(filter, PayloadEquals):
         filter = _all_match(filter)
-    yield from _check_filter(self, collection, filter)
+    filter = yield from _filter(self, collection, filter)
     filter = reserved.without(filter, list((yield from reserved.read(self, collection))))
     try:
         answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
@@ -669,18 +682,31 @@ def _point(record: Any) -> Point:
     return Point(record.id, _vectors(record.vector), record.payload or {})
 
 
-def _scored(point: Any) -> ScoredPoint:
-    return ScoredPoint(
-        point.id, _vectors(point.vector), point.payload or {}, score=float(point.score)
-    )
+def _scored(answer: Any, query: PointQuery) -> list[ScoredPoint]:
+    return [
+        ScoredPoint(point.id, _vectors(point.vector), point.payload or {}, score=float(point.score))
+        for point in answer.points[_skipped_here(query) :]
+    ]
+
+
+def _skipped_here(query: PointQuery) -> int:
+    """Return how many hits are asked for and dropped: with MMR a server takes offset off limit."""
+    return 0 if query.diversity is None else query.offset
+
+
+def _arguments(self: Connected, collection: str, query: PointQuery) -> Steps[dict[str, Any]]:
+    """Return the arguments of `query_points`."""
+    filter = yield from _filter(self, collection, query.filter)
+    query = yield from _fit(self, collection, query)
+    return _query(replace(query, filter=filter), self.local)
 
 
 def _query(query: PointQuery, local: bool) -> dict[str, Any]:
-    """Return the arguments of `query_points`."""
     params = _params(query, local)
+    skipped_here = _skipped_here(query)
     arguments: dict[str, Any] = {
-        "limit": query.limit,
-        "offset": query.offset or None,
+        "limit": query.limit + skipped_here,
+        "offset": (query.offset - skipped_here) or None,
         "score_threshold": query.score_threshold,
         "query_filter": query.filter,
         "search_params": params,
