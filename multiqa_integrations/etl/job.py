@@ -26,12 +26,14 @@ from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
+    SPARSE_NAME,
     CollectionInfo,
     CollectionSchema,
     broken_note,
     differences,
     filled_sparse_vector,
     raise_on_mismatch,
+    unweighted_note,
 )
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.store import Store
@@ -225,6 +227,8 @@ class Job:
         report = self.store.ensure(self.collection, schema)
         if report.info.broken is not None:
             warnings.warn(broken_note(report.info), CollectionWarning, stacklevel=3)
+        if report.info.sparse.get(SPARSE_NAME) is False:
+            warnings.warn(unweighted_note(report.info.name), CollectionWarning, stacklevel=3)
         return filled_sparse_vector(schema, report)
 
     def info(self) -> CollectionInfo | None:

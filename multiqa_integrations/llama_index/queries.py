@@ -58,6 +58,7 @@ def to_point_query(
 
     Raises:
         ConfigurationError: Something of it cannot be honoured.
+        CollectionMismatchError: It is by words, and the collection has no sparse vector.
     """
     mode = query.mode
     if mode not in _MODES:
@@ -145,11 +146,7 @@ def everything() -> models.Filter | None:
 
 
 def _words(text: str | None, collection: Collection) -> SparseVector:
-    if collection.sparse_vector is None:
-        raise ConfigurationError(
-            f"{collection.name!r} cannot be searched by words. That is chosen when a collection "
-            "is created: MultiQAVectorStore(..., sparse=True)."
-        )
+    collection.check_hybrid()
     if not text:
         raise ConfigurationError("a search by words needs query_str, the text of the query.")
     return bm25.encode_queries([text])[0]

@@ -40,7 +40,7 @@ from multiqa_integrations.llama_index.payload import (
 )
 from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.conditions import has_id
-from multiqa_integrations.qdrant.documents import name_vectors, with_document_ids
+from multiqa_integrations.qdrant.documents import name_vectors, taken_ids, with_document_ids
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.open import split_options
 from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
@@ -256,7 +256,9 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         ids = [node.node_id for node in nodes]
         try:
             with self._collection.uploader(stop=stop) as uploader:
-                uploader.add(points)
+                taken = taken_ids(self._collection.store, self._collection.name, ids)
+                uploader.refuse(taken)
+                uploader.add(point for point in points if str(point.id) not in taken)
         except WriteRejectedError as error:
             raise with_document_ids(error, ids) from error
         return ids
@@ -340,6 +342,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
 
         Raises:
             ConfigurationError: Something of it cannot be honoured; nothing is ignored.
+            CollectionMismatchError: It is by words, and the collection has no sparse vector.
             StoreError: The store refused or failed.
         """
         _check_options(kwargs, queries.OPTIONS)

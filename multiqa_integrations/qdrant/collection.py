@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import ConfigurationError, TextTypeError, WriteRejectedError
-from multiqa_integrations.qdrant.documents import PointBuilder
+from multiqa_integrations.qdrant.documents import PointBuilder, taken_ids
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.open import split_options, use_store
@@ -279,7 +279,10 @@ class Collection(Dual):
                 with self.uploader(progress=bar.update, stop=stop) as uploader:
                     for vectors in self.encoder.encode_stream(builder.texts()):
                         for points in builder.points(vectors):
-                            uploader.add(points)
+                            ids_of_points = builder.ids[-len(points) :]
+                            taken = taken_ids(self.store, self.name, ids_of_points)
+                            uploader.refuse(taken)
+                            uploader.add(point for point in points if str(point.id) not in taken)
             except WriteRejectedError as error:
                 raise builder.with_document_ids(error) from error
         return builder.ids
@@ -418,7 +421,7 @@ class Collection(Dual):
     ) -> list[PointQuery]:
         words: list[SparseVector | None] = [None] * len(queries)
         if hybrid:
-            self._check_hybrid()
+            self.check_hybrid()
             words = list(bm25.encode_queries(queries))
         vectors = self.encoder.encode_query(queries)
         return [
@@ -436,7 +439,12 @@ class Collection(Dual):
             **options,
         )
 
-    def _check_hybrid(self) -> None:
+    def check_hybrid(self) -> None:
+        """Make sure that the collection can be searched by words.
+
+        Raises:
+            CollectionMismatchError: It has no sparse vector for that.
+        """
         if self.sparse_vector is None:
             schema = CollectionSchema(
                 fingerprint=self.encoder.fingerprint,

@@ -16,7 +16,8 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.payload import PayloadLayout
-from multiqa_integrations.qdrant.points import Point, PointId, Vector, point_id
+from multiqa_integrations.qdrant.points import Point, PointId, Vector, number_of, point_id
+from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.texts import check_text
 from multiqa_integrations.types import Document, Vectors
 
@@ -179,6 +180,28 @@ class PointBuilder:
             point_id=identity,
             payload=self._layout.payload(document, index, self._fingerprint),
         )
+
+
+def taken_ids(store: Store, collection: str, document_ids: Iterable[str]) -> dict[str, str]:
+    """Find ids that another program's points already have, as numbers.
+
+    `"42"` reads, and deletes, a point with the number 42. Adding it too would make two documents of
+    that id, and writing over the other one would lose it.
+
+    Returns:
+        Why a point of this package may not be written, by its id.
+    """
+    numbers = {number: id for id in document_ids if (number := number_of(id)) is not None}
+    if not numbers:
+        return {}
+    found = store.retrieve(collection, list(numbers), with_payload=False)
+    return {
+        str(point_id(numbers[point.id])): f"another program's point has the number {point.id} as "
+        "its id, so that there would be two documents of that id. Delete that one first, or give "
+        "this one another id"
+        for point in found
+        if isinstance(point.id, int)
+    }
 
 
 def with_document_ids(error: WriteRejectedError, ids: Iterable[str]) -> WriteRejectedError:

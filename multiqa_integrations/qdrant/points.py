@@ -229,12 +229,12 @@ def lookup_ids(document_ids: Iterable[str]) -> list[PointId]:
         if document_id is None:
             raise ConfigurationError("an id is None, expected a string.")
         ids.append(point_id(document_id))
-        if (number := _number(document_id)) is not None:
+        if (number := number_of(document_id)) is not None:
             ids.append(number)
     return ids
 
 
-def _number(document_id: str) -> int | None:
+def number_of(document_id: str) -> int | None:
     """Return the number that is written as this id; None for "007" and "²", which none is."""
     if not (document_id.isascii() and document_id.isdigit() and len(document_id) <= 20):
         return None

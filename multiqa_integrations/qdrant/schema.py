@@ -452,6 +452,7 @@ def ensured_report(
         notes=(
             *([fingerprint_note(info.name)] if outcome == "absent" else []),
             *([broken_note(info)] if info.broken is not None else []),
+            *([unweighted_note(info.name)] if info.sparse.get(SPARSE_NAME) is False else []),
             *_settings_notes(info, asked_for),
         ),
     )
@@ -492,7 +493,7 @@ def filled_sparse_vector(schema: CollectionSchema, report: CollectionReport) -> 
     """
     if schema.sparse_name is not None:
         return schema.sparse_name
-    return SPARSE_NAME if SPARSE_NAME in report.info.sparse else None
+    return SPARSE_NAME if report.info.sparse.get(SPARSE_NAME) else None
 
 
 def sparse_name(sparse: bool | str | None) -> str | None:
@@ -566,6 +567,15 @@ def broken_note(info: CollectionInfo) -> str:
     return (
         f"the collection {info.name!r} is broken: {info.broken}. Look at the server's log; if it "
         "cannot be mended, drop the collection and fill it again."
+    )
+
+
+def unweighted_note(name: str) -> str:
+    """Return the note on a collection whose sparse vector is named like ours but is another's."""
+    return (
+        f"the sparse vector {SPARSE_NAME!r} of the collection {name!r} has no IDF, so it is not "
+        "this package's: documents get none, and searches by words are refused. To have both, "
+        "update the collection with Modifier.IDF and add the documents again."
     )
 
 

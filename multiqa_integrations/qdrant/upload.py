@@ -6,7 +6,7 @@ import contextvars
 import functools
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -142,6 +142,10 @@ class Uploader:
             if self._stop.is_set():
                 raise StoreError("the upload was stopped; what was written before stays.")
             self._submit(batch)
+
+    def refuse(self, reasons: Mapping[str, str]) -> None:
+        """Count points as refused that are not even sent, with the reasons by their ids."""
+        self._refused |= reasons
 
     def send(self) -> None:
         """Send what is left, without waiting for its end."""

@@ -463,7 +463,7 @@ def test_a_threshold_is_of_similarities(
 def test_words_need_a_sparse_vector(embedding: MultiQAEmbedding) -> None:
     vectors = MultiQAVectorStore(client=QdrantClient(":memory:"), embedding=embedding)
     query = VectorStoreQuery(query_str="a", mode=VectorStoreQueryMode.SPARSE)
-    with pytest.raises(ConfigurationError, match="sparse=True"):
+    with pytest.raises(CollectionMismatchError, match="sparse=True"):
         vectors.query(query)
 
 
