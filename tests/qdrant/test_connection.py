@@ -40,6 +40,7 @@ from multiqa_integrations.qdrant.server.options import (
     choose_grpc_port,
     clean_key,
     parse_url,
+    proxy_of,
 )
 from multiqa_integrations.testing import FakeEncoder
 from tests.support import fork_a_store
@@ -297,6 +298,47 @@ def test_a_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(ConfigurationError, match="ALL_PROXY"):
         open_store(url="https://db.example.org")
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "variable"),
+    [
+        ("https://db.example.org", {"https_proxy": "http://p:1", "all_proxy": "x"}, "HTTPS_PROXY"),
+        ("http://db.example.org", {"https_proxy": "http://p:1"}, None),
+        ("http://db.example.org", {"ALL_PROXY": "http://p:1"}, "ALL_PROXY"),
+        ("http://127.1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://db.example.org", {"ALL_PROXY": "http://p:1", "NO_PROXY": "example.org"}, None),
+    ],
+)
+def test_which_proxy_is_used(
+    url: str, environment: dict[str, str], variable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = proxy_of(parse_url(url))
+    assert found == (None if variable is None else (variable, "http://p:1"))
+
+
+def test_grpc_goes_around_no_proxy_that_it_cannot_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"socks5://user:{SECRET}@127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="ALL_PROXY names another kind") as caught:
+        open_store(url="https://db.example.org", prefer_grpc=True)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"prefer_grpc": True}], ids=["rest", "grpc"])
+def test_an_error_names_the_proxy_on_the_way(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{SECRET}@127.0.0.1:{free.getsockname()[1]}")
+    with open_store(url="https://db.example.org", **options) as store, retrying(0):
+        with pytest.raises(StoreUnavailableError, match="through the proxy of HTTPS_PRO") as caught:
+            store.collections()
+        assert SECRET not in str(caught.value)
 
 
 class Raw:

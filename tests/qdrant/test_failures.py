@@ -102,6 +102,31 @@ ANSWERS: list[tuple[Exception, Meaning, type[MultiQAError], str]] = [
         ResponseHandlingException(RuntimeError("Event loop is closed")),
         *(Meaning.OTHER_LOOP, ConfigurationError, "open the store with url="),
     ),
+    # Certificates.
+    (
+        ResponseHandlingException(
+            httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] verify failed: Hostname "
+                               "mismatch, certificate is not valid for 'db'. (_ssl.c:1006)")
+        ),
+        *(Meaning.UNAVAILABLE, StoreUnavailableError, "one of them"),
+    ),
+    (
+        by_grpc(Code.UNAVAILABLE, "failed to connect to all addresses; … Tls handshake failed … "
+                "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate: OK"),
+        *(Meaning.UNAVAILABLE, StoreUnavailableError, "--ca FILE"),
+    ),
+    (
+        ResponseHandlingException(httpx.ReadError("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] …")),
+        *(Meaning.UNAVAILABLE, StoreUnavailableError, "--client-cert"),
+    ),
+    (
+        ResponseHandlingException(httpx.ConnectError("[SSL: WRONG_VERSION_NUMBER] …")),
+        *(Meaning.UNAVAILABLE, StoreUnavailableError, "http:// in the URL"),
+    ),
+    (
+        ResponseHandlingException(httpx.RemoteProtocolError("illegal request line")),
+        *(Meaning.UNAVAILABLE, StoreUnavailableError, "https:// in the URL"),
+    ),
     # Rights.
     (
         rest(401, "Must provide an API key or an Authorization bearer token"),

@@ -117,7 +117,7 @@ def sender(connection: Connection, options: ConnectionOptions) -> Send:
                 method = attrgetter(step.method)(connection.client())
                 return method(**_arguments(step, options))
             except CLIENT_ERRORS as error:
-                raise _call_error(error, step, connection.address) from error
+                raise _call_error(error, step, connection.route) from error
 
         return repeat(request, options.wait if step.repeat else 0.0)
 
@@ -133,7 +133,7 @@ def async_sender(connection: Connection, options: ConnectionOptions) -> SendAsyn
                 method = attrgetter(step.method)(await connection.async_client())
                 return await method(**_arguments(step, options))
             except CLIENT_ERRORS as error:
-                raise _call_error(error, step, connection.address) from error
+                raise _call_error(error, step, connection.route) from error
 
         return await repeat_async(request, options.wait if step.repeat else 0.0)
 

@@ -19,7 +19,6 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.request import getproxies
 
 import httpx
 from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -35,6 +34,7 @@ from multiqa_integrations.qdrant.server.options import (
     Address,
     ConnectionOptions,
     choose_grpc_port,
+    proxy_of,
 )
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ class Connection:
 
     Attributes:
         address: Scheme, host and port, for messages.
+        route: The address, and the proxy to it.
         local: Whether it is the client's local mode instead of a server.
         grpc: Whether the clients use gRPC.
     """
@@ -60,6 +61,7 @@ class Connection:
         make: Callable[[type[Any]], Any],
         address: str,
         *,
+        proxy: str | None = None,
         given: QdrantClient | AsyncQdrantClient | None = None,
         grpc: bool = False,
     ) -> None:
@@ -68,10 +70,12 @@ class Connection:
         Args:
             make: Makes a client of a kind, `QdrantClient` or `AsyncQdrantClient`.
             address: Where the server is.
+            proxy: The variable of the environment that names a proxy to it.
             given: A client of the user's, which stays open.
             grpc: Whether the clients use gRPC.
         """
         self.address = address
+        self.route = address if proxy is None else f"{address} (through the proxy of {proxy})"
         self.local = given is not None and _is_local(given)
         self._make, self._given, self.grpc = make, given, grpc
         self._process = os.getpid()
@@ -253,7 +257,14 @@ def connect(address: Address, key: str | None, options: ConnectionOptions) -> Co
     # Plain http needs no certificates, which take a while to load.
     encrypted = address.scheme == "https"
     context = _tls(options) if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _warn_of_open_key(address, key)
+    proxy = proxy_of(address)
+    if options.prefer_grpc and proxy is not None and not proxy[1].startswith("http://"):
+        raise ConfigurationError(
+            f"gRPC reaches {address} through a proxy of http:// alone, and {proxy[0]} names "
+            "another kind. Use REST, or name the host in NO_PROXY."
+        )
+    grpc_options = _grpc_options(address, options, proxy) if options.prefer_grpc else {}
+    _warn_of_open_key(address, key, proxy)
 
     def make(kind: type[Any]) -> Any:
         asynchronous = kind is AsyncQdrantClient
@@ -267,7 +278,7 @@ def connect(address: Address, key: str | None, options: ConnectionOptions) -> Co
                 check_compatibility=False,
                 prefer_grpc=options.prefer_grpc,
                 grpc_port=grpc_port,
-                grpc_options=_grpc_options(address, options),
+                grpc_options=grpc_options,
                 headers={name.lower(): value for name, value in options.headers.items()},
                 metadata={"accept-encoding": "identity"},  # of REST: answers are bounded
                 limits=httpx.Limits(max_connections=None, keepalive_expiry=_IDLE_SECONDS),
@@ -277,7 +288,9 @@ def connect(address: Address, key: str | None, options: ConnectionOptions) -> Co
                 trust_env=not address.is_loopback,
             )
 
-    connection = Connection(make, str(address), grpc=options.prefer_grpc)
+    connection = Connection(
+        make, str(address), proxy=proxy[0] if proxy else None, grpc=options.prefer_grpc
+    )
     try:
         connection.client()
     except ImportError as error:
@@ -286,7 +299,7 @@ def connect(address: Address, key: str | None, options: ConnectionOptions) -> Co
             "socksio; without one, unset it or name the host in NO_PROXY."
         ) from error
     except (TypeError, ValueError, OSError) as error:
-        raise ConfigurationError(f"no client for {address}: {error}.") from error
+        raise ConfigurationError(f"no client for {connection.route}: {error}.") from error
     return connection
 
 
@@ -331,7 +344,9 @@ def _tls(options: ConnectionOptions) -> ssl.SSLContext:
     return context
 
 
-def _grpc_options(address: Address, options: ConnectionOptions) -> dict[str, Any]:
+def _grpc_options(
+    address: Address, options: ConnectionOptions, proxy: tuple[str, str] | None
+) -> dict[str, Any]:
     milliseconds = int(options.keepalive * 1000)
     made: dict[str, Any] = {
         # A connection that was dropped on the way is found out, also where nothing is asked.
@@ -340,12 +355,15 @@ def _grpc_options(address: Address, options: ConnectionOptions) -> dict[str, Any
         "grpc.keepalive_permit_without_calls": 1,
         "grpc.http2.max_pings_without_data": 0,
     }
-    if address.is_loopback:
+    # Its own choice would be another than that of REST.
+    if proxy is not None:
+        made["grpc.http_proxy"] = proxy[1]
+    else:
         made["grpc.enable_http_proxy"] = 0
     if address.scheme == "https":
         files = options.files()
         if "verify" in files:
-            made["root_certificates"] = _read(files["verify"])
+            made["root_certificates"] = _certificates(Path(files["verify"]))
         if "client_certificate" in files:
             key = files.get("client_certificate (key)", files["client_certificate"])
             made["certificate_chain"] = _read(files["client_certificate"])
@@ -353,15 +371,20 @@ def _grpc_options(address: Address, options: ConnectionOptions) -> dict[str, Any
     return made
 
 
+def _certificates(place: Path) -> bytes:
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    found = [_read(file) for file in files if file.is_file()]
+    return b"\n".join(text for text in found if b"BEGIN CERTIFICATE" in text)
+
+
 def _read(file: str | os.PathLike[str]) -> bytes:
     return Path(file).read_bytes()
 
 
-def _warn_of_open_key(address: Address, key: str | None) -> None:
+def _warn_of_open_key(address: Address, key: str | None, proxy: tuple[str, str] | None) -> None:
     if key is None or not address.is_open:
         return
-    proxy = getproxies().get("http") or getproxies().get("all")
-    through = ", and through the proxy of HTTP_PROXY or ALL_PROXY" if proxy else ""
+    through = f", and through the proxy of {proxy[0]}" if proxy else ""
     warnings.warn(
         f"the API key for {address.host} travels unencrypted over http{through}. Use an https URL.",
         InsecureConnectionWarning,

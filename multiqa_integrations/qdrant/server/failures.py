@@ -131,12 +131,19 @@ _LOOP_WORDS = r"different (event )?loop|[Ee]vent loop is closed"
 
 _KEY = "Give the API key as api_key= or in QDRANT_API_KEY."
 _MANAGE = 'The key needs the right to manage the whole server (global, "m").'
-_REACH = "Is the server up, the URL right, the time limit long enough?"
+_REACH = "Is the server up, the URL right (http or https, the port), the time limit long enough?"
 _GRPC_PORT = "Give the port of gRPC as grpc_port= (--grpc-port), usually 6334."
 _DEEP = "Something is nested too deeply for gRPC: use REST"
 _SPLIT = "Send less at a time."
 _INDEX = "Create the index with payload_indexes= (--index FIELD:KIND)."
 _CA = "Give the certificate of a private CA as verify= (--ca FILE)."
+_CLIENT_CERTIFICATE = (
+    "Does the server want a certificate of its clients? Give it as client_certificate= "
+    "(--client-cert, --client-key)."
+)
+_NAME = "The server's certificate is for other names: write the URL with one of them."
+_HTTP = "Does the server speak http alone? Then write http:// in the URL."
+_HTTPS = "Does the server speak https? Then write https:// in the URL."
 _REOPEN = "The store or its client was closed before: open it again."
 _OWN_LOOP = (
     "An asynchronous client belongs to the event loop that first used it: open the store with "
@@ -149,6 +156,14 @@ BROKEN_CURE = (
 )
 
 RULES: tuple[Rule, ...] = (
+    # Certificates, and http where https is spoken or the other way round.
+    Rule(Meaning.UNAVAILABLE, cure=_NAME,
+         words="Hostname mismatch|IP address mismatch|Hostname Verification Check failed"),
+    Rule(Meaning.UNAVAILABLE, words="CERTIFICATE_VERIFY_FAILED", cure=_CA),
+    Rule(Meaning.UNAVAILABLE, cure=_CLIENT_CERTIFICATE,
+         words="ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|HANDSHAKE_FAILURE)"),
+    Rule(Meaning.UNAVAILABLE, _status(0), words="WRONG_VERSION_NUMBER|RECORD_LAYER", cure=_HTTP),
+    Rule(Meaning.UNAVAILABLE, _status(0), words="illegal (request|status) line", cure=_HTTPS),
     # Faults of the program: the client raises them, without any answer.
     Rule(Meaning.CLOSED, _status(0), words=_CLOSED_WORDS, cure=_REOPEN),
     Rule(Meaning.OTHER_LOOP, _status(0), words=_LOOP_WORDS, cure=_OWN_LOOP),
@@ -208,7 +223,6 @@ RULES: tuple[Rule, ...] = (
     Rule(Meaning.REFUSED, _status(400, 499), own=True),
     Rule(Meaning.NOT_QDRANT, _status(100, 999)),
     # No answer at all.
-    Rule(Meaning.UNAVAILABLE, words="[Cc]ertificate|CERTIFICATE", cure=_CA),
     Rule(Meaning.UNAVAILABLE, cure=_REACH),
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from multiqa_integrations.errors import ConfigurationError
 
@@ -173,6 +174,18 @@ class Address:
     def is_open(self) -> bool:
         """Whether what is sent can be read on the way."""
         return self.scheme == "http" and not self.is_loopback
+
+
+def proxy_of(address: Address) -> tuple[str, str] | None:
+    """Return the variable of the environment that names the proxy to an address, and its value.
+
+    What goes to this machine, or to a host that NO_PROXY names, goes through none.
+    """
+    if address.is_loopback or proxy_bypass(address.host):
+        return None
+    proxies = getproxies()
+    found = next((name for name in (address.scheme, "all") if proxies.get(name)), None)
+    return None if found is None else (f"{found.upper()}_PROXY", proxies[found])
 
 
 def split_user(url: str) -> tuple[str, str | None]:
