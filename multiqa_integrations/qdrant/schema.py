@@ -213,6 +213,14 @@ class CollectionReport:
         return self.info.name
 
 
+def written_by_us(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a collection's metadata says under our key, without what somebody overwrote."""
+    ours = metadata.get(METADATA_KEY)
+    if not isinstance(ours, Mapping):
+        return {}
+    return {key: value for key, value in ours.items() if isinstance(value, str) and value}
+
+
 def check_name(name: str) -> str:
     """Return a collection's name.
 

@@ -83,6 +83,7 @@ class Faults:
         acknowledged: The answer is "acknowledged", as if one had not waited.
         api_key: Requests without this key are refused.
         forbidden: Requests of these kinds take more rights than the key has.
+        tampered: What another result requests of a kind get, as of a broken server or a proxy.
         chance: Where chances come from.
     """
 
@@ -104,6 +105,7 @@ class Faults:
     acknowledged: bool = False
     api_key: str | None = None
     forbidden: frozenset[str] = frozenset()
+    tampered: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
 
@@ -225,6 +227,8 @@ class _Handler(BaseHTTPRequestHandler):
                 result = act(loopback, parsed, *arguments)
             if result == STATUS["result"] and "wait=true" not in self.path:
                 result = {**result, "status": "acknowledged"}
+            if tampered := loopback.faults.tampered.get(act.__name__):
+                result = tampered(result)
             answer = {"result": result, "status": "ok", "time": 0.0}
             self._send(200, result if act is version else answer)
         except Refusal as refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,6 +55,7 @@ from multiqa_integrations.qdrant.schema import (
     missing_indexes,
     raise_on_mismatch,
     report_on,
+    written_by_us,
 )
 from multiqa_integrations.qdrant.server import limits, replicas, reserved, settings
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
@@ -567,8 +569,8 @@ def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[Collectio
     params = info.config.params
     vectors = params.vectors or {}
     metadata = getattr(info.config, "metadata", None) or {}
-    ours = metadata.get(METADATA_KEY) or {}
-    fingerprints = [ours["fingerprint"]] if ours.get("fingerprint") else []
+    ours = written_by_us(metadata)
+    fingerprints = [ours["fingerprint"]] if "fingerprint" in ours else []
     in_points = {} if brief else (yield from reserved.read(self, name))
     if not fingerprints and not brief:
 
@@ -683,10 +685,18 @@ def _point(record: Any) -> Point:
 
 
 def _scored(answer: Any, query: PointQuery) -> list[ScoredPoint]:
-    return [
-        ScoredPoint(point.id, _vectors(point.vector), point.payload or {}, score=float(point.score))
-        for point in answer.points[_skipped_here(query) :]
-    ]
+    skipped = _skipped_here(query)
+    return [_scored_point(point) for point in answer.points[skipped : skipped + query.limit]]
+
+
+def _scored_point(point: Any) -> ScoredPoint:
+    score = float(point.score)
+    if not math.isfinite(score):
+        raise StoreError(
+            f"the server gave the point {point.id!r} the score {score}, which is none: its vector "
+            "is broken. Add that document again, or delete it."
+        )
+    return ScoredPoint(point.id, _vectors(point.vector), point.payload or {}, score=score)
 
 
 def _skipped_here(query: PointQuery) -> int:
