@@ -18,6 +18,7 @@ from multiqa_integrations.cli.options import (
     options,
 )
 from multiqa_integrations.cli.progress import points_bar
+from multiqa_integrations.cli.settings import SettingsOptions
 from multiqa_integrations.cli.stores import find_collection, open_at
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant import MigrationReport, Store, open_store
@@ -56,6 +57,7 @@ def copy(
     ] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    kept: SettingsOptions,
     flags: ConnectionFlags,
 ) -> None:
     """Copy a collection with its vectors.
@@ -65,6 +67,7 @@ def copy(
 
     Exit status: 0 done; 1 failed; 2 wrong usage; 130 or 143 stopped by a signal.
     """
+    settings = kept.made()
     for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):
         if (url is None) == (path is None):
             raise ConfigurationError(f"give one of --{side}-url and --{side}-path.")
@@ -86,6 +89,7 @@ def copy(
                 target,
                 name,
                 to=to_name,
+                settings=settings,
                 progress=progress,
                 stop=signals.stop,
                 dry_run=dry_run,

@@ -16,6 +16,7 @@ from multiqa_integrations.cli.options import (
     VectorName,
     parse_indexes,
 )
+from multiqa_integrations.cli.settings import SettingsOptions
 from multiqa_integrations.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def job_options(
     *,
     limit: int | None = None,
     existing: str | None = None,
+    kept: SettingsOptions | None = None,
 ) -> Iterator[JobOptions]:
     """Make the options of a job; opens the store, and closes it at the end.
 
@@ -173,10 +175,12 @@ def job_options(
         reading: How the source is read; None where it is not.
         limit: Only the first so many records.
         existing: A collection that must exist.
+        kept: How a new collection is kept.
     """
     from multiqa_integrations.etl import JobOptions
 
     options = JobOptions() if reading is None else reading.job_options()
+    settings = None if kept is None else kept.made()
     with store.open(creates=existing is None) as opened:
         if existing is not None:
             store.find(opened, existing)
@@ -188,6 +192,7 @@ def job_options(
             limit=limit,
             sparse=target.sparse,
             vector_name=target.vector_name,
+            settings=settings,
             payload_indexes=parse_indexes(target.index),
         )
 

@@ -17,6 +17,7 @@ from multiqa_integrations.cli.options import (
     options,
 )
 from multiqa_integrations.cli.progress import points_bar
+from multiqa_integrations.cli.settings import SettingsOptions
 from multiqa_integrations.qdrant import reembed as reembed_collection
 
 
@@ -36,6 +37,7 @@ def reembed(
     ] = "page_content",
     dry_run: DryRun = False,
     as_json: AsJson = False,
+    kept: SettingsOptions,
     encoder: EncoderOptions,
 ) -> None:
     """Encode a collection with another model.
@@ -46,6 +48,7 @@ def reembed(
 
     Exit status: 0 done; 1 failed; 2 wrong usage; 130 or 143 stopped by a signal.
     """
+    settings = kept.made()
     # The user was warned of long texts when the documents were added.
     made = encoder.encoder(on_truncation="ignore")
     with (
@@ -61,6 +64,7 @@ def reembed(
                 made,
                 to=to,
                 content_payload_key=content_payload_key,
+                settings=settings,
                 progress=progress,
                 stop=signals.stop,
                 dry_run=dry_run,

@@ -21,6 +21,7 @@ from multiqa_integrations.cli.job_options import (
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.cli.progress import JobProgress
+from multiqa_integrations.cli.settings import SettingsOptions
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import SyncReport
@@ -53,6 +54,7 @@ def sync(
     ] = None,
     as_json: AsJson = False,
     target: TargetOptions,
+    kept: SettingsOptions,
     encoder: EncoderOptions,
 ) -> None:
     """Make a collection equal to its source.
@@ -71,7 +73,7 @@ def sync(
         check_file(letters, "--dead-letter", creates_folder=True)
         with (
             jobs.showing_report(lambda report: _show(report, letters), as_json=as_json),
-            job_options(store, encoder, target, reading, limit=limit) as options,
+            job_options(store, encoder, target, reading, limit=limit, kept=kept) as options,
             JobProgress() as progress,
         ):
             report = run(

@@ -29,13 +29,13 @@ from multiqa_integrations.qdrant.schema import (
     SPARSE_NAME,
     CollectionInfo,
     CollectionSchema,
-    broken_note,
     differences,
     filled_sparse_vector,
     raise_on_mismatch,
     unweighted_note,
 )
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
+from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.writer import Writer
 from multiqa_integrations.types import Encoder
@@ -75,6 +75,7 @@ class JobOptions:
         limit: Only the first so many records.
         sparse: Whether a new collection can be searched by words too.
         vector_name: "" is the unnamed vector.
+        settings: How a new collection is kept.
         payload_indexes: Further ones of a new or existing collection: see `ensure_collection`.
 
     Examples:
@@ -101,6 +102,7 @@ class JobOptions:
     limit: int | None = None
     sparse: bool | str | None = None
     vector_name: str = ""
+    settings: CollectionSettings | None = None
     payload_indexes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,6 +120,10 @@ class JobOptions:
                 raise ConfigurationError(f"{name} is {value}, expected 1 or more.")
         if not isinstance(self.fields, Fields):
             raise ConfigurationError(f"fields is {self.fields!r}, expected Fields(...).")
+        if not isinstance(self.settings, CollectionSettings | None):
+            raise ConfigurationError(
+                f"settings is {self.settings!r}, expected CollectionSettings(...)."
+            )
         if not isinstance(self.payload_indexes, Mapping):
             raise ConfigurationError(
                 f"payload_indexes is {self.payload_indexes!r}, expected a dict of kinds by fields."
@@ -224,11 +230,11 @@ class Job:
             CollectionMismatchError: It does not fit.
         """
         schema = self.schema
-        report = self.store.ensure(self.collection, schema)
-        if report.info.broken is not None:
-            warnings.warn(broken_note(report.info), CollectionWarning, stacklevel=3)
-        if report.info.sparse.get(SPARSE_NAME) is False:
-            warnings.warn(unweighted_note(report.info.name), CollectionWarning, stacklevel=3)
+        settings = {} if self.options.settings is None else self.options.settings.given()
+        report = self.store.ensure(self.collection, schema, **settings)
+        # Of the first note, on a collection that names no model, a job's hashes take care.
+        for note in report.notes[report.fingerprint == "absent" :]:
+            warnings.warn(note, CollectionWarning, stacklevel=3)
         return filled_sparse_vector(schema, report)
 
     def info(self) -> CollectionInfo | None:

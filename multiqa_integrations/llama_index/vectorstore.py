@@ -138,7 +138,12 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
     ) -> None:
         others = {name: settings.pop(name) for name in settings.keys() - type(self).model_fields}
         connection, creation = split_options(others)
-        create_options = {**settings.pop("create_options", {}), **creation}
+        kept = creation.pop("settings", None)
+        create_options = {
+            **settings.pop("create_options", {}),
+            **({} if kept is None else kept.given()),
+            **creation,
+        }
         if fixed := sorted(create_options.keys() & signature(Collection.open).parameters):
             raise ConfigurationError(f"{', '.join(fixed)} cannot be set for LlamaIndex's nodes.")
         settings |= {"collection_name": collection_name, "create_options": create_options}

@@ -31,6 +31,7 @@ from multiqa_integrations.qdrant.schema import (
     raise_on_mismatch,
     warned,
 )
+from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.qdrant.writer import Writer
@@ -146,6 +147,7 @@ class Collection(Dual):
         sparse: bool | str | None = None,
         payload_indexes: Mapping[str, Any] | None = None,
         adopt: bool = False,
+        settings: CollectionSettings | None = None,
         content_payload_key: str = "page_content",
         metadata_payload_key: str = "metadata",
         **options: Any,
@@ -166,6 +168,7 @@ class Collection(Dual):
             payload_indexes: See `ensure_collection`. The metadata field "topic" is
                 "metadata.topic".
             adopt: See `ensure_collection`.
+            settings: How a new collection is kept: shards, replicas, quantization…
             content_payload_key: Where the text is in the payload, for collections of others.
             metadata_payload_key: Where the metadata is.
             options: Of the connection to `url`: see `ConnectionOptions`. Of a new collection: see
@@ -178,6 +181,7 @@ class Collection(Dual):
         """
         encoder = _encoder(encoder)
         connection, create_options = split_options(options)
+        create_options = {**({} if settings is None else settings.given()), **create_options}
         where = {"url": url, "path": path, "client": client, "api_key": api_key, **connection}
         opened = use_store(store, where)
         try:

@@ -16,6 +16,7 @@ from multiqa_integrations.qdrant.schema import (
     sparse_name,
     warned,
 )
+from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Encoder
 
@@ -36,6 +37,7 @@ def ensure_collection(
     payload_indexes: Mapping[str, Any] | None = ...,
     sparse: bool | str = ...,
     adopt: bool = ...,
+    settings: CollectionSettings | None = ...,
     **create_options: Any,
 ) -> Awaitable[CollectionReport]: ...
 
@@ -53,6 +55,7 @@ def ensure_collection(
     payload_indexes: Mapping[str, Any] | None = ...,
     sparse: bool | str = ...,
     adopt: bool = ...,
+    settings: CollectionSettings | None = ...,
     **create_options: Any,
 ) -> CollectionReport: ...
 
@@ -69,6 +72,7 @@ def ensure_collection(
     payload_indexes: Mapping[str, Any] | None = None,
     sparse: bool | str = False,
     adopt: bool = False,
+    settings: CollectionSettings | None = None,
     **create_options: Any,
 ) -> CollectionReport | Awaitable[CollectionReport]:
     """Create a collection for an encoder's vectors, or make sure that an existing one fits.
@@ -91,9 +95,10 @@ def ensure_collection(
         sparse: Whether a new collection gets the sparse vector of hybrid search; or its name.
         adopt: Write the fingerprint into a collection that has none, because you know that this
             model filled it.
-        create_options: For a new collection, passed on as they are: quantization_config,
-            hnsw_config, shard_number, replication_factor, on_disk_payload… and, for its vector,
-            on_disk, memory and datatype. On a `Store` of a directory: what
+        settings: How a new collection is kept: shards, replicas, quantization… Where one exists
+            that is kept otherwise, a `CollectionWarning` says so.
+        create_options: Settings by themselves, as JSON or as objects of the engine's library:
+            `hnsw_config=models.HnswConfigDiff(m=24)`; on a `Store` of a directory, what
             `qdrant_edge.EdgeConfig` takes.
 
     Returns:
@@ -115,6 +120,7 @@ def ensure_collection(
         'matches'
     """
     schema = _schema(encoder, fingerprint, spec, distance, vector_name, payload_indexes, sparse)
+    create_options = {**({} if settings is None else settings.given()), **create_options}
     return _ask(client, Store.ensure, name, schema, adopt=adopt, **create_options)
 
 

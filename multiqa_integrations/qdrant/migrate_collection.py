@@ -93,8 +93,8 @@ def options_of(
     kept, left_out = target.supported(described.updated(settings))
     if left_out:
         warnings.warn(
-            f"{target!r} has no such settings, so the new collection is left without these of "
-            f"{info.name!r}: {', '.join(left_out)}.",
+            f"the new collection is left without these settings of {info.name!r}, which none in "
+            f"{target!r} can have: {', '.join(left_out)}.",
             CollectionWarning,
             stacklevel=5,
         )

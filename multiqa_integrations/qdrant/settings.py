@@ -67,7 +67,7 @@ class CollectionSettings:
         on_disk_payload: Whether the payload is.
         datatype: "float32" or "float16": the numbers of the vectors.
         hnsw_config: The graph, such as `{"m": 24, "payload_m": 8}`.
-        quantization_config: Such as `{"scalar": {"type": "int8"}}`.
+        quantization_config: Such as `{"scalar": {"type": "int8"}}`; `{}` is none.
         optimizers_config: When segments are merged and indexed.
         wal_config: The log of writes.
         strict_mode_config: Such as `{"enabled": True, "max_query_limit": 1000}`.
@@ -172,6 +172,8 @@ class CollectionSettings:
         for name, value in self.given().items():
             default = _DEFAULTS.get(name)
             other = getattr(actual, name)
+            if value == {} and not other:
+                continue
             for wanted, has in _pairs(value, default if other is None else other):
                 if not _equal(wanted, has):
                     found.append(f"{name}: {value} was asked for, it has {other or default}")
@@ -205,5 +207,5 @@ def _pairs(value: Any, other: Any) -> Iterator[tuple[Any, Any]]:
         return
     for key, inner in value.items():
         yield from _pairs(inner, other.get(key) if isinstance(other, Mapping) else None)
-    if not value and not isinstance(other, Mapping):  # {"binary": {}} is not nothing
+    if not value:  # {"binary": {}} is not nothing
         yield value, other

@@ -1,162 +1,126 @@
-"""Options that are not given: from environment variables, then from a job's file."""
+"""Settings of new collections on the command line, and what is said of those of old ones."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-pytest.importorskip("typer")
-
-from typer.testing import CliRunner, Result
-
-from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.cli import app
-from multiqa_integrations.errors import MultiQAError
-from multiqa_integrations.langchain import MultiQAEmbeddings
-from multiqa_integrations.llama_index import MultiQAEmbedding
-from multiqa_integrations.model import MULTI_QA
-
-JOB = """
-[jobs.nightly]
-source = "articles.jsonl"
-collection = "articles"
-path = "./collections"
-title-field = "headline"
-metadata = ["lang", "year"]
-max-errors = 5
-prune = true
-"""
-
-
-def invoke(*arguments: str, **variables: str) -> Result:
-    return CliRunner(env={**variables}).invoke(app, list(arguments))
+from multiqa_integrations.cli.settings import SettingsOptions
+from multiqa_integrations.errors import CollectionMismatchError, CollectionWarning
+from multiqa_integrations.etl import sync
+from multiqa_integrations.langchain import MultiQAEmbeddings, MultiQAVectorStore
+from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQALlamaStore
+from multiqa_integrations.qdrant import (
+    Collection,
+    CollectionSettings,
+    EdgeStore,
+    Point,
+    copy,
+    open_store,
+)
+from multiqa_integrations.testing import FakeEncoder
 
 
-def error_of(result: Result) -> str:
-    assert isinstance(result.exception, MultiQAError), result.output
-    return str(result.exception)
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    rows = [
-        {"id": n, "text": f"Text {n}", "headline": "News", "lang": "en", "year": 2020, "rest": 1}
-        for n in range(3)
-    ]
-    Path("articles.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    Path("multiqa.toml").write_text(JOB)
-    return tmp_path
-
-
-def test_a_job_says_what_is_not_given(folder: Path, test_model: Path) -> None:
-    done = invoke("sync", "--job", "nightly", "--json", MULTIQA_MODEL=str(test_model))
-    assert done.exit_code == 0, done.output
-    report = json.loads(done.stdout)
-    assert (report["collection"], report["added"]) == ("articles", 3)
-    planned = invoke("plan", "--job", "nightly", "--json", MULTIQA_MODEL=str(test_model))
-    assert json.loads(planned.stdout)["unchanged"] == 3
-    found = invoke("search", "articles", "Text 1", "--json", MULTIQA_PATH="collections",
-                   MULTIQA_MODEL=str(test_model))  # fmt: skip
-    hit = json.loads(found.stdout.splitlines()[0])
-    assert {"lang": "en", "year": 2020}.items() <= hit["metadata"].items()
-    assert "rest" not in hit["metadata"]
-    assert hit["text"].startswith("News")
-
-
-def test_what_is_given_counts_before_variables_and_these_before_the_file(
-    folder: Path, test_model: Path
-) -> None:
-    model = {"MULTIQA_MODEL": str(test_model)}
-    done = invoke("sync", "--job", "nightly", MULTIQA_PATH="from_variable", **model)
-    assert done.exit_code == 0, done.output
-    assert Path("from_variable/articles").is_dir()
-    given = ("--path", "given", "-c", "other")
-    # A URL in the environment does not stand against a folder on the command line.
-    done = invoke("sync", "--job", "nightly", *given, MULTIQA_URL="http://127.0.0.1:1", **model)
-    assert done.exit_code == 0, done.output
-    assert Path("given/other").is_dir()
-    assert not Path("collections").exists()
-
-
-def test_a_model_that_is_not_there_is_the_one_that_was_set(folder: Path) -> None:
-    done = invoke("plan", "--job", "nightly", MULTIQA_MODEL="./nowhere")
-    assert "nowhere" in done.output or "nowhere" in str(done.exception)
+def test_options_by_name_and_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text('{"hnsw_config": {"m": 24}, "write_consistency_factor": 2}')
+    options = SettingsOptions(
+        shards=2, replicas=3, on_disk=True, quantization="int8", strict_mode=True, settings=file
+    )
+    assert options.made() == CollectionSettings(
+        shard_number=2,
+        replication_factor=3,
+        write_consistency_factor=2,
+        on_disk=True,
+        hnsw_config={"m": 24},
+        quantization_config={"scalar": {"type": "int8"}},
+        strict_mode_config={"enabled": True},
+    )
+    assert SettingsOptions().made() == CollectionSettings()
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "words"),
     [
-        (None, "multiqa.toml cannot be read: No such file"),
-        ("[jobs", "multiqa.toml is not TOML"),
-        ("[jobs.weekly]", r"has no table \[jobs.nightly\]. Its jobs: weekly"),
-        (
-            JOB.replace("prune", "prnue"),
-            "prnue is not an option of multiqa sync. Did you mean prune",
-        ),
-        (JOB + 'api-key = "secret"', "api-key-variable names the environment variable"),
-        (JOB + 'header = ["a=secret"]', "MULTIQA_HEADER"),
-        (JOB.replace("true", '"yes"'), "prune is 'yes', expected true or false"),
-        (JOB.replace("= 5", "= true"), "max-errors is True, expected text or a number"),
-        (JOB.replace("= 5", "= {}"), "expected text or a number"),
+        ("{", "expected a file with JSON"),
+        ('{"shards": 2}', "shards: a collection has no such settings"),
+        ('{"shard_number": "2"}', "shard_number is '2', expected a whole number"),
+        ('{"quantization_config": {}}', "quantization_config: given by an option and in"),
+        (None, "expected a file with JSON"),
     ],
 )
-def test_a_job_that_cannot_be_used(folder: Path, content: str | None, says: str) -> None:
-    if content is None:
-        Path("multiqa.toml").unlink()
-    else:
-        Path("multiqa.toml").write_text(content)
-    with pytest.raises(MultiQAError, match=says) as caught:
-        raise invoke("sync", "--job", "nightly").exception or AssertionError("it was used")
-    assert "secret" not in str(caught.value)
+def test_a_file_that_is_none(tmp_path: Path, content: str | None, words: str) -> None:
+    file = tmp_path / "settings.json"
+    if content is not None:
+        file.write_text(content)
+    arguments = ("--path", tmp_path / "c", "--quantization", "int8", "--settings", file)
+    done = run("collection", "create", "docs", *arguments)
+    assert done.exit_code != 0
+    assert words in f"{done.stderr} {done.exception}"
+    assert not (tmp_path / "c").exists()
 
 
-def test_a_job_of_another_file(folder: Path, test_model: Path) -> None:
-    Path("jobs").mkdir()
-    Path("multiqa.toml").rename("jobs/all.toml")
-    done = invoke("sync", "--job", "jobs/all.toml:nightly", MULTIQA_MODEL=str(test_model))
-    assert done.exit_code == 0, done.output
+def test_each_command_that_creates_takes_them(test_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"id": 1, "text": "one"}')
+    path, model = ("--path", tmp_path / "c"), ("-m", test_model)
+    kept = ("--quantization", "binary")
+    assert run("collection", "create", "a", *path, *model, *kept).exit_code == 0
+    to_b = ("-c", "b", "--dead-letter", tmp_path / "letters")
+    assert run("sync", tmp_path / "rows.jsonl", *to_b, *path, *model, *kept).exit_code == 0
+    ends = ("--from-path", tmp_path / "c", "--to-path", tmp_path / "c")
+    assert run("copy", "a", *ends, "--to-name", "d").exit_code == 0
+    assert run("copy", "a", *ends, "--to-name", "e", "--quantization", "none").exit_code == 0
+    with EdgeStore(tmp_path / "c") as store:
+        infos = {name: store.info(name) for name in store.collections()}
+    found = {name: info.settings.quantization_config for name, info in infos.items()}  # type: ignore[union-attr]
+    binary: dict[str, Any] = {"binary": {}}
+    assert found == {"a": binary, "b": binary, "d": binary, "e": None}
+    shown = run("collection", "info", "b", *path).stdout
+    assert 'Quantization      {"binary": {}}' in shown
 
 
-def test_the_key_comes_from_the_variable_that_is_named(folder: Path) -> None:
-    server = ("collection", "list", "--url", "http://127.0.0.1:1", "--api-key-variable")
-    assert "'NO_KEY', and that environment variable is not set" in error_of(
-        invoke(*server, "NO_KEY")
-    )
-    refused = error_of(invoke(*server, "MY_KEY", MY_KEY="topsecret", MULTIQA_WAIT="0.1"))
-    assert "http://127.0.0.1:1" in refused
-    assert "topsecret" not in refused
+def test_python_and_adapters_take_them(test_model: Path, tmp_path: Path) -> None:
+    settings = CollectionSettings(quantization_config={"binary": {}})
+    fake = FakeEncoder()
+    llama = MultiQAEmbedding(model_name=str(test_model))
+    with EdgeStore(tmp_path) as store:
+        Collection.open("a", encoder=fake, store=store, settings=settings)
+        MultiQAVectorStore(MultiQAEmbeddings(encoder=fake), "b", store=store, settings=settings)
+        opened = MultiQALlamaStore("c", embedding=llama, store=store, settings=settings)
+        json.dumps(opened.create_options)
+        sync([{"id": 1, "text": "x"}], "d", encoder=fake, store=store, settings=settings)
+        copy(store, store, "a", to="e")
+        for name in "abcde":
+            info = store.info(name)
+            assert info is not None
+            assert info.settings is not None
+            assert info.settings.quantization_config == {"binary": {}}, name
+        other = CollectionSettings(quantization_config={})
+        with pytest.warns(CollectionWarning, match="{} was asked for, it has {'binary'"):
+            sync([{"id": 1, "text": "x"}], "d", encoder=fake, store=store, settings=other)
 
 
-def test_a_misspelt_variable_is_told(folder: Path) -> None:
-    done = invoke("collection", "list", "--path", ".", MULTIQA_MODLE="x")
-    assert "MULTIQA_MODLE is set, and no command reads it. Did you mean MULTIQA_MODEL?" in " ".join(
-        done.stderr.split()
-    )
-
-
-def test_doctor_shows_what_comes_from_where(folder: Path, test_model: Path) -> None:
-    variables = {
-        "MULTIQA_MODEL": str(test_model),
-        "MULTIQA_URL": "https://user:pw@example.org",
-        "QDRANT_API_KEY": "topsecret",
-    }
-    done = invoke("doctor", "--offline", "--json", "--job", "nightly", **variables)
-    shown = json.loads(done.stdout)
-    assert shown["MULTIQA_MODEL"] == shown["Model"] == str(test_model)
-    assert shown["MULTIQA_URL"] == "https://example.org"
-    assert shown["QDRANT_API_KEY"] == "(set)"
-    assert shown["multiqa.toml: title-field"] == "headline"
-
-
-def test_the_classes_of_python_take_the_same_model(
-    test_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert MultiQAEncoder().settings["model"] == MULTI_QA.name
-    monkeypatch.setenv("MULTIQA_MODEL", str(test_model))
-    assert MultiQAEncoder().settings["model"] == str(test_model)
-    assert MultiQAEmbeddings().model == str(test_model)
-    assert MultiQAEmbedding().model_name == str(test_model)
-    assert MultiQAEmbedding(model_name="given").model_name == "given"
+def test_a_check_counts_points_of_other_models(test_model: Path, tmp_path: Path) -> None:
+    path, model = ("--path", tmp_path), ("-m", test_model)
+    assert run("collection", "create", "docs", *path, *model).exit_code == 0
+    with open_store(path=tmp_path) as store:
+        vector = FakeEncoder().encode(["x"])[0]
+        store.upsert("docs", [Point(1, {"": vector}, {"_multiqa": {"fingerprint": "another"}})])
+        store.upsert("docs", [Point(2, {"": vector}, {"_multiqa": {}})])
+    done = run("collection", "check", "docs", *path, *model)
+    assert isinstance(done.exception, CollectionMismatchError)
+    assert "docs has 1 point of other models" in str(done.exception)
+    assert "1 of another. Encode them again" in str(done.exception)
+    with open_store(path=tmp_path) as store:
+        store.delete("docs", ids=[1])
+    done = run("collection", "check", "docs", *path, *model, "--json")
+    assert json.loads(done.stdout)["of_no_model"] == 1

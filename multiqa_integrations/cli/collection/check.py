@@ -14,7 +14,8 @@ from multiqa_integrations.cli.options import (
     options,
     parse_indexes,
 )
-from multiqa_integrations.qdrant import check_collection
+from multiqa_integrations.errors import CollectionMismatchError
+from multiqa_integrations.qdrant import check_collection, count_fingerprints
 from multiqa_integrations.qdrant.failures import CollectionBrokenError
 
 
@@ -29,7 +30,7 @@ def check(
     as_json: AsJson = False,
     model: ModelOptions,
 ) -> None:
-    """Check whether a collection fits the model.
+    """Check whether a collection fits the model, and all its points.
 
     Exit status: 0 if it does, 1 if not, or if the server says that it is broken.
     """
@@ -46,13 +47,30 @@ def check(
             payload_indexes=indexes,
             sparse=sparse,
         )
+        models = count_fingerprints(opened, name)
     if report.info.broken is not None:
         raise CollectionBrokenError(f"{name} fits, but is broken: {report.info.broken}.")
     known = "filled by this model" if report.fingerprint == "matches" else "of an unnamed model"
+    others = {
+        fingerprint: count
+        for fingerprint, count in models.items()
+        if fingerprint not in (None, checkpoint.fingerprint)
+    }
+    if others:
+        raise CollectionMismatchError(
+            f"{name} has {terminal.count(sum(others.values()), 'point')} of other models, which "
+            "no search finds as it should: "
+            + ", ".join(f"{count:,} of {fingerprint}" for fingerprint, count in others.items())
+            + ". Encode them again: multiqa sync, or multiqa reembed with this model.",
+            collection=name,
+            expected={"fingerprints": [checkpoint.fingerprint]},
+            actual={"fingerprints": dict(models)},
+        )
     points = terminal.count(report.info.points, "point")
     values = {
         "collection": name,
         "points": report.info.points,
         "fingerprint": report.fingerprint,
+        "of_no_model": models.get(None, 0),
     }
     terminal.echo_result(f"{name}: fits; {points}, {known}", values, as_json=as_json)

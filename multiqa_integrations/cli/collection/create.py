@@ -18,6 +18,7 @@ from multiqa_integrations.cli.options import (
     options,
     parse_indexes,
 )
+from multiqa_integrations.cli.settings import SettingsOptions
 from multiqa_integrations.qdrant import CollectionReport, ensure_collection
 
 
@@ -37,12 +38,14 @@ def create(
         typer.Option("--adopt", help="Record the model in an existing collection that names none."),
     ] = False,
     as_json: AsJson = False,
+    kept: SettingsOptions,
     model: ModelOptions,
 ) -> None:
     """Create a collection for the model.
 
-    If it exists, make sure that it fits.
+    If it exists, make sure that it fits; settings that it has otherwise are told.
     """
+    settings = kept.made()
     indexes = parse_indexes(index)
     checkpoint = model.checkpoint()
     with store.open(creates=True) as opened:
@@ -56,6 +59,7 @@ def create(
             payload_indexes=indexes,
             sparse=sparse,
             adopt=adopt,
+            settings=settings,
         )
     values = {
         "collection": name,

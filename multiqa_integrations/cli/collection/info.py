@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import AsJson, CollectionName, StoreOptions, options
-from multiqa_integrations.qdrant import CollectionInfo
+from multiqa_integrations.qdrant import CollectionInfo, CollectionSettings
 
 
 @options
@@ -34,6 +37,7 @@ def _rows(info: CollectionInfo) -> list[tuple[str, str]]:
         )
     for name, idf in info.sparse.items():
         rows.append((f"Sparse vector {name}", "with IDF" if idf else "without IDF"))
+    rows += _settings_rows(info)
     rows.append(("Filled by", info.model or ("?" if info.fingerprints else "unknown")))
     rows += [("Fingerprint", fingerprint) for fingerprint in info.fingerprints]
     if info.payload_indexes is None:
@@ -44,6 +48,34 @@ def _rows(info: CollectionInfo) -> list[tuple[str, str]]:
     if info.broken is not None:
         rows.append(("Broken", info.broken))
     rows += [
-        (key.replace("_", " ").capitalize(), str(value)) for key, value in info.details.items()
+        (key.replace("_", " ").capitalize(), str(value))
+        for key, value in info.details.items()
+        if key != "quantization"  # it is among the settings
     ]
     return rows
+
+
+def _settings_rows(info: CollectionInfo) -> list[tuple[str, str]]:
+    if info.settings is None:
+        return []
+    given = info.settings.given()
+    rows = [
+        (label, str(given.pop(name)))
+        for label, name in (
+            ("Shards", "shard_number"),
+            ("Replicas", "replication_factor"),
+            ("Replicas that confirm", "write_consistency_factor"),
+        )
+        if name in given
+    ]
+    quantization = given.pop("quantization_config", None)
+    rows.append(("Quantization", _shown(quantization) if quantization else "none"))
+    others = CollectionSettings(**given).without_defaults().given()
+    return rows + [
+        (name.removesuffix("_config").replace("_", " ").capitalize(), _shown(value))
+        for name, value in others.items()
+    ]
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, Mapping) else str(value)

@@ -44,6 +44,8 @@ def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
             )
     try:
         given = settings.to_engine(options)
+    except ConfigurationError:
+        raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _not_taken(options, error) from error
     ours = not any(given.collection.get(name) for name in ("hnsw_config", "quantization_config"))

@@ -100,6 +100,8 @@ def _parameter(name: str, value: Any) -> Any:
     if name == "hnsw_config":
         return edge.HnswIndexConfig(**{**_HNSW, **value})
     if name == "quantization_config":
+        if not value:
+            return None
         ((kind, parameters),) = value.items()
         given = dict(parameters)
         if kind == "scalar":

@@ -92,6 +92,7 @@ def ensure(
     """Create the collection, or make sure that it fits."""
     name = check_name(collection)
     _check_create_options(options)
+    asked_for = settings.asked_for(options)
     options = settings.to_models(options)
     indexes = {key: settings.index_model(kind, key) for key, kind in schema.payload_indexes.items()}
     yield from limits.server_version(self)
@@ -134,7 +135,7 @@ def ensure(
         created=created,
         adopt=adopted,
         created_indexes=created_indexes,
-        asked_for=None if created else settings.asked_for(options),
+        asked_for=None if created else asked_for,
     )
 
 

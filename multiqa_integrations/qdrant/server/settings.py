@@ -40,6 +40,8 @@ def to_models(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     made = {}
     for name, value in options.items():
+        if name == "quantization_config" and value == {}:
+            continue  # none
         if name == "vector" and isinstance(value, Mapping):
             made[name] = to_models(value)
         elif isinstance(value, Mapping | str) and _MODELS.get(name) is not None:
