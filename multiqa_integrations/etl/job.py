@@ -26,13 +26,11 @@ from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import (
-    SPARSE_NAME,
     CollectionInfo,
     CollectionSchema,
     differences,
     filled_sparse_vector,
     raise_on_mismatch,
-    unweighted_note,
 )
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.settings import CollectionSettings
