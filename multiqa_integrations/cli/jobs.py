@@ -48,14 +48,15 @@ def exit_statuses() -> Iterator[None]:
 
 
 @contextmanager
-def showing_report(show: Callable[[Any], None], *, as_json: bool) -> Iterator[None]:
+def showing_report(show: Callable[[Any], None] | None = None, *, as_json: bool) -> Iterator[None]:
     """Show what was done before the error that ends a job, then let the error pass."""
     try:
         yield
     except MultiQAError as error:
-        if as_json and error.report is not None:
-            terminal.echo_json({**error.report.to_dict(), "error": str(error)})
-        elif error.report is not None:
+        if as_json:
+            done = {} if error.report is None else error.report.to_dict()
+            terminal.echo_json({**done, "error": str(error)})
+        elif show is not None and error.report is not None:
             show(error.report)
         raise
 

@@ -47,6 +47,7 @@ def verify(
 
     with jobs.exit_statuses():
         with (
+            jobs.showing_report(as_json=as_json),
             job_options(store, encoder, target, reading, existing=collection) as options,
             JobProgress() as progress,
         ):

@@ -46,10 +46,13 @@ _LONGEST_RETRY_AFTER = 60.0
 _BROKEN_SECONDS = 5.0  # a collection that another has just created looks broken for a second
 _LOG_AFTER = 2.0
 _LOG_EVERY = 10.0
+_MOST_TOLD = 100
 _POLL = 0.05  # how often a wait looks whether it is to stop
 _GRACE = 0.5  # how long a request that is under way may take after the stop
 _CLEAN_UP = 0.1  # how long one may take that begins after it, such as giving a lease back
 
+
+_told: dict[str, float] = {}  # when a line about an error was written last, by any thread
 
 _PASSING = (StoreUnavailableError, CollectionBrokenError)
 
@@ -117,7 +120,7 @@ class Attempts:
         self._policy = _current.get()
         self._seconds = self._policy.seconds if seconds is None else seconds
         self._clock = clock
-        self._begin = self._logged = clock()
+        self._begin = clock()
         self._pause = _FIRST_PAUSE
 
     @property
@@ -152,15 +155,16 @@ class Attempts:
         return pause
 
     def _log(self, error: Exception, pause: float, left: float) -> None:
-        now = self._clock()
+        now, line = self._clock(), str(error)
         waited = now - self._begin
-        if waited + pause < _LOG_AFTER or (
-            self._logged > self._begin and now - self._logged < _LOG_EVERY
-        ):
+        told = _told.get(line)
+        if waited + pause < _LOG_AFTER or (told is not None and 0 <= now - told < _LOG_EVERY):
             return
-        self._logged = max(now, self._begin + 1e-6)
+        if len(_told) > _MOST_TOLD:
+            _told.clear()
+        _told[line] = now
         until = datetime.now().astimezone() + timedelta(seconds=left)
-        logger.warning("waiting, %.0f s so far, until %s: %s", waited, f"{until:%H:%M:%S}", error)
+        logger.warning("waiting, %.0f s so far, until %s: %s", waited, f"{until:%H:%M:%S}", line)
 
     def wait(self, pause: float) -> None:
         """Wait, or until it is stopped."""

@@ -329,6 +329,11 @@ def test_an_error_that_ends_a_job_comes_with_what_was_done(
     done = run("sync", source, *where)
     assert done.exit_code == 5
     assert "manual: 4 records" in done.stdout
+    for command in ("plan", "verify"):
+        loopback.faults.away = 1
+        done = run(command, source, *where, "--json")
+        assert done.exit_code == 5
+        assert "502" in json.loads(done.stdout)["error"]
     loopback.faults.unavailable = 0.0
     letters = tmp_path / "manual.dead-letters.jsonl"
     letter = json.loads(letters.read_text(encoding="utf-8").splitlines()[0])

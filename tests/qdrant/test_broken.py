@@ -52,7 +52,7 @@ def test_which_are_broken(store: Store) -> None:
     broken = store.broken()
     assert broken == asyncio.run(store.abroken())
     assert broken.keys() == {"unread", "red"}
-    assert broken["red"] == f"its optimizer has failed: {FAILED}"
+    assert broken["red"] == f"the collection 'red' is broken: its optimizer has failed: {FAILED}."
     assert "0 of 0 read operations failed" in broken["unread"]
 
 
@@ -94,7 +94,7 @@ def test_the_command_line_names_them(
         "sound",
         "unread  (broken)",
     ]
-    assert "unread is broken" in listed.stderr
+    assert "the collection 'unread' is broken" in " ".join(listed.stderr.split())
     assert json.loads(run("collection", "list", *at, "--json").stdout)["broken"] == store.broken()
     assert FAILED in run("collection", "info", "red", *at).stdout
     for command in ("info", "check"):

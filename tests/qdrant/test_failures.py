@@ -301,6 +301,11 @@ ANSWERS: list[tuple[Exception, Meaning, type[MultiQAError], str]] = [
         qdrant(500, "Service internal error: 2 of 3 read operations failed:\n  Timeout"),
         *(Meaning.UNAVAILABLE, StoreUnavailableError, "2 of 3"),
     ),
+    (
+        qdrant(500, "Service internal error: The replica set for shard 0 on peer 7 does not have "
+               "enough active replicas"),
+        *(Meaning.UNAVAILABLE, StoreUnavailableError, "or the collection is broken"),
+    ),
     (qdrant(500, "Service internal error: …"), Meaning.UNAVAILABLE, StoreUnavailableError, "500"),
     (rest(502, NGINX.format("502 Bad Gateway")), Meaning.UNAVAILABLE, StoreUnavailableError, "502"),
     (rest(503, ""), Meaning.UNAVAILABLE, StoreUnavailableError, "503: Service Unavailable"),

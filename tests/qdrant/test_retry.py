@@ -160,3 +160,17 @@ def test_whoever_waits_is_told_in_few_lines(caplog: pytest.LogCaptureFixture) ->
     assert all("http://db:6333 failed (503: away)" in line for line in lines)
     assert lines[0].startswith("waiting, ")
     assert " s so far, until " in lines[0]
+
+
+def test_threads_that_wait_for_the_same_tell_it_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "_LOG_AFTER", 0.0)
+    error = StoreUnavailableError("Qdrant's upsert at http://db:6333 failed (503: gone).")
+    clock = Clock()
+    for _ in range(3):
+        Attempts(300.0, clock).pause_after(error)
+    assert len(caplog.records) == 1
+    clock.now += 11.0
+    Attempts(300.0, clock).pause_after(error)
+    assert len(caplog.records) == 2

@@ -12,12 +12,13 @@ def list_(store: StoreOptions, as_json: AsJson = False) -> None:
     with store.open() as opened:
         names, aliases, broken = opened.collections(), opened.aliases(), opened.broken()
     if as_json:
-        terminal.echo_json({"collections": names, "aliases": aliases, "broken": broken})
+        values = {"collections": names, "aliases": aliases}
+        terminal.echo_json({**values, "broken": broken} if broken else values)
         return
     for name in names:
         standing = [alias for alias, target in aliases.items() if target == name]
         notes = [f"(alias {', '.join(standing)})"] if standing else []
         notes += ["(broken)"] if name in broken else []
         terminal.echo("  ".join([name, *notes]))
-    for name, reason in broken.items():
-        terminal.show_warning(f"{name} is broken: {reason}")
+    for reason in broken.values():
+        terminal.show_warning(reason)

@@ -150,6 +150,7 @@ _OWN_LOOP = (
     "url=, which makes a client for each."
 )
 
+_REPLICAS = "Other machines of the cluster are away, or the collection is broken."
 BROKEN_CURE = (
     "Look at the server's log. If it cannot be mended, drop it (`multiqa collection drop`, or the "
     "store's drop()) and fill it again."
@@ -214,6 +215,7 @@ RULES: tuple[Rule, ...] = (
     # The rest of the 5xx: it will pass.
     Rule(Meaning.BROKEN, _status(500), own=True, cure=BROKEN_CURE,
          words=r"\b0 of 0 read operations failed|Failed to load local shard|Dirty shard"),
+    Rule(Meaning.UNAVAILABLE, _status(500, 503), words="active replica", own=True, cure=_REPLICAS),
     Rule(Meaning.NOT_QDRANT, _status(501), cure=_GRPC_PORT),
     Rule(Meaning.NOT_QDRANT, _status(502, 504), own=True, cure=_GRPC_PORT,
          words=r"http1|Trying to connect an http|wrong version number|WRONG_VERSION"),

@@ -194,7 +194,7 @@ def broken(self: Connected) -> Steps[dict[str, str]]:
             pass  # dropped meanwhile, or not for this key to read: nothing is known of it
         else:
             if (reason := _why_broken(info)) is not None:
-                reasons[name] = reason
+                reasons[name] = f"the collection {name!r} is broken: {reason}."
     return reasons
 
 
