@@ -2,8 +2,9 @@
 
 A run writes a lease into the collection's metadata, renews it while it works, and removes it at the
 end. Another run over the same documents refuses to begin while there is one, unless its process is
-known to be dead or it has not been renewed for long. Two runs that begin in the same instant may
-both get past that; the one whose lease was overwritten finds out at its next renewal, and stops.
+known to be dead or it has not been renewed for long. Of two runs that begin in the same instant,
+the later one overwrites the lease of the other, which looks again before it begins, and gives way.
+Should both get past that, the one whose lease is gone finds out at its next renewal, and stops.
 
 A sync has the lease of its source, or of a shard of it; a migration that of the whole collection.
 Before a migration moves an alias to its copy it closes the old collection: writers, which look at
@@ -34,6 +35,7 @@ from multiqa_integrations.errors import (
     StoreError,
     StorePermissionError,
 )
+from multiqa_integrations.qdrant.retry import Attempts
 from multiqa_integrations.qdrant.schema import CollectionInfo
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.values import parse_time
@@ -46,6 +48,11 @@ EXPIRES_SECONDS = 150
 
 CLOCK_SECONDS = 30
 """How far the clocks of two machines may differ; a lease further in the future does not count."""
+
+# Until a lease counts as taken: in proportion to how long it took to write it, 70 ms on a cluster.
+_PAUSE = 10.0
+_LONGEST_PAUSE = 1.0
+_LOOKS = 5
 
 _WHOLE = "multiqa.lease"
 _PREFIX = f"{_WHOLE}."
@@ -121,6 +128,7 @@ class Lease:
         _held.add(self._run)
         try:
             self._since = _now()
+            began = self._clock()
             try:
                 self._write()
             except StorePermissionError:
@@ -133,22 +141,38 @@ class Lease:
                     stacklevel=4,
                 )
                 return self
+            self.kept = self._is_seen(self._clock() - began)
+        except BaseException:
+            _held.discard(self._run)
+            raise
+        return self
+
+    def _is_seen(self, seconds: float) -> bool:
+        """Return whether the store keeps the lease, once others' writes of that moment are done.
+
+        Args:
+            seconds: How long the write took. Another run that had looked before it may just be
+                writing too; and another node of a cluster may not know of the write yet.
+
+        Raises:
+            LeaseError: Another run has it.
+        """
+        pause = min(seconds * _PAUSE, _LONGEST_PAUSE) if self._store.look_seconds else 0.0
+        for _ in range(_LOOKS):
+            Attempts(0.0).wait(pause)
             info = self._info()
             lease = _lease(info, self._key)
-            self.kept = lease is not None
-            if lease is not None and (
-                lease.get("run") != self._run or self._other(info) is not None
-            ):
-                if lease.get("run") == self._run:
+            ours = lease is not None and lease.get("run") == self._run
+            if self._other(info) is not None:
+                if ours:
                     self._store.annotate(self._collection, self._key, None)
                 raise LeaseError(
                     f"another run on {self._what} began in the same moment. Let one of them go "
                     "first."
                 )
-        except BaseException:
-            _held.discard(self._run)
-            raise
-        return self
+            if ours:
+                return True
+        return False
 
     def renew(self) -> None:
         """Renew the lease if it is time to.

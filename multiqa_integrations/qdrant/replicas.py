@@ -20,14 +20,17 @@ from typing import Literal, TypeAlias
 
 Consistency: TypeAlias = Literal["all", "quorum"]
 
-LOWER: dict[Consistency, Consistency | None] = {"all": "quorum", "quorum": None}
-"""What is left where so many replicas do not answer; None is one replica."""
-
 
 @dataclass(slots=True)
 class Agreement:
-    """How many replicas must agree, by store and collection; learnt as collections are read."""
+    """How many replicas must agree, by store and collection; learnt as collections are read.
 
+    Attributes:
+        replicas: How many a shard has.
+        consistency: How many must agree; None is one.
+    """
+
+    replicas: dict[tuple[int, str], int] = field(default_factory=dict)
     consistency: dict[tuple[int, str], Consistency | None] = field(default_factory=dict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -151,6 +152,45 @@ def test_the_lease_of_a_living_run_is_not(embedded: Store, found: Found) -> None
     with pytest.raises(LeaseError, match="another run is working"):
         sync(ROWS, "docs", store=embedded, encoder=FakeEncoder())
     assert metadata_of(embedded) == {KEY: lease}
+
+
+def test_a_node_that_does_not_know_the_lease_yet_is_asked_again(embedded: Store) -> None:
+    """Of a cluster: for some milliseconds it still shows what was there before."""
+    info, looks = embedded.info, 0
+
+    def stale(collection: str) -> Any:
+        nonlocal looks
+        found, looks = info(collection), looks + 1
+        if found is None or looks > 3:
+            return found
+        return dataclasses.replace(found, metadata={KEY: someone(pid=dead_pid(), seconds_ago=1)})
+
+    embedded.info = stale  # type: ignore[method-assign]
+    with job(embedded).lease() as lease:
+        assert looks == 4
+        assert lease.kept
+        assert metadata_of(embedded)[KEY]["run"] != "x"
+    assert metadata_of(embedded) == {}
+
+
+def test_of_two_runs_in_one_instant_one_gives_way(embedded: Store) -> None:
+    """Both have looked before either writes; the second overwrites the first one's lease."""
+    annotate = embedded.annotate
+    second = job(embedded).lease()
+
+    def both(collection: str, key: str, value: Any) -> None:
+        embedded.annotate = annotate  # type: ignore[method-assign]
+        second.check_free()
+        annotate(collection, key, value)
+        second.check_free = lambda: embedded.info(collection)  # type: ignore[method-assign]
+        second.__enter__()
+
+    embedded.annotate = both  # type: ignore[method-assign]
+    with pytest.raises(LeaseError, match="began in the same moment"), job(embedded).lease():
+        pass
+    assert metadata_of(embedded)[KEY]["run"] != "x"
+    second.__exit__(None, None, None)
+    assert metadata_of(embedded) == {}
 
 
 def test_a_run_that_lost_its_lease_stops(embedded: Store) -> None:

@@ -14,7 +14,7 @@ from multiqa_integrations.errors import (
     StoreUnavailableError,
 )
 from multiqa_integrations.qdrant.dual import Steps
-from multiqa_integrations.qdrant.replicas import LOWER, Consistency, agreement
+from multiqa_integrations.qdrant.replicas import Agreement, Consistency, agreement
 from multiqa_integrations.qdrant.retry import retrying
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.settings import settings_of
@@ -35,8 +35,9 @@ def send(self: Connected, collection: str, step: Call) -> Steps[Any]:
 
     Reads of pages do not: a page on which replicas differ would be taken for the last one.
     """
+    known = agreement()
     wanted = (yield from _consistency(self, collection)) if step.method in _READS else None
-    while wanted is not None:
+    while known is not None and wanted is not None:
         arguments = {**step.arguments, "consistency": wanted}
         try:
             with retrying(_SECONDS):
@@ -44,7 +45,7 @@ def send(self: Connected, collection: str, step: Call) -> Steps[Any]:
         except StoreUnavailableError as error:
             if not _NOT_ENOUGH.search(str(error)):
                 return (yield replace(step, arguments=arguments))
-            wanted = _lower(self, collection, wanted, error)
+            wanted = _lower(known, (id(self), collection), error)
     return (yield step)
 
 
@@ -60,23 +61,22 @@ def _consistency(self: Connected, collection: str) -> Steps[Consistency | None]:
             raise
         except StoreError:  # the read itself says it better
             return None
-        replicas = settings_of(info.config).replication_factor or 1
-        known.consistency[key] = "all" if replicas > 1 else None
+        known.replicas[key] = settings_of(info.config).replication_factor or 1
+        known.consistency[key] = "all" if known.replicas[key] > 1 else None
     return known.consistency[key]
 
 
-def _lower(
-    self: Connected, collection: str, wanted: Consistency, error: MultiQAError
-) -> Consistency | None:
-    known = agreement()
-    lower = LOWER[wanted]
-    if known is not None:
-        known.consistency[id(self), collection] = lower
-    read = "more than half of the replicas" if lower else "one replica of each shard"
+def _lower(known: Agreement, key: tuple[int, str], error: MultiQAError) -> Consistency | None:
+    """Have fewer replicas agree: more than half of them, where that is fewer; else one."""
+    enough: Consistency | None = None
+    if known.consistency[key] == "all" and known.replicas[key] > 2:
+        enough = "quorum"
+    known.consistency[key] = enough
+    read = "more than half of the replicas" if enough else "one replica of each shard"
     warnings.warn(
-        f"not all replicas of {collection!r} can be read, so {read} decided what is stored. Run "
-        f"it again when all nodes are up: what the others lack is found then. ({error})",
+        f"not all replicas of {key[1]!r} can be read, so {read} decided what is stored. Run it "
+        f"again when all nodes are up: what the others lack is found then. ({error})",
         CollectionWarning,
         stacklevel=2,
     )
-    return lower
+    return enough
