@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from multiqa_integrations._optional import missing_dependency_error
@@ -10,6 +12,9 @@ from multiqa_integrations.errors import MissingDependencyError
 
 def main() -> None:
     """Run the command line; exits with its status."""
+    # Before the imports, which take a second: the first process of a container is not ended by
+    # SIGTERM unless it says how.
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     try:
         from multiqa_integrations.cli import run
     except MissingDependencyError as error:

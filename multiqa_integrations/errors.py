@@ -257,12 +257,15 @@ class SyncIncompleteError(SyncError):
 
 @contextmanager
 def reporting(make: Callable[[], object]) -> Iterator[None]:
-    """Give an error that ends the block the report that `make` returns, unless it has one."""
+    """Give an error that ends the block the report that `make` returns, unless it has one.
+
+    A KeyboardInterrupt gets it, too: it ends what does not end by itself soon enough.
+    """
     try:
         yield
-    except MultiQAError as error:
-        if error.report is None:
-            error.report = make()
+    except (MultiQAError, KeyboardInterrupt) as error:
+        if getattr(error, "report", None) is None:
+            error.report = make()  # type: ignore[union-attr]  # any exception takes attributes
         raise
 
 

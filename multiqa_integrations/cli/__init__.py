@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -27,10 +28,12 @@ from multiqa_integrations.cli.plan import plan
 from multiqa_integrations.cli.reembed import reembed
 from multiqa_integrations.cli.replay import replay
 from multiqa_integrations.cli.search import search
+from multiqa_integrations.cli.signals import Signals, end_in_time
 from multiqa_integrations.cli.sync import sync
 from multiqa_integrations.cli.variables import unknown_variables
 from multiqa_integrations.cli.verify import verify
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
+from multiqa_integrations.qdrant.retry import retrying
 
 __all__ = ["app", "command", "run"]
 
@@ -49,7 +52,6 @@ for function in (
     app.command()(function)
 app.add_typer(collection.app)
 
-_CANCELLED = 130
 # Of click, or of the copy of it that typer has by now.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -97,7 +99,17 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # not every terminal shows UTF-8
-    sys.exit(_status())
+    end_in_time()
+    # Requests are not waited for after a signal: also those that give a lease back, say.
+    with Signals(finishes=False) as signals, retrying(stop=signals.stop):
+        status = _status()
+        if signals.received is not None:
+            status = 128 + signals.received
+    if status == 128 + signal.SIGINT:
+        terminal.stderr().print("interrupted")
+    elif status == 128 + signal.SIGTERM:
+        terminal.stderr().print("stopped by SIGTERM")
+    sys.exit(status)
 
 
 def _status() -> int:
@@ -125,7 +137,5 @@ def _status() -> int:
         terminal.show_error(error)
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        status = _CANCELLED
-    if status == _CANCELLED:
-        terminal.stderr().print("interrupted")
+        return 128 + signal.SIGINT
     return status or 0

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.signals import Signals as Signals
 from multiqa_integrations.errors import (
     CollectionMismatchError,
     ConfigurationError,
@@ -52,12 +48,13 @@ def showing_report(show: Callable[[Any], None] | None = None, *, as_json: bool) 
     """Show what was done before the error that ends a job, then let the error pass."""
     try:
         yield
-    except MultiQAError as error:
+    except (MultiQAError, KeyboardInterrupt) as error:
+        report = getattr(error, "report", None)
         if as_json:
-            done = {} if error.report is None else error.report.to_dict()
-            terminal.echo_json({**done, "error": str(error)})
-        elif show is not None and error.report is not None:
-            show(error.report)
+            done = {} if report is None else report.to_dict()
+            terminal.echo_json({**done, "error": str(error) or "interrupted"})
+        elif report is not None:
+            show(report)
         raise
 
 
@@ -73,58 +70,6 @@ def _status(error: MultiQAError) -> int:
     if isinstance(error, ConfigurationError | MissingDependencyError):
         return USAGE
     return INCOMPLETE
-
-
-class Signals:
-    """Lets the first Ctrl-C or SIGTERM end a job after its current batch, the second at once.
-
-    Attributes:
-        stop: Set by the first.
-        received: The signal's number, or None.
-    """
-
-    def __init__(self) -> None:
-        self.stop = threading.Event()
-        self.received: int | None = None
-
-    def __enter__(self) -> Signals:
-        self._handlers = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        if isinstance(error, MultiQAError | KeyboardInterrupt):
-            self.check()  # whatever the stop has cut short: it was the signal
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.stop.is_set():
-            raise KeyboardInterrupt
-        self.received = number
-        self.stop.set()
-        _end_standard_input()
-        # Not through rich: a handler may run while a console holds its lock.
-        sys.stderr.write("\nfinishing the current batch; press Ctrl-C again to stop at once\n")
-
-    def check(self) -> None:
-        """Exit with the signal's status, if there was one."""
-        if self.received is not None:
-            raise typer.Exit(128 + self.received)
-
-
-def _end_standard_input() -> None:
-    """Let a job that waits for the next line of standard input find its end instead."""
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
 
 
 def show_counts(

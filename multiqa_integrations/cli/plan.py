@@ -48,7 +48,7 @@ def plan(
 
     with jobs.exit_statuses():
         with (
-            jobs.showing_report(as_json=as_json),
+            jobs.showing_report(lambda report: _show(report, pruning.prune), as_json=as_json),
             job_options(store, encoder, target, reading, limit=limit) as options,
             JobProgress() as progress,
         ):

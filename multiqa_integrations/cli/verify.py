@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from multiqa_integrations.cli import jobs, terminal
@@ -15,6 +17,9 @@ from multiqa_integrations.cli.job_options import (
 )
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.progress import JobProgress
+
+if TYPE_CHECKING:
+    from multiqa_integrations.etl import VerifyReport
 
 _MEANINGS = {
     "missing": "missing from the collection",
@@ -47,7 +52,7 @@ def verify(
 
     with jobs.exit_statuses():
         with (
-            jobs.showing_report(as_json=as_json),
+            jobs.showing_report(_show, as_json=as_json),
             job_options(store, encoder, target, reading, existing=collection) as options,
             JobProgress() as progress,
         ):
@@ -55,12 +60,15 @@ def verify(
         if as_json:
             terminal.echo_json(report.to_dict())
         else:
-            fits = "equals its source" if report.fits else "differs from its source"
-            records = terminal.count(report.records, "record")
-            terminal.echo(f"{collection} {fits}: {records}, {report.equal:,} equal")
-            for kind, ids in report.examples.items():
-                count, shown = report.differences[kind], ", ".join(ids[:3])
-                terminal.echo(f"  {count:,} {_MEANINGS[kind]}, such as {shown}")
-            jobs.show_counts({"rejected": report.rejected}, report.rejections)
+            _show(report, "equals its source" if report.fits else "differs from its source")
         if not report.fits:
             raise typer.Exit(jobs.INCOMPLETE)
+
+
+def _show(report: VerifyReport, outcome: str = "was compared in part") -> None:
+    records = terminal.count(report.records, "record")
+    terminal.echo(f"{report.collection} {outcome}: {records}, {report.equal:,} equal")
+    for kind, ids in report.examples.items():
+        count, shown = report.differences[kind], ", ".join(ids[:3])
+        terminal.echo(f"  {count:,} {_MEANINGS[kind]}, such as {shown}")
+    jobs.show_counts({"rejected": report.rejected}, report.rejections)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from multiqa_integrations.errors import SyncIncompleteError
+from multiqa_integrations.errors import SyncIncompleteError, reporting
 from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
 from multiqa_integrations.etl.chunks import chunk_documents
 from multiqa_integrations.etl.decide import decide
@@ -50,7 +50,8 @@ def plan(
         CollectionMismatchError: The collection does not fit.
         ConfigurationError: An argument is wrong.
         SourceError: There is no such source.
-        SyncIncompleteError: Not all of the source can be read.
+        SyncIncompleteError: Not all of the source can be read. `.report` has what was found before,
+            as that of every error that ends the work.
         StoreError: The store failed.
 
     Examples:
@@ -67,31 +68,38 @@ def plan(
     began = time.monotonic()
     notify = progress or (lambda _: None)
     with open_job(source, collection, options) as job, Seen(options.fields) as seen:
-        report = PlanReport(collection=collection, source=options.source_name)
         stored = None if job.info() is None else collection
-        ledger = Ledger(job.store, stored, options.source_name)
-        changes = decide(job, ledger, report.counting(read(job, seen)))
-        sample: list[str] = []
-        while step := list(islice(changes, _STEP)):
-            for item in step:
-                guard.note(item)
-                if isinstance(item, Rejection):
-                    report.reject(item)
-                elif isinstance(item, Unread):
-                    raise SyncIncompleteError(f"{item.reason}.", report=report)
-            texts = _count([item for item in step if isinstance(item, Change)], job, report)
-            sample += islice(texts[:: max(1, len(texts) // _SAMPLE)], _SAMPLE - len(sample))
-            notify(Progress("reading", report.records, 0, report.rejected, job.source.fraction()))
-        report.warn(source_notes(job, seen))
-        report.deleted = find_deleted(ledger, seen)
-        if prune:
-            refusal = guard.refusal(report.deleted)
-            report.pruning = "done" if refusal is None else guard.status
-            report.note = refusal or ""
-        if sample:
-            report.tokens_per_second = _tokens_per_second(job, sample)
-        report.seconds = time.monotonic() - began
-        return report
+        report = PlanReport(collection=collection, source=options.source_name)
+
+        def timed() -> PlanReport:
+            report.seconds = time.monotonic() - began
+            return report
+
+        with reporting(timed):
+            ledger = Ledger(job.store, stored, options.source_name)
+            changes = decide(job, ledger, report.counting(read(job, seen)))
+            sample: list[str] = []
+            while step := list(islice(changes, _STEP)):
+                for item in step:
+                    guard.note(item)
+                    if isinstance(item, Rejection):
+                        report.reject(item)
+                    elif isinstance(item, Unread):
+                        raise SyncIncompleteError(f"{item.reason}.", report=report)
+                texts = _count([item for item in step if isinstance(item, Change)], job, report)
+                sample += islice(texts[:: max(1, len(texts) // _SAMPLE)], _SAMPLE - len(sample))
+                notify(
+                    Progress("reading", report.records, 0, report.rejected, job.source.fraction())
+                )
+            report.warn(source_notes(job, seen))
+            report.deleted = find_deleted(ledger, seen)
+            if prune:
+                refusal = guard.refusal(report.deleted)
+                report.pruning = "done" if refusal is None else guard.status
+                report.note = refusal or ""
+            if sample:
+                report.tokens_per_second = _tokens_per_second(job, sample)
+        return timed()
 
 
 def _count(changes: Sequence[Change], job: Job, report: PlanReport) -> list[str]:

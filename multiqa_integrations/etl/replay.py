@@ -86,11 +86,12 @@ def replay(
                 failed = _try_again(job, current, progress)
             report.stored += len(current) - len(failed)
             left |= refused | failed
-    except MultiQAError as error:
-        if error.report is not None:  # of the group
-            report.stored += error.report.documents.total()
+    except (MultiQAError, KeyboardInterrupt) as error:
+        of_group = getattr(error, "report", None)
+        if of_group is not None:
+            report.stored += of_group.documents.total()
         report.left = report.entries - report.stored
-        error.report = report
+        error.report = report  # type: ignore[union-attr]  # any exception takes attributes
         raise
     report.outdated = len(letters) - report.stored - len(left)
     for line, reason in torn.items():

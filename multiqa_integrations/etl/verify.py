@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError
+from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError, reporting
 from multiqa_integrations.etl.changes import ChangeKind, Rejection
 from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
@@ -47,7 +47,8 @@ def verify(
         CollectionMismatchError: The collection does not fit at all.
         StoreError: There is none, or the store failed.
         SourceError: There is no such source.
-        SyncIncompleteError: Not all of the source can be read.
+        SyncIncompleteError: Not all of the source can be read. `.report` has what was found before,
+            as that of every error that ends the work.
         ConfigurationError: An argument is wrong.
 
     Examples:
@@ -71,29 +72,34 @@ def verify(
         if job.info() is None:
             raise collection_not_found_error(collection)
         report = VerifyReport(collection=collection, source=options.source_name)
-        ledger = Ledger(job.store, collection, options.source_name)
-        for change in decide(job, ledger, report.counting(read(job, seen))):
-            if isinstance(change, Unread):
-                raise SyncIncompleteError(f"{change.reason}.", report=report)
-            if isinstance(change, Rejection):
-                report.reject(change)
-            elif change.kind is ChangeKind.NEW:
-                report.find("missing", change.document.id)
-            elif change.kind is ChangeKind.UNCHANGED and not change.stale:
-                report.equal += 1
-            else:
-                report.find("stale", change.document.id)
-            if report.records % _PROGRESS_EVERY == 0:
-                fraction = job.source.fraction()
-                notify(Progress("reading", report.records, 0, report.rejected, fraction))
-        report.warn(source_notes(job, seen))
-        extra: set[str] = set()
-        for page in ledger.everything(with_vectors=True):
-            for point in page:
-                _check(job, point, seen, extra, report)
-            notify(Progress("comparing", report.records, 0, report.rejected, None))
-        report.seconds = time.monotonic() - began
-        return report
+
+        def timed() -> VerifyReport:
+            report.seconds = time.monotonic() - began
+            return report
+
+        with reporting(timed):
+            ledger = Ledger(job.store, collection, options.source_name)
+            for change in decide(job, ledger, report.counting(read(job, seen))):
+                if isinstance(change, Unread):
+                    raise SyncIncompleteError(f"{change.reason}.", report=report)
+                if isinstance(change, Rejection):
+                    report.reject(change)
+                elif change.kind is ChangeKind.NEW:
+                    report.find("missing", change.document.id)
+                elif change.kind is ChangeKind.UNCHANGED and not change.stale:
+                    report.equal += 1
+                else:
+                    report.find("stale", change.document.id)
+                if report.records % _PROGRESS_EVERY == 0:
+                    fraction = job.source.fraction()
+                    notify(Progress("reading", report.records, 0, report.rejected, fraction))
+            report.warn(source_notes(job, seen))
+            extra: set[str] = set()
+            for page in ledger.everything(with_vectors=True):
+                for point in page:
+                    _check(job, point, seen, extra, report)
+                notify(Progress("comparing", report.records, 0, report.rejected, None))
+        return timed()
 
 
 def _check(job: Job, point: Point, seen: Seen, extra: set[str], report: VerifyReport) -> None:
