@@ -73,7 +73,11 @@ def _status(error: MultiQAError) -> int:
 
 
 def show_counts(
-    counts: Mapping[str, int], rejections: Sequence[Rejection], dead_letter: Path | None = None
+    counts: Mapping[str, int],
+    rejections: Sequence[Rejection],
+    dead_letter: Path | None = None,
+    *,
+    unwritten: int = 0,
 ) -> None:
     """Print the counts that are not zero, and the first rejections."""
     width = max((len(f"{count:,}") for count in counts.values()), default=0)
@@ -82,5 +86,6 @@ def show_counts(
             terminal.echo(f"  {count:>{width},} {label}")
     for rejection in rejections[:5]:
         terminal.echo(f"    line {rejection.line:,}: {rejection.reason}")
-    if rejections and dead_letter is not None:
-        terminal.echo(f"    all of them are in {dead_letter}; retry them with multiqa replay")
+    if rejections and dead_letter is not None and dead_letter.is_file():
+        which = "those that could be written" if unwritten else "all of them"
+        terminal.echo(f"    {which} are in {dead_letter}; retry them with multiqa replay")

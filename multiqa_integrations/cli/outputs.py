@@ -59,7 +59,7 @@ def _check_parent(path: Path, option: str, creates_folder: bool) -> None:
     if not os.access(parent, os.W_OK | os.X_OK):
         raise ConfigurationError(
             f"{option}: {str(path)!r} cannot be written, the folder {str(parent)!r} is not "
-            "writable."
+            "writable. Name a file elsewhere, or let this user write there."
         )
 
 

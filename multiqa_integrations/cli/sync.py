@@ -112,9 +112,11 @@ def _show(report: SyncReport, letters: Path) -> None:
             "unchanged": report.unchanged,
             "deleted, no longer in the source": report.deleted,
             "rejected": report.rejected,
+            "of them without a dead letter": report.unwritten,
         },
         report.rejections,
         letters,
+        unwritten=report.unwritten,
     )
     if report.pruning == "left out" and report.note:
         terminal.echo(f"  nothing was pruned: {report.note}")

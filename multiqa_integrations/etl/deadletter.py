@@ -118,6 +118,10 @@ class DeadLetters:
     """The letters of one source in a file: those of a run are added, those that are stored go.
 
     Other runs may write to the same file meanwhile.
+
+    Attributes:
+        unwritten: How many letters could not be written.
+        error: Why the file could not be written, from the first time on.
     """
 
     def __init__(self, path: Path | None, job: Job) -> None:
@@ -128,19 +132,25 @@ class DeadLetters:
         self._ids: set[str] = set()  # of documents that have letters from earlier runs
         self._stored: set[str] = set()
         self._superseded = False
+        self.unwritten = 0
+        self.error: SourceError | None = None
 
     def write(self, rejection: Rejection) -> None:
         """Write a letter, unless the file has it; it is on disk on return, but for a power cut.
 
-        Raises:
-            SourceError: The file cannot be written.
+        One that cannot be written is counted: it must not cost the records beside it.
         """
         if self._file is None:
             return
         value = letter_value(rejection, self._job)
         key, content = letter_key(value), _content_digest(value)
         if self._written.get(key) != content:
-            self._file.append(dump(value))
+            try:
+                self._file.append(dump(value))
+            except SourceError as error:
+                self.unwritten += 1
+                self.error = self.error or error
+                return
             self._superseded |= key in self._written
             self._written[key] = content
 
@@ -153,10 +163,9 @@ class DeadLetters:
         """Read what letters there are.
 
         Raises:
-            SourceError: The file cannot be read or written.
+            SourceError: The file cannot be read.
         """
         if self._file is not None:
-            self._file.check_writable()
             for raw in self._file.lines():
                 value = _value(raw)
                 if value is not None and value["source"] == self._job.options.source_name:
@@ -175,9 +184,8 @@ class DeadLetters:
             return
         try:
             self._file.rewrite(self._without_done)
-        except SourceError:
-            if error is None:
-                raise  # else the first error counts; the next run takes them out
+        except SourceError as failure:  # the next run takes them out
+            self.error = self.error or failure
 
     def _without_done(self, lines: Sequence[bytes]) -> list[bytes]:
         last: dict[tuple[str, ...], int] = {}

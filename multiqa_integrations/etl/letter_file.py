@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,22 +67,22 @@ class LetterFile:
             raise self._error("read", error) from error
 
     def check_writable(self) -> None:
-        """Raise if it is known beforehand that it cannot be written.
+        """Make sure that it can be written, by trying: rights alone do not tell on every disk.
 
         Raises:
             SourceError: It cannot.
         """
-        existing = self._target
+        folder = self._target.parent
         # Path.exists would raise without permission for the folder.
-        while not os.path.exists(existing) and existing != existing.parent:  # noqa: PTH110
-            existing = existing.parent
-        if existing == self._target and existing.is_dir():
-            raise self._error("written", IsADirectoryError("it is a folder"))
-        if existing != self._target and not existing.is_dir():
-            raise self._error("written", NotADirectoryError(f"{existing} is not a folder"))
-        effective = os.access in os.supports_effective_ids
-        if not os.access(existing, os.W_OK, effective_ids=effective):
-            raise self._error("written", PermissionError(f"no permission for {existing}"))
+        while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
+            folder = folder.parent
+        try:
+            try:
+                os.close(os.open(self._target, os.O_RDWR | os.O_APPEND))
+            except FileNotFoundError:
+                tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise self._error("written", error) from error
 
     def append(self, line: bytes) -> None:
         """Add a line at the end; all of it or, if that fails, nothing.

@@ -54,7 +54,7 @@ def replay(
         settings: The same as keywords: those of `JobOptions`.
 
     Raises:
-        SourceError: There is no such file, or it is not a dead-letter file.
+        SourceError: There is no such file, it is not a dead-letter file, or cannot be written.
         SyncIncompleteError: It was stopped; the file is as it was, and `.report` has what was
             stored before, as that of every error that ends the work.
         ConfigurationError: An argument is wrong.
@@ -71,6 +71,7 @@ def replay(
     file = LetterFile(path)
     if not file.exists():
         raise SourceError(f"there is no dead-letter file {str(path)!r}.", source=str(path))
+    file.check_writable()
     letters, torn = read_letters(file)
     report = ReplayReport(entries=len(letters) + len(torn))
     latest = {letter.key: letter for letter in letters}.values()

@@ -165,6 +165,7 @@ class SyncReport(_ChangeReport):
         deleted: Documents that were deleted, since the source no longer has them.
         encoded: Chunks that were encoded.
         stale: Points that were deleted because their documents changed.
+        unwritten: Rejected records whose dead letters could not be written.
         unread: What of the source could not be read, the first of it.
         ended: Whether the source was read to its end, all of it.
         pruning: What became of `prune`.
@@ -173,6 +174,7 @@ class SyncReport(_ChangeReport):
 
     encoded: int = 0
     stale: int = 0
+    unwritten: int = 0
     unread: list[str] = field(default_factory=list)
     ended: bool = False
 

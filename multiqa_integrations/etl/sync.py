@@ -22,6 +22,7 @@ from multiqa_integrations.etl.deadletter import DeadLetters
 from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.job import Job, JobOptions, open_job
 from multiqa_integrations.etl.ledger import Ledger
+from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.pruning import PruneGuard, delete, find_deleted
 from multiqa_integrations.etl.read import read, source_notes
 from multiqa_integrations.etl.records import Unread
@@ -77,7 +78,8 @@ def sync(
         allow_empty: Let `prune` delete everything if the source is empty.
         on_error: "continue" after a record that cannot be stored, or "stop" at the first.
         max_errors: With more rejected records than that, the run stops.
-        dead_letter: A file to whose end rejected records are written, for `replay`.
+        dead_letter: A file to whose end rejected records are written, for `replay`; whether it
+            can be written is tried first.
         progress: Called now and then.
         stop: Set it, from another thread or a signal handler, and the run ends after the batch
             in hand.
@@ -88,9 +90,9 @@ def sync(
         What was done. `report.complete` is False if records were rejected.
 
     Raises:
-        SyncIncompleteError: It was stopped, there were too many errors, or not all of the source
-            could be read. Run it again. `.report` has what was done, as that of every error that
-            ends the work.
+        SyncIncompleteError: It was stopped, there were too many errors, not all of the source
+            could be read, or not all dead letters written. Run it again. `.report` has what was
+            done, as that of every error that ends the work.
         PruneRefusedError: `prune` would have been unsafe; everything else was done.
         LeaseError: Another run works on the same source.
         CollectionMismatchError: Another model filled the collection, or it differs otherwise.
@@ -116,6 +118,9 @@ def sync(
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
     if prune:
         guard.check(options)
+    letter_file = None if dead_letter is None else Path(dead_letter)
+    if letter_file is not None:
+        LetterFile(letter_file).check_writable()
     began = time.monotonic()
     with open_job(source, collection, options, stop) as job, Seen(options.fields) as seen:
         run = Run(job, seen, progress, max_errors=0 if on_error == "stop" else max_errors)
@@ -130,7 +135,7 @@ def sync(
             sparse_vector = job.ensure()
             with job.lease() as lease:
                 with (
-                    DeadLetters(None if dead_letter is None else Path(dead_letter), job) as letters,
+                    DeadLetters(letter_file, job) as letters,
                     closing(run.store(lease, sparse_vector)) as outcomes,
                 ):
                     for outcome in outcomes:
@@ -140,6 +145,7 @@ def sync(
                         elif isinstance(outcome, Rejection):
                             report.warn(seen.fields.take_notes("id", "text"))  # before any letter
                             letters.write(outcome)
+                            report.unwritten = letters.unwritten
                             guard.note(outcome)
                         elif isinstance(outcome, Unread):
                             guard.note(outcome)
@@ -160,6 +166,11 @@ def sync(
                 report.seconds,
             )
             run.raise_if_incomplete()
+            if letters.error is not None:
+                raise SyncIncompleteError(
+                    f"{letters.error} Everything else was done; the next run writes them anew.",
+                    report=report,
+                ) from letters.error
             if report.pruning == "refused":
                 raise PruneRefusedError(f"nothing was deleted: {report.note}.", report=report)
         return report

@@ -346,6 +346,21 @@ def test_an_error_that_ends_a_job_comes_with_what_was_done(
     assert "Service Unavailable" in report["error"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_letters_that_could_not_be_written_are_not_pointed_to(
+    loopback: LoopbackQdrant, test_model: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "rows.jsonl"
+    source.write_text(lines([BROKEN, *ROWS[:2]]), encoding="utf-8")
+    where = ("-c", "manual", "--url", loopback.url, "-m", test_model)
+    done = run("sync", source, *where, "--dead-letter", "/dev/full")
+    assert done.exit_code == 3, done.stderr
+    assert "2 added or changed" in done.stdout
+    assert "1 of them without a dead letter" in done.stdout
+    assert "multiqa replay" not in done.stdout
+    assert "the dead letters in /dev/full cannot be written" in " ".join(done.stderr.split())
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_copy_that_waits_for_its_server(

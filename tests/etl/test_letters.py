@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from multiqa_integrations.errors import MultiQAError, SourceError
+from multiqa_integrations.errors import MultiQAError, SourceError, SyncIncompleteError
 from multiqa_integrations.etl import Progress, replay, sync
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.qdrant import EdgeStore
@@ -268,12 +268,30 @@ def test_a_place_that_cannot_be_written_is_told_first(where: Row, tmp_path: Path
         run = partial(sync, [{"id": 1, "text": "x"}], "docs", dead_letter=path, **where)
         with pytest.raises(SourceError, match="cannot be written"):
             without_root(run)
-    assert where["store"].count("docs") == 0
+    assert where["store"].collections() == []
+
+
+def test_a_bad_record_whose_letter_cannot_be_written_costs_itself_alone(
+    where: Row, file: Path
+) -> None:
+    def rows() -> Any:
+        file.mkdir()  # what was writable at first, and is not when the letter comes
+        yield {"id": 0, "text": None}
+        yield from ({"id": number, "text": f"text {number}"} for number in range(1, 60))
+
+    with pytest.raises(SyncIncompleteError, match="letters.jsonl cannot be written") as error:
+        sync(rows(), "docs", dead_letter=file, **where)
+    report = error.value.report
+    assert (report.added, report.rejected, report.unwritten) == (59, 1, 1)
+    assert len(texts(where)) == 59
+    file.rmdir()
+    assert sync([{"id": 0, "text": None}], "docs", dead_letter=file, **where).unwritten == 0
+    assert ids(file) == ["0"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
 def test_a_device_without_end_is_not_read(where: Row) -> None:
-    with pytest.raises(SourceError, match="cannot be written"):
+    with pytest.raises(SyncIncompleteError, match="cannot be written"):
         sync([{"id": 1, "text": None}], "docs", dead_letter="/dev/full", **where)
     assert sync([{"id": 1, "text": None}], "docs", dead_letter="/dev/null", **where).rejected == 1
 
