@@ -1,4 +1,4 @@
-"""What `sync`, `plan`, `verify`, `replay`, `copy` and `reembed` share."""
+"""What `sync`, `plan`, `verify`, `replay`, `copy`, `reembed` and `collection check` share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.signals import Signals as Signals
 from multiqa_integrations.errors import (
     CollectionMismatchError,
+    CollectionNotFoundError,
     ConfigurationError,
     LeaseError,
     MissingDependencyError,
@@ -63,6 +64,8 @@ def _status(error: MultiQAError) -> int:
         return REFUSED
     if isinstance(error, StorePermissionError | StoreLimitError | CollectionBrokenError):
         return FORBIDDEN  # trying later does not help: a person must act
+    if isinstance(error, CollectionNotFoundError):
+        return INCOMPLETE  # waiting makes none; a sync does
     if isinstance(error, StoreError | ModelError):
         return UNAVAILABLE
     if isinstance(error, SourceError):

@@ -204,7 +204,7 @@ def test_collections_from_creation_to_the_end(test_model: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("collection", "check", "docs", "--path", "{tmp}"), 1, "no collection 'docs'"),
+        (("collection", "check", "docs", "--path", "{tmp}"), 3, "no collection 'docs'"),
         (("collection", "create", "docs"), 2, "give --url (a Qdrant server) or --path"),
         (("collection", "create", "docs", "--path", "{tmp}", "--index", "x"), 2, "FIELD:KIND"),
         (("collection", "create", "docs", "--path", "{tmp}", "--distance", "l2"), 2, "'cosine'"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from typer.testing import CliRunner
 from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.cli import app, run
 from multiqa_integrations.errors import ConfigurationError, StoreError
-from multiqa_integrations.qdrant import Collection, open_store
+from multiqa_integrations.qdrant import Collection, open_store, retry
+from multiqa_integrations.testing import FakeEncoder
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 FAKE = ["--model", "nowhere/at-all", "--offline"]  # a model that would be found missing later
 
@@ -49,7 +52,6 @@ def store(tmp_path: Path, test_model: Path) -> Path:
 READING = [
     ("search", "artcles", "why"),
     ("collection", "info", "artcles"),
-    ("collection", "check", "artcles"),
     ("collection", "drop", "artcles", "--yes"),
     ("alias", "other", "artcles"),
     ("alias", "other", "artcles", "--dry-run"),
@@ -61,7 +63,6 @@ READING = [
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
 def test_a_mistyped_collection(arguments: tuple[str, ...], store: Path, test_model: Path) -> None:
     model = ["-m", test_model] if arguments[0] in ("search", "reembed") else []
-    model = ["-m", test_model] if "check" in arguments else model
     message = invoke(*arguments, "--path", store, *model, error=StoreError)
     assert message == (
         f"there is no collection 'artcles' in {store}. Did you mean 'articles'? "
@@ -76,16 +77,59 @@ def test_a_mistyped_collection_to_copy(store: Path, tmp_path: Path) -> None:
     assert not to.exists()
 
 
-@pytest.mark.parametrize("command", ["verify", "replay"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "{file}", "-c", "artcles"),
+        ("replay", "{file}", "-c", "artcles"),
+        ("collection", "check", "artcles"),
+    ],
+    ids=" ".join,
+)
 def test_a_mistyped_collection_of_a_job(
-    command: str, store: Path, test_model: Path, tmp_path: Path
+    arguments: tuple[str, ...], store: Path, test_model: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("", encoding="utf-8")
-    at = ["-c", "artcles", "--path", store, "-m", test_model]
-    result = CliRunner().invoke(app, [str(argument) for argument in (command, file, *at)])
-    assert result.exit_code == 5
+    given = [argument.format(file=file) for argument in arguments]
+    result = CliRunner().invoke(app, [*given, "--path", str(store), "-m", str(test_model)])
+    assert result.exit_code == 3
     assert "Did you mean 'articles'?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("faults", "name", "status", "fits", "message"),
+    [
+        ({}, "docs", 0, True, ""),
+        ({}, "missing", 3, None, "there is no collection 'missing'"),
+        ({}, "other", 4, False, "fingerprint"),
+        ({"away": 1_000}, "docs", 5, None, "502"),
+        ({"api_key": "topsecret"}, "docs", 6, None, "API key"),
+        ({"broken": {"docs"}}, "docs", 6, None, "broken"),
+    ],
+    ids=["fits", "missing", "mismatch", "unreachable", "forbidden", "broken"],
+)
+def test_the_status_of_a_check_says_what_to_do(
+    faults: dict[str, Any],
+    name: str,
+    status: int,
+    fits: bool | None,
+    message: str,
+    loopback: LoopbackQdrant,
+    test_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retry, "_BROKEN_SECONDS", 0.0)
+    with open_store(url=loopback.url) as opened:
+        for collection, encoder in (("docs", MultiQAEncoder(test_model)), ("other", FakeEncoder())):
+            Collection.open(collection, encoder=encoder, store=opened)
+    for fault, value in faults.items():
+        setattr(loopback.faults, fault, value)
+    at = ["--url", loopback.url, "--wait", "0", "-m", str(test_model)]
+    result = CliRunner().invoke(app, ["collection", "check", name, *at, "--json"])
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["fits"]) == (status, fits)
+    assert message in report.get("error", "")
 
 
 def test_a_collection_of_an_empty_folder(tmp_path: Path) -> None:
@@ -94,7 +138,9 @@ def test_a_collection_of_an_empty_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [*READING, ("collection", "list"), ("verify", "-", "-c", "docs")], ids=" ".join
+    "arguments",
+    [*READING, ("collection", "list"), ("collection", "check", "x"), ("verify", "-", "-c", "x")],
+    ids=" ".join,
 )
 def test_a_folder_that_does_not_exist(
     arguments: tuple[str, ...], tmp_path: Path, test_model: Path
@@ -128,6 +174,7 @@ def test_the_list_shows_aliases(store: Path) -> None:
     assert json.loads(invoke("collection", "list", "--path", store, "--json")) == {
         "collections": ["articles", "news"],
         "aliases": {"live": "articles"},
+        "broken": {},
     }
 
 
@@ -171,6 +218,7 @@ def test_every_report_is_there_as_json(store: Path, test_model: Path, tmp_path: 
         )
     ]
     assert [report.get("created") for report in reports[:1]] == [True]
+    assert reports[1]["fits"] is True
     assert reports[1]["fingerprint"] == "matches"
     assert reports[2]["vectors"][""]["size"] == 384
     assert reports[3] == {
