@@ -43,10 +43,10 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 
 # --- what it is for -----------------------------------------------------------------------
 
-.PHONY: help demo test test-slow bench check lint types imports workflows docs wheel release format clean
+.PHONY: help demo test test-slow bench check lint types imports workflows docs wheel release image-lock image format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
 	$(BIN)/multiqa demo
@@ -100,6 +100,17 @@ release: ## check and push the tag of a release: make release VERSION=1.2.3
 	git diff --quiet HEAD
 	git tag --annotate v$(VERSION) --message "Release $(VERSION)"
 	git push origin v$(VERSION)
+
+# For all platforms that its base image is made for; Python as in docker/Dockerfile.
+image-lock: $(VENV)/.stamp-dev ## pin what the image installs in docker/requirements.txt
+	$(PIP) uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra cli --constraint constraints.txt \
+		--python-version 3.13 --python-platform linux --generate-hashes --no-annotate \
+		--custom-compile-command 'make image-lock' --output-file docker/requirements.txt
+
+image: ## build the image of the command line
+	docker build --file docker/Dockerfile --tag multiqa \
+		--build-arg REVISION=$$(git rev-parse HEAD) .
 
 format: $(VENV)/.stamp-dev ## format the code and apply safe fixes (ruff)
 	$(BIN)/ruff check --fix-only .

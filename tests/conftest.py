@@ -5,7 +5,9 @@ import json
 import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,15 +79,17 @@ def change(checkpoint: Path) -> Change:
 # --- every engine that there is ---------------------------------------------------------------
 
 
-def server_is_asked_for(config: pytest.Config) -> bool:
-    marks = re.findall(r"\w+", config.option.markexpr)
-    return "server" in marks or bool(os.environ.get("MULTIQA_TEST_QDRANT_URL"))
+def asked_for(config: pytest.Config) -> set[str]:
+    """The marks of tests that run only when they are asked for, and are."""
+    marks = set(re.findall(r"\w+", config.option.markexpr))
+    if os.environ.get("MULTIQA_TEST_QDRANT_URL"):
+        marks.add("server")
+    return marks & {"server", "docker"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if server_is_asked_for(config):
-        return
-    unasked = [item for item in items if item.get_closest_marker("server")]
+    left_out = {"server", "docker"} - asked_for(config)
+    unasked = [item for item in items if any(map(item.get_closest_marker, left_out))]
     config.hook.pytest_deselected(items=unasked)
     items[:] = [item for item in items if item not in set(unasked)]
 
@@ -93,7 +97,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    if not server_is_asked_for(config):
+    if "server" not in asked_for(config):
         terminalreporter.write_line(
             "Tests on a real Qdrant server were not asked for: -m server, with "
             "MULTIQA_TEST_QDRANT_URL or docker compose."
@@ -118,7 +122,13 @@ def server(request: pytest.FixtureRequest) -> Server:
     try:
         services = request.getfixturevalue("docker_services")
     except Exception as error:  # noqa: BLE001 - pytest-docker raises nothing more special
-        # No docker, no compose plugin, no image and no network to fetch it.
+        # No docker, no compose plugin, no image and no network to fetch it. What was begun is
+        # removed here, for pytest-docker removes only what it could start.
+        file = request.getfixturevalue("docker_compose_file")
+        project = request.getfixturevalue("docker_compose_project_name")
+        remove = ["docker", "compose", "-f", str(file), "-p", project, "down", "--volumes"]
+        with suppress(OSError):
+            subprocess.run(remove, capture_output=True, check=False)
         reason = " ".join(str(error).split())
         pytest.skip(f"no Qdrant server: set MULTIQA_TEST_QDRANT_URL, or mend docker: {reason}")
     url = f"http://127.0.0.1:{services.port_for('qdrant', 6333)}"
