@@ -60,13 +60,13 @@ def showing_report(show: Callable[[Any], None] | None = None, *, as_json: bool) 
 
 
 def _status(error: MultiQAError) -> int:
-    if isinstance(error, PruneRefusedError | CollectionMismatchError | LeaseError):
+    if isinstance(error, PruneRefusedError | CollectionMismatchError):
         return REFUSED
     if isinstance(error, StorePermissionError | StoreLimitError | CollectionBrokenError):
         return FORBIDDEN  # trying later does not help: a person must act
     if isinstance(error, CollectionNotFoundError):
         return INCOMPLETE  # waiting makes none; a sync does
-    if isinstance(error, StoreError | ModelError):
+    if isinstance(error, StoreError | ModelError | LeaseError):
         return UNAVAILABLE
     if isinstance(error, SourceError):
         return USAGE if error.line is None else INCOMPLETE

@@ -62,8 +62,8 @@ def sync(
     Run again, it does only what is left to do.
 
     Exit status: 0 complete; 2 wrong usage; 3 incomplete: records were rejected, or the source
-    ended early; 4 refused: --prune would delete too much, another run is at work, or the
-    collection does not fit; 5 store or model not available; 6 the store denies it: API key,
+    ended early; 4 refused: --prune would delete too much, or the collection does not fit; 5 try
+    later: store or model not available, or another run is at work; 6 the store denies it: API key,
     quota or disk; 130 or 143 stopped by a signal.
     """
     from multiqa_integrations.etl import sync as run
