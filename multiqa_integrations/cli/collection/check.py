@@ -69,9 +69,7 @@ def check(
     terminal.echo_result(f"{name}: fits; {points}, {known}", values, as_json=as_json)
 
 
-def _raise_on_other_models(
-    name: str, models: Mapping[str | None, int], fingerprint: str
-) -> None:
+def _raise_on_other_models(name: str, models: Mapping[str | None, int], fingerprint: str) -> None:
     others = {other: count for other, count in models.items() if other not in (None, fingerprint)}
     if others:
         raise CollectionMismatchError(
