@@ -45,7 +45,7 @@ def exit_statuses() -> Iterator[None]:
 
 
 @contextmanager
-def showing_report(show: Callable[[Any], None] | None = None, *, as_json: bool) -> Iterator[None]:
+def showing_report(show: Callable[[Any], None], *, as_json: bool) -> Iterator[None]:
     """Show what was done before the error that ends a job, then let the error pass."""
     try:
         yield
