@@ -174,7 +174,6 @@ def test_the_list_shows_aliases(store: Path) -> None:
     assert json.loads(invoke("collection", "list", "--path", store, "--json")) == {
         "collections": ["articles", "news"],
         "aliases": {"live": "articles"},
-        "broken": {},
     }
 
 

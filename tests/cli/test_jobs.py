@@ -300,7 +300,7 @@ def test_flags_become_options_of_the_connection(loopback: LoopbackQdrant) -> Non
     }
     at = ("--url", loopback.url, "--header", headers[0], "--header", headers[1])
     done = run("collection", "list", *at, "--consistency", "all", "--json")
-    assert json.loads(done.stdout) == {"collections": [], "aliases": {}, "broken": {}}
+    assert json.loads(done.stdout) == {"collections": [], "aliases": {}}
     assert {sent["x-tenant"] for sent in loopback.headers} == {"a=b"}
 
 
