@@ -83,6 +83,9 @@ class Faults:
         acknowledged: The answer is "acknowledged", as if one had not waited.
         api_key: Requests without this key are refused.
         forbidden: Requests of these kinds take more rights than the key has.
+        replicas: How many each shard has, as far as the collections say.
+        lacking: Points with these texts are not on all of them.
+        down: How many of their nodes do not answer.
         tampered: What another result requests of a kind get, as of a broken server or a proxy.
         chance: Where chances come from.
     """
@@ -105,6 +108,9 @@ class Faults:
     acknowledged: bool = False
     api_key: str | None = None
     forbidden: frozenset[str] = frozenset()
+    replicas: int = 1
+    lacking: frozenset[str] = frozenset()
+    down: int = 0
     tampered: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     chance: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -219,6 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
             if act not in (exists, drop) and loopback.faults.broken.intersection(arguments):
                 raise qdrant_answers.broken()
             parsed = loopback.bodies[act.__name__] = qdrant_answers.parse(body)
+            if consistency := re.search(r"consistency=(\w+)", self.path):
+                loopback.seen[f"{act.__name__} of {consistency[1]}"] += 1
+                parsed = {**parsed, "consistency": consistency[1]}
             qdrant_answers.check_limits(act.__name__, parsed)
             if refused := strict_mode.refusal(loopback.strict, act.__name__, parsed):
                 raise Refusal(400, refused)
@@ -331,6 +340,8 @@ def info(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
     answer = _json(loopback.client.get_collection(name))
     if (error := loopback.faults.red.get(name)) is not None:
         answer |= {"status": "red", "optimizer_status": {"error": error}}
+    if loopback.faults.replicas > 1:
+        answer["config"]["params"]["replication_factor"] = loopback.faults.replicas
     strict = loopback.strict.model_dump(exclude_none=True)
     answer["config"]["strict_mode_config"] = {**strict, "enabled": bool(strict)}
     answer["payload_schema"] = loopback.indexes.get(_target(loopback, name), {})
@@ -385,11 +396,21 @@ def upsert(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
 
 
 def retrieve(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    agreeing, faults = body.pop("consistency", None), loopback.faults
+    needed = {"all": faults.replicas, "quorum": faults.replicas // 2 + 1}.get(agreeing, 1)
+    if faults.replicas - faults.down < needed:
+        raise Refusal(500, "Service internal error: 1 of 2 read operations failed")
     wanted = models.PointRequest.model_validate(body)
     payload: Any = wanted.with_payload
     records = loopback.client.retrieve(
         name, wanted.ids, with_payload=payload, with_vectors=wanted.with_vector or False
     )
+    if agreeing is not None and faults.lacking:
+        whole = loopback.client.retrieve(name, wanted.ids)
+        lacking = {
+            one.id for one in whole if (one.payload or {}).get("page_content") in faults.lacking
+        }
+        records = [record for record in records if record.id not in lacking]
     return _json(records)
 
 
@@ -412,6 +433,7 @@ def set_payload(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
 
 
 def scroll(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    body.pop("consistency", None)
     wanted = models.ScrollRequest.model_validate(body)
     records, following = loopback.client.scroll(
         name,
