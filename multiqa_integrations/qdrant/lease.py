@@ -49,6 +49,9 @@ EXPIRES_SECONDS = 150
 CLOCK_SECONDS = 30
 """How far the clocks of two machines may differ; a lease further in the future does not count."""
 
+CLOSED_SECONDS = 3_600
+"""How far, where a lease closes its collection: better to refuse a write than to lose it."""
+
 # Until a lease counts as taken: in proportion to how long it took to write it, 70 ms on a cluster.
 _PAUSE = 10.0
 _LONGEST_PAUSE = 1.0
@@ -271,7 +274,9 @@ class Lease:
 def closed_by(info: CollectionInfo) -> dict[str, Any] | None:
     """Return the lease of the migration that has closed a collection, if one has."""
     lease = _lease(info, _WHOLE)
-    return lease if lease is not None and lease.get("closed") and _is_alive(lease) else None
+    if lease is None or not lease.get("closed"):
+        return None
+    return lease if _is_alive(lease, -CLOSED_SECONDS, CLOSED_SECONDS) else None
 
 
 def _lease(info: CollectionInfo | None, key: str) -> dict[str, Any] | None:
@@ -292,8 +297,13 @@ def _machine() -> dict[str, str | None]:
     return {"host": socket.gethostname(), "boot": boot, "pids": pids}
 
 
-def _is_alive(lease: dict[str, Any]) -> bool:
-    """Return whether the run of a lease may still be at work; of what is not a lease, it is not."""
+def _is_alive(
+    lease: dict[str, Any], youngest: float = -CLOCK_SECONDS, oldest: float = EXPIRES_SECONDS
+) -> bool:
+    """Return whether the run of a lease may still be at work; of what is not a lease, it is not.
+
+    It was renewed `youngest` to `oldest` seconds ago, as far as clocks agree.
+    """
     try:
         renewed = parse_time(lease["renewed"])
         age = (datetime.now(timezone.utc) - renewed).total_seconds()
@@ -302,7 +312,7 @@ def _is_alive(lease: dict[str, Any]) -> bool:
         return False
     if type(pid) is not int or not 0 < pid <= _LARGEST_PID:
         return False
-    if not -CLOCK_SECONDS <= age <= EXPIRES_SECONDS:
+    if not youngest <= age <= oldest:
         return False
     if any(lease.get(name) != value for name, value in _machine().items()):
         return True

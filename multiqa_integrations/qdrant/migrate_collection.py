@@ -41,6 +41,13 @@ def describe(store: Store, collection: str) -> CollectionInfo:
             f"{collection!r} has the vectors {[*info.vectors, *info.sparse]}, expected one dense "
             "vector and at most one sparse one: others cannot be moved by this package."
         )
+    (vector,) = info.vectors.values()
+    if vector.datatype not in ("float32", "float16") or vector.multivector:
+        what = "many vectors a point" if vector.multivector else f"vectors of {vector.datatype}"
+        raise ConfigurationError(
+            f"{collection!r} has {what}, expected one of float32 or float16: others cannot be "
+            "moved by this package."
+        )
     return info
 
 
@@ -73,6 +80,7 @@ def schema_of(
         distance="dot" if vector.distance == "dot" else "cosine",
         vector_name=vector_name,
         sparse_name=next(iter(info.sparse), None),
+        sparse_idf=all(info.sparse.values()),
         payload_indexes=info.index_parameters,
     )
 
@@ -91,10 +99,13 @@ def options_of(
     if type(source) is not type(target):
         described = described.without_defaults()  # each engine has its own
     kept, left_out = target.supported(described.updated(settings))
+    (vector,) = info.vectors.values()
+    if vector.distance not in ("cosine", "dot"):
+        left_out = [*left_out, f"distance ({vector.distance}: cosine is equal on unit vectors)"]
     if left_out:
         warnings.warn(
-            f"the new collection is left without these settings of {info.name!r}, which none in "
-            f"{target!r} can have: {', '.join(left_out)}.",
+            f"the new collection in {target!r} is left without these settings of {info.name!r}, "
+            f"which it cannot have: {', '.join(left_out)}.",
             CollectionWarning,
             stacklevel=5,
         )

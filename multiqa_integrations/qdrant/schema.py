@@ -45,6 +45,7 @@ class CollectionSchema:
             that an existing one may have either.
         vector_name: "" is the unnamed vector.
         sparse_name: The sparse vector of hybrid search; None where there is none.
+        sparse_idf: Whether that weighs by IDF: not in copies of other programs' collections.
         payload_indexes: Indexed payload fields and their kinds: one of `INDEX_KINDS`; an object of
             `qdrant_client.models` such as `KeywordIndexParams(is_tenant=True)`; or that as JSON,
             such as `{"type": "keyword", "is_tenant": True}`, which is taken exactly as it is.
@@ -56,6 +57,7 @@ class CollectionSchema:
     distance: Distance = "cosine"
     vector_name: str = ""
     sparse_name: str | None = None
+    sparse_idf: bool = True
     payload_indexes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -362,12 +364,13 @@ def _sparse_differences(schema: CollectionSchema, info: CollectionInfo) -> list[
                 "and add the documents again.",
             )
         ]
-    if not info.sparse[name]:
+    if info.sparse[name] is not schema.sparse_idf:
+        with_or_not = {True: f"{name!r} with IDF", False: f"{name!r} without IDF"}
         return [
             Difference(
                 "sparse vector",
-                f"{name!r} with IDF",
-                f"{name!r} without IDF",
+                with_or_not[schema.sparse_idf],
+                with_or_not[info.sparse[name]],
                 "Update the collection with Modifier.IDF, or make a new one with sparse=True.",
             )
         ]

@@ -8,8 +8,7 @@ again afterwards: where the name stands for another collection by now, it writes
 
 A migration closes the old collection, waits until nothing counts any more that was seen before,
 copies what was written until then, and only then moves the alias. So a write that returned is in
-the new collection, and one that is not has raised an error. The clocks of machines are never
-compared.
+the new collection, and one that is not has raised an error. Clocks may differ by an hour.
 """
 
 from __future__ import annotations
@@ -125,8 +124,9 @@ class Writer:
         if (lease := closed_by(info)) is not None:
             raise StoreLockedError(
                 f"the collection {collection!r} is being moved to another one by process "
-                f"{lease.get('pid')} on {lease.get('host')}, and takes no more writes. Write again "
-                "in a moment; where it is moved to another model, open it with that model."
+                f"{lease.get('pid')} on {lease.get('host')}, since {lease.get('since')}, and takes "
+                "no more writes. Write again in a moment; where it is moved to another model, open "
+                "it with that model. If that process is gone, run what it did again."
             )
         self._seen = look = _Look(moment, collection, info.identity)
         return look

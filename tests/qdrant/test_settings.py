@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from multiqa_integrations.qdrant import (
     CollectionSchema,
     CollectionSettings,
     EdgeStore,
+    Store,
     copy,
     open_store,
     reembed,
@@ -136,6 +138,35 @@ def test_custom_sharding_is_refused_at_opening() -> None:
     )
     (difference,) = differences(SCHEMA, info, indexes=True)
     assert "custom (by shard keys)" in str(difference)
+
+
+def test_what_is_not_moved(tmp_path: Path) -> None:
+    client = QdrantClient(":memory:")
+    vector = models.VectorParams(size=384, distance=models.Distance.EUCLID)
+    client.create_collection("euclid", vectors_config=vector)
+    with EdgeStore(tmp_path) as target:
+        source = open_store(client=client)
+        client.update_collection("euclid", metadata={"multiqa": {"fingerprint": OLD.fingerprint}})
+        with pytest.warns(CollectionWarning, match="distance .euclid: cosine is equal"):
+            copy(source, target, "euclid", dry_run=True)
+        info = source.info("euclid")
+        assert info is not None
+        byte = {"": VectorInfo(size=384, distance="cosine", datatype="uint8")}
+        source.info = lambda _: dataclasses.replace(info, vectors=byte)  # type: ignore[assignment,method-assign]
+        with pytest.raises(ConfigurationError, match="vectors of uint8, expected one of float32"):
+            copy(source, target, "euclid")
+        assert target.collections() == []
+
+
+def test_a_sparse_vector_without_idf_stays_one(tmp_path: Path, store: Store, name: str) -> None:
+    schema = CollectionSchema(fingerprint="f", sparse_name="theirs", sparse_idf=False)
+    store.ensure(name, schema)
+    copy(store, store, name, to=f"{name}-copy")
+    copied = store.info(f"{name}-copy")
+    assert copied is not None
+    assert copied.sparse == {"theirs": False}
+    with pytest.raises(CollectionMismatchError, match="'theirs' with IDF, found 'theirs' without"):
+        store.ensure(name, CollectionSchema(fingerprint="f", sparse_name="theirs"))
 
 
 # --- on a real server ---------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +187,25 @@ def test_writers_are_refused_while_the_alias_moves(quick: Store, name: str) -> N
             reembed(quick, name, NEW)
     for way in (*ways, synced):
         way()
+
+
+@pytest.mark.parametrize(
+    ("renewed", "closed"),
+    [
+        (timedelta(minutes=-50), True),
+        (timedelta(minutes=50), True),
+        (timedelta(minutes=-70), False),
+        (timedelta(days=9), False),
+    ],
+)
+def test_clocks_that_differ_lose_nothing(tmp_path: Path, renewed: timedelta, closed: bool) -> None:
+    moment = (datetime.now(timezone.utc) + renewed).isoformat()
+    lease = {"run": "x", "host": "elsewhere", "pid": 1, "since": "then", "renewed": moment}
+    with EdgeStore(tmp_path) as store:
+        collection = Collection.open("docs", encoder=OLD, store=store)
+        store.annotate("docs", "multiqa.lease", {**lease, "closed": True})
+        with pytest.raises(StoreLockedError) if closed else nullcontext():
+            collection.add(["text"])
 
 
 def test_a_write_that_the_move_overtakes_is_told(quick: Store, name: str) -> None:

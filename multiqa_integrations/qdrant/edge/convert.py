@@ -67,7 +67,8 @@ def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
             memory=edge.Memory.Cold if cold else None,
             **given.vector,
         )
-        sparse = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, **given.sparse)
+        modifier = edge.Modifier.Idf if schema.sparse_idf else None
+        sparse = edge.EdgeSparseVectorParams(modifier=modifier, **given.sparse)
         return edge.EdgeConfig(
             vectors={schema.vector_name: vector},
             sparse_vectors={schema.sparse_name: sparse} if schema.sparse_name else None,
@@ -181,6 +182,7 @@ def description(schema: CollectionSchema) -> dict[str, Any]:
         **schema.metadata(),
         "vectors": {schema.vector_name: {"size": schema.size, "distance": schema.distance}},
         "sparse": [schema.sparse_name] if schema.sparse_name else [],
+        "sparse_idf": schema.sparse_idf,
     }
 
 

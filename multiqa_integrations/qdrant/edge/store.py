@@ -378,7 +378,7 @@ class EdgeStore(Store):
                 name: VectorInfo(**vector, datatype=kept.datatype or "float32")
                 for name, vector in description["vectors"].items()
             },
-            sparse=dict.fromkeys(description["sparse"], True),
+            sparse=dict.fromkeys(description["sparse"], description.get("sparse_idf", True)),
             payload_indexes=kinds,
             index_parameters={
                 key: settings.index_parameters(kinds[key], index.params)

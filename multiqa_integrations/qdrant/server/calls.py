@@ -142,7 +142,10 @@ def async_sender(connection: Connection, options: ConnectionOptions) -> SendAsyn
 
 def _arguments(step: Call, options: ConnectionOptions) -> dict[str, Any]:
     if options.consistency is not None and step.method in _READS:
-        return {**step.arguments, "consistency": options.consistency}
+        wanted: Any = options.consistency
+        if isinstance(wanted, str):  # by gRPC the client takes no text for it
+            wanted = models.ReadConsistencyType(wanted)
+        return {**step.arguments, "consistency": wanted}
     if options.ordering is not None and step.method in _WRITES:
         return {**step.arguments, "ordering": models.WriteOrdering(options.ordering)}
     return step.arguments

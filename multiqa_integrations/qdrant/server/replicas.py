@@ -7,6 +7,8 @@ import warnings
 from dataclasses import replace
 from typing import Any
 
+from qdrant_client import models
+
 from multiqa_integrations.errors import (
     CollectionWarning,
     MultiQAError,
@@ -38,7 +40,8 @@ def send(self: Connected, collection: str, step: Call) -> Steps[Any]:
     known = agreement()
     wanted = (yield from _consistency(self, collection)) if step.method in _READS else None
     while known is not None and wanted is not None:
-        arguments = {**step.arguments, "consistency": wanted}
+        # By gRPC the client takes no text for it.
+        arguments = {**step.arguments, "consistency": models.ReadConsistencyType(wanted)}
         try:
             with retrying(_SECONDS):
                 return (yield replace(step, arguments=arguments))

@@ -547,7 +547,8 @@ def _create(name: str, schema: CollectionSchema, options: dict[str, Any]) -> Any
         **options.get("vector", {}),
     )
     sparse = models.SparseVectorParams(
-        index=options.get("sparse_index"), modifier=models.Modifier.IDF
+        index=options.get("sparse_index"),
+        modifier=models.Modifier.IDF if schema.sparse_idf else None,
     )
     elsewhere = (*_VECTOR_OPTIONS, *_SPARSE_OPTIONS, *settings.LATER)
     return call(
