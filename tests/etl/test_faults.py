@@ -14,7 +14,8 @@ import pytest
 from multiqa_integrations.etl import replay, sync
 from multiqa_integrations.qdrant import open_store
 from multiqa_integrations.testing import FakeEncoder
-from tests.support.loopback_qdrant import Faults, LoopbackQdrant
+from tests.support.faults import Faults
+from tests.support.loopback_qdrant import LoopbackQdrant
 from tests.support.versions import COLLECTION, assert_equal, first_version, next_version
 
 # MULTIQA_TEST_RECORDS=5000 for the long run, with --timeout 3000.

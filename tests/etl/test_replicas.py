@@ -12,7 +12,8 @@ from multiqa_integrations.etl import plan, sync, verify
 from multiqa_integrations.qdrant import Store, copy, open_store, reembed
 from multiqa_integrations.qdrant.server import replicas
 from multiqa_integrations.testing import FakeEncoder
-from tests.support.loopback_qdrant import Faults, LoopbackQdrant
+from tests.support.faults import Faults
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 ROWS = [{"id": n, "text": f"Text {n}."} for n in range(30)]
 WHERE: dict[str, Any] = {"encoder": FakeEncoder()}

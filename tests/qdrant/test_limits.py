@@ -206,8 +206,8 @@ def test_what_was_learnt_is_kept(loopback: LoopbackQdrant, store: Store) -> None
     assert loopback.seen["upsert"] < 1_000 / 11 + 30
     loopback.seen.clear()
     for _ in range(3):
-        store.retrieve("docs", range(50))
-    assert loopback.seen["retrieve"] == 1 + 3 * 3
+        store.scroll("docs", limit=50)
+    assert loopback.seen["scroll"] == 1 + 3
 
 
 def test_jobs_under_strict_mode(loopback: LoopbackQdrant) -> None:

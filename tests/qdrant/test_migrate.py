@@ -33,7 +33,8 @@ from multiqa_integrations.qdrant import (
 )
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
-from tests.support.loopback_qdrant import Faults, Hold, LoopbackQdrant
+from tests.support.faults import Faults, Hold
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 OLD, NEW = FakeEncoder(), FakeEncoder(seed=1)
 

@@ -34,7 +34,8 @@ from multiqa_integrations.qdrant.retry import Attempts
 from multiqa_integrations.qdrant.upload import Uploader, _Batches
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
-from tests.support.loopback_qdrant import Faults, Hold, LoopbackQdrant
+from tests.support.faults import Faults, Hold
+from tests.support.loopback_qdrant import LoopbackQdrant
 
 SCHEMA = CollectionSchema(fingerprint="f")
 

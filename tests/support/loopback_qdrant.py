@@ -11,20 +11,16 @@ It outlives its clients, so that they can be killed:
 
 from __future__ import annotations
 
-import itertools
+import copy
 import json
-import random
 import re
 import socket
 import struct
 import sys
 import threading
-import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -32,87 +28,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from qdrant_client import QdrantClient, models
 
-from tests.support import qdrant_answers, strict_mode
+from tests.support import qdrant_answers, rights, strict_mode
+from tests.support.faults import CutError, Faults
 from tests.support.qdrant_answers import Refusal
+from tests.support.stale_replica import Replica, common
 
 STATUS = {"result": {"operation_id": 0, "status": "completed"}}
-
-
-class Hold:
-    """A gate that lets some requests through, then none until it is opened.
-
-    Attributes:
-        reached: A request waits.
-    """
-
-    def __init__(self, let_through: int = 0) -> None:
-        self.reached = threading.Event()
-        self._numbers = itertools.count()
-        self._let_through = let_through
-        self._opened = threading.Event()
-
-    def open(self) -> None:
-        self._opened.set()
-
-    def pass_or_wait(self) -> None:
-        if next(self._numbers) >= self._let_through:
-            self.reached.set()
-            self._opened.wait(60)
-
-
-@dataclass
-class Faults:
-    """What goes wrong, mostly with requests that write points; every share is a chance from 0 to 1.
-
-    Attributes:
-        throttled: 429 with Retry-After.
-        too_busy: 429 without, for requests of more than `too_busy_above` points.
-        too_busy_above: See there.
-        unavailable: 503.
-        reset_before: The connection is cut before the request is carried out.
-        reset_after: It is cut afterwards, instead of an answer.
-        slow: The answer takes `slow_seconds`.
-        slow_seconds: See there.
-        bad: Points with these numbers in the payload's field "n" make the whole request a 400.
-        bad_texts: As `bad`, by the payload's "page_content".
-        away: So many requests of any kind are answered 502, as by a proxy whose server restarts.
-        broken: Collections that cannot be read.
-        red: Collections whose optimizer has failed, and why.
-        at_most: So many faults of chance in all; then there are no more.
-        hold: From some request on, each waits before it is carried out.
-        acknowledged: The answer is "acknowledged", as if one had not waited.
-        api_key: Requests without this key are refused.
-        forbidden: Requests of these kinds take more rights than the key has.
-        replicas: How many each shard has, as far as the collections say.
-        lacking: Points with these texts are not on all of them.
-        down: How many of their nodes do not answer.
-        tampered: What another result requests of a kind get, as of a broken server or a proxy.
-        chance: Where chances come from.
-    """
-
-    throttled: float = 0.0
-    too_busy: float = 0.0
-    too_busy_above: int = 8
-    unavailable: float = 0.0
-    reset_before: float = 0.0
-    reset_after: float = 0.0
-    slow: float = 0.0
-    slow_seconds: float = 3.0
-    bad: frozenset[int] = frozenset()
-    bad_texts: frozenset[str] = frozenset()
-    away: int = 0
-    broken: set[str] = field(default_factory=set)
-    red: dict[str, str] = field(default_factory=dict)
-    at_most: int | None = None
-    hold: Hold | None = None
-    acknowledged: bool = False
-    api_key: str | None = None
-    forbidden: frozenset[str] = frozenset()
-    replicas: int = 1
-    lacking: frozenset[str] = frozenset()
-    down: int = 0
-    tampered: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
-    chance: random.Random = field(default_factory=lambda: random.Random(7))
 
 
 class LoopbackQdrant:
@@ -126,7 +47,9 @@ class LoopbackQdrant:
         largest: The largest body of a request, in bytes.
         headers: Those of each request.
         version: What it says it is.
-        strict: Its strict mode, for every collection.
+        strict: Its strict mode, for every collection that has none of its own.
+        keep_alive: After how many seconds an idle connection is closed.
+        replica: Another node's copy, which answers every second read; see `fall_behind`.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -140,6 +63,10 @@ class LoopbackQdrant:
         self.headers: list[Message] = []
         self.version = "1.18.3"
         self.strict = models.StrictModeConfig()
+        self.strict_of: dict[str, models.StrictModeConfig] = {}
+        self.keep_alive = 5.0
+        self.replica: Replica | None = None
+        self.created: dict[str, dict[str, Any]] = {}
         handler = type("Handler", (_Handler,), {"loopback": self})
         self.server = _Server(("127.0.0.1", port), handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -150,6 +77,11 @@ class LoopbackQdrant:
             target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
         ).start()
         return self
+
+    def fall_behind(self) -> None:
+        """From now on, let one of two nodes know nothing that is written: `replica` is its copy."""
+        with self.lock:
+            self.replica = Replica(self.client)
 
     def wait_until_left(self) -> None:
         """Wait until whoever was connected is gone, and what they asked for is done."""
@@ -212,14 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
             if loopback.faults.away > 0:
                 loopback.faults.away -= 1
                 raise Refusal(502, "<title>502 Bad Gateway</title>", plain=True)
-            key = loopback.faults.api_key
-            if key is not None and self.headers.get("api-key") != key:
-                raise qdrant_answers.no_key()
+            of_anybody = (self.command, path) == ("GET", "/")
+            key = None if of_anybody else loopback.faults.api_key
+            access = rights.access_of(self.headers, key)
             if size > qdrant_answers.MAX_BODY:
                 raise qdrant_answers.too_large(size)
             loopback.largest = max(loopback.largest, size)
             act, arguments = _route(self.command, path)
             loopback.seen[act.__name__] += 1
+            rights.check(access, act.__name__, arguments[0] if arguments else None)
             if act.__name__ in loopback.faults.forbidden:
                 raise Refusal(403, "Forbidden: Global access is required")
             if act not in (exists, drop) and loopback.faults.broken.intersection(arguments):
@@ -229,11 +162,16 @@ class _Handler(BaseHTTPRequestHandler):
                 loopback.seen[f"{act.__name__} of {consistency[1]}"] += 1
                 parsed = {**parsed, "consistency": consistency[1]}
             qdrant_answers.check_limits(act.__name__, parsed)
-            if refused := strict_mode.refusal(loopback.strict, act.__name__, parsed):
-                raise Refusal(400, refused)
-            with self._faults(act.__name__, parsed), loopback.lock, warnings.catch_warnings():
+            self._check_strict_mode(act.__name__, parsed, arguments)
+            with (
+                loopback.faults.of_write(act.__name__, parsed, loopback.seen),
+                loopback.lock,
+                warnings.catch_warnings(),
+            ):
                 warnings.simplefilter("ignore")
-                result = act(loopback, parsed, *arguments)
+                result = self._result(act, parsed, arguments)
+                if act in _LISTS:
+                    result = _seen_by(access, result)
             if result == STATUS["result"] and "wait=true" not in self.path:
                 result = {**result, "status": "acknowledged"}
             if tampered := loopback.faults.tampered.get(act.__name__):
@@ -244,57 +182,39 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(refusal)
         except (ValidationError, ValueError, AssertionError) as error:
             self._refuse(qdrant_answers.refusal_of(error, path.split("/")[2]))
-        except _CutError:
+        except CutError:
             # Not a friendly end: a reset.
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.connection.close()
             self.close_connection = True
 
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(self.loopback.keep_alive)
+
+    def _result(self, act: Callable[..., Any], body: Any, arguments: tuple[str, ...]) -> Any:
+        loopback, replica = self.loopback, self.loopback.replica
+        if replica is None or not arguments:
+            return act(loopback, body, *arguments)
+        other = copy.copy(loopback)
+        other.client = replica.client
+        if replica.agrees(act.__name__, self.path):
+            return common(act(loopback, body, *arguments), act(other, body, *arguments))
+        return act(
+            other if replica.answers(act.__name__, self.path) else loopback, body, *arguments
+        )
+
+    def _check_strict_mode(self, act: str, body: Any, arguments: tuple[str, ...]) -> None:
+        name = _target(self.loopback, arguments[0]) if arguments else ""
+        strict = self.loopback.strict_of.get(name, self.loopback.strict)
+        indexes = {
+            key: index["data_type"] for key, index in self.loopback.indexes.get(name, {}).items()
+        }
+        if refused := strict_mode.refusal(strict, act, body, indexes):
+            raise Refusal(400, refused)
+
     do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _answer
-
-    @contextmanager
-    def _faults(self, act: str, body: dict[str, Any]) -> Iterator[None]:
-        if act not in ("upsert", "delete", "set_payload"):
-            yield
-            return
-        faults, seen = self.loopback.faults, self.loopback.seen
-
-        def happens(name: str) -> bool:
-            if faults.at_most == 0 or faults.chance.random() >= getattr(faults, name):
-                return False
-            if faults.at_most is not None:
-                faults.at_most -= 1
-            seen[name] += 1
-            return True
-
-        if faults.hold is not None:
-            faults.hold.pass_or_wait()
-        points = body.get("points", [])
-        if happens("throttled"):
-            raise Refusal(429, "Rate limiting exceeded", headers={"Retry-After": "1"})
-        if len(points) > faults.too_busy_above and happens("too_busy"):
-            raise Refusal(429, "Write rate limit exceeded: the request is too large")
-        if happens("unavailable"):
-            raise Refusal(503, "Service Unavailable")
-        if happens("reset_before"):
-            raise _CutError
-        if act == "upsert":
-            for point in points:
-                payload = point.get("payload") or {}
-                number, text = payload.get("n"), payload.get("page_content")
-                if (isinstance(number, int) and number in faults.bad) or text in faults.bad_texts:
-                    seen["bad"] += 1
-                    raise Refusal(400, f"Wrong input: point {point['id']} is not to our taste")
-        slow = happens("slow")
-        if slow:
-            time.sleep(faults.slow_seconds)
-        try:
-            yield
-        finally:
-            seen["carried out late"] += slow
-        if happens("reset_after"):
-            raise _CutError
 
     def _refuse(self, refusal: Refusal) -> None:
         error = {"status": {"error": refusal.reason}, "time": 0.0, "result": None}
@@ -321,10 +241,6 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-class _CutError(Exception):
-    """The connection is to be reset."""
-
-
 # --- what each route does -----------------------------------------------------------------------
 
 
@@ -342,8 +258,10 @@ def info(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
         answer |= {"status": "red", "optimizer_status": {"error": error}}
     if loopback.faults.replicas > 1:
         answer["config"]["params"]["replication_factor"] = loopback.faults.replicas
-    strict = loopback.strict.model_dump(exclude_none=True)
+    of_it = loopback.strict_of.get(_target(loopback, name), loopback.strict)
+    strict = of_it.model_dump(exclude_none=True, exclude={"enabled"})
     answer["config"]["strict_mode_config"] = {**strict, "enabled": bool(strict)}
+    _configuration(answer, loopback.created.get(_target(loopback, name), {}))
     answer["payload_schema"] = loopback.indexes.get(_target(loopback, name), {})
     return answer
 
@@ -363,17 +281,49 @@ def create(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
         metadata=wanted.metadata,
     )
     loopback.indexes[name] = {}
+    loopback.created[name] = {key: value for key, value in known.items() if value is not None}
+    if wanted.strict_mode_config is not None and wanted.strict_mode_config.enabled:
+        loopback.strict_of[name] = wanted.strict_mode_config
     return True
+
+
+_PARAMS = ("shard_number", "replication_factor", "write_consistency_factor", "on_disk_payload")
+_CONFIGS = ("hnsw_config", "optimizers_config", "wal_config", "quantization_config")
+
+
+def _configuration(answer: Any, created: dict[str, Any]) -> None:
+    """Put into the info of a collection with which options it was created."""
+    config = answer["config"]
+    config["params"] |= {key: created[key] for key in _PARAMS if key in created}
+    for key in _CONFIGS:
+        if key in created:
+            config[key] = {**(config.get(key) or {}), **created[key]}
+    vectors = created.get("vectors") or {}
+    if "size" in vectors:
+        config["params"]["vectors"] |= vectors
+    else:
+        for name, options in vectors.items():
+            config["params"]["vectors"][name] |= options
 
 
 def update(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
     _check_exists(loopback, name)
-    loopback.client.update_collection(name, metadata=body.get("metadata"))
+    if "metadata" in body:
+        loopback.client.update_collection(name, metadata=body["metadata"])
+    target = _target(loopback, name)
+    created = loopback.created.setdefault(target, {})
+    for key in body.keys() & {*_CONFIGS}:
+        created[key] = {**created.get(key, {}), **body[key]}
+    created.update(body.get("params") or {})
+    if "strict_mode_config" in body:
+        known = loopback.strict_of.get(target, models.StrictModeConfig())
+        loopback.strict_of[target] = known.model_copy(update=body["strict_mode_config"])
     return True
 
 
 def drop(loopback: LoopbackQdrant, _: Any, name: str) -> Any:
-    loopback.indexes.pop(name, None)
+    for known in (loopback.indexes, loopback.created, loopback.strict_of):
+        known.pop(name, None)
     return loopback.client.delete_collection(name)
 
 
@@ -385,6 +335,7 @@ def index(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
     loopback.indexes[_target(loopback, name)][wanted.field_name] = {
         "data_type": getattr(kind, "value", kind),
         "points": 0,
+        **({} if isinstance(schema, str) else {"params": body["field_schema"]}),
     }
     return STATUS["result"]
 
@@ -460,6 +411,22 @@ def query_batch(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
     return [_json(_query(loopback, name, one)) for one in wanted.searches]
 
 
+_FACETED = ("bool", "integer", "keyword", "uuid")
+
+
+def facet(loopback: LoopbackQdrant, body: Any, name: str) -> Any:
+    wanted = models.FacetRequest.model_validate(body)
+    _check_exists(loopback, name)
+    of_it = loopback.indexes[_target(loopback, name)].get(wanted.key, {})
+    if of_it.get("data_type") not in _FACETED:
+        raise Refusal(400, f"Wrong input: No appropriate index for faceting: `{wanted.key}`.")
+    return _json(
+        loopback.client.facet(
+            name, key=wanted.key, facet_filter=wanted.filter, limit=wanted.limit or 10
+        )
+    )
+
+
 def aliases(loopback: LoopbackQdrant, _: Any) -> Any:
     return _json(loopback.client.get_aliases())
 
@@ -493,9 +460,25 @@ _ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", r"/collections/([^/]+)/points/payload", set_payload),
     ("POST", r"/collections/([^/]+)/points/scroll", scroll),
     ("POST", r"/collections/([^/]+)/points/count", count),
+    ("POST", r"/collections/([^/]+)/facet", facet),
     ("POST", r"/collections/([^/]+)/points/query", query),
     ("POST", r"/collections/([^/]+)/points/query/batch", query_batch),
 ]
+
+
+_LISTS = (collections, aliases)
+
+
+def _seen_by(access: rights.Access, result: Any) -> Any:
+    """Leave out of a list what somebody may not see."""
+    return {
+        kind: [
+            one
+            for one in found
+            if rights.may_see(access, one["collection_name" if kind == "aliases" else "name"])
+        ]
+        for kind, found in result.items()
+    }
 
 
 def _route(method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]:
@@ -509,7 +492,7 @@ def _route(method: str, path: str) -> tuple[Callable[..., Any], tuple[str, ...]]
 
 
 def _query(loopback: LoopbackQdrant, name: str, wanted: models.QueryRequest) -> Any:
-    return loopback.client.query_points(
+    answer = loopback.client.query_points(
         name,
         query=wanted.query,
         using=wanted.using,
@@ -521,6 +504,10 @@ def _query(loopback: LoopbackQdrant, name: str, wanted: models.QueryRequest) -> 
         with_payload=wanted.with_payload or False,
         with_vectors=wanted.with_vector or False,
     )
+    if loopback.faults.tied:
+        chance = loopback.faults.chance
+        answer.points.sort(key=lambda point: (-point.score, chance.random()))
+    return answer
 
 
 def _check_exists(loopback: LoopbackQdrant, name: str) -> None:
