@@ -24,6 +24,7 @@ import uuid
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -230,7 +231,11 @@ class Lease:
                 self._store.annotate(self._collection, self._key, None)
 
     def _info(self) -> CollectionInfo | None:
-        return self._store.info(self._collection)
+        info = self._store.info(self._collection)
+        if info is None:
+            return None
+        in_points = self._store.annotations_in_points(self._collection)
+        return replace(info, metadata={**info.metadata, **in_points})
 
     def _other(self, info: CollectionInfo | None) -> dict[str, Any] | None:
         """Return a lease of another run that works on documents of this one."""

@@ -168,6 +168,10 @@ class Store(Threaded):
         Servers before 1.16 silently keep nothing.
         """
 
+    def annotations_in_points(self, collection: str) -> dict[str, Any]:
+        """Return what `annotate` wrote into points, for a key that may not write metadata."""
+        return {}
+
     @abstractmethod
     def query(self, collection: str, query: PointQuery) -> list[ScoredPoint]:
         """Find the points closest to a query, best first."""
@@ -248,6 +252,7 @@ class Store(Threaded):
     aretrieve = awaitable(retrieve)
     adelete = awaitable(delete)
     aannotate = awaitable(annotate)
+    aannotations_in_points = awaitable(annotations_in_points)
     aquery = awaitable(query)
     aquery_batch = awaitable(query_batch)
     ascroll = awaitable(scroll)

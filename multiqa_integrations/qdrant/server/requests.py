@@ -311,11 +311,17 @@ def delete(
         _completed(answer, "delete", collection)
 
 
+def annotations_in_points(self: Connected, collection: str) -> Steps[dict[str, Any]]:
+    """Return what `annotate` wrote into points of the collection."""
+    return (yield from reserved.read(self, collection))
+
+
 def annotate(self: Connected, collection: str, key: str, value: Any) -> Steps[None]:
     """Set a value of a collection's metadata; None deletes it."""
     check_metadata(key, value)
     name = (yield from aliases(self)).get(collection, collection)
-    # The server merges it into what is there, and drops what is null.
+    # The server merges it into what is there, and drops what is null. A key without the right to
+    # do so writes a point instead; what is in a point is newer than the metadata of the same key.
     if isinstance(value, Mapping):
         value = dict(value)
     try:
@@ -495,7 +501,11 @@ def count(
     if isinstance(filter, PayloadEquals):
         filter = _all_match(filter)
     filter = yield from _filter(self, collection, filter)
-    filter = reserved.without(filter, list((yield from reserved.read(self, collection))))
+    try:
+        in_points = yield from reserved.read(self, collection, repeat=False)
+    except StoreError:  # the count may be too large by as many, and is better than none
+        in_points = {}
+    filter = reserved.without(filter, list(in_points))
     try:
         answer = yield call("count", collection_name=collection, count_filter=filter, exact=True)
     except StoreLimitError as error:
@@ -573,7 +583,6 @@ def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[Collectio
     metadata = getattr(info.config, "metadata", None) or {}
     ours = written_by_us(metadata)
     fingerprints = [ours["fingerprint"]] if "fingerprint" in ours else []
-    in_points = {} if brief else (yield from reserved.read(self, name))
     if not fingerprints and not brief:
 
         def read(size: int) -> Call:
@@ -590,7 +599,7 @@ def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[Collectio
         fingerprints = sorted(fingerprint for fingerprint in found if fingerprint)
     return CollectionInfo(
         name=name,
-        points=max(0, (info.points_count or 0) - len(in_points)),
+        points=info.points_count or 0,
         vectors={
             name: VectorInfo(
                 size=vector.size,
@@ -618,10 +627,7 @@ def _info(self: Connected, name: str, *, brief: bool = False) -> Steps[Collectio
         model=ours.get("model"),
         identity=ours.get("identity"),
         indexed_vectors=None if self.local else info.indexed_vectors_count,
-        metadata={
-            **{key: value for key, value in metadata.items() if key != METADATA_KEY},
-            **in_points,
-        },
+        metadata={key: value for key, value in metadata.items() if key != METADATA_KEY},
         details=_details(info),
         broken=_why_broken(info),
     )

@@ -2,7 +2,7 @@
 
 Writing a collection's metadata takes the right to manage the whole server. For a key without it, an
 annotation is a point without vectors, which no search finds. The ids of these points come after all
-others, so that they are read in one short page; scrolling and counting leave them out.
+others, so that they are read in one page; scrolling and counting leave them out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 _PREFIX = "ffffffff-ffff-8000-8000-"  # of no UUID that a program makes: it has version 8
 _FIRST = f"{_PREFIX}000000000000"
 _FIELD = "annotation"
-_PAGE = 64
+_PAGE = 256
 
 
 def is_annotation(id: PointId) -> bool:
@@ -35,30 +35,28 @@ def annotation_id(key: str) -> PointId:
     return _PREFIX + hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def read(self: Connected, collection: str) -> Steps[dict[str, Any]]:
+def read(self: Connected, collection: str, *, repeat: bool = True) -> Steps[dict[str, Any]]:
     """Return the annotations that are in points, by their keys."""
+    if self.local:
+        return {}
+
+    def scroll(size: int) -> Call:
+        arguments = {
+            "collection_name": collection,
+            "limit": size,
+            "offset": _FIRST,
+            "with_payload": [RESERVED_KEY],
+            "with_vectors": False,
+        }
+        return Call("scroll", arguments, repeat=repeat)
+
+    records, _ = yield from limits.page(self, collection, _PAGE, scroll)
     found: dict[str, Any] = {}
-    offset: PointId | None = None if self.local else _FIRST
-    while offset is not None:
-        start = offset
-
-        def scroll(size: int, start: PointId = start) -> Call:
-            return call(
-                "scroll",
-                collection_name=collection,
-                limit=size,
-                offset=start,
-                with_payload=[RESERVED_KEY],
-                with_vectors=False,
-            )
-
-        records, offset = yield from limits.page(self, collection, _PAGE, scroll)
-        limits.check_order([record.id for record in records], start, offset)
-        for record in records:
-            record_of_point = (record.payload or {}).get(RESERVED_KEY)
-            value = record_of_point.get(_FIELD) if isinstance(record_of_point, Mapping) else None
-            if is_annotation(record.id) and isinstance(value, Mapping) and "key" in value:
-                found[str(value["key"])] = value.get("value")
+    for record in records:
+        ours = (record.payload or {}).get(RESERVED_KEY)
+        value = ours.get(_FIELD) if isinstance(ours, Mapping) else None
+        if is_annotation(record.id) and isinstance(value, Mapping) and "key" in value:
+            found[str(value["key"])] = value.get("value")
     return found
 
 

@@ -154,6 +154,7 @@ class ServerStore(Store):
     retrieve, aretrieve = both(requests.retrieve)
     delete, adelete = both(requests.delete)
     annotate, aannotate = both(requests.annotate)
+    annotations_in_points, aannotations_in_points = both(requests.annotations_in_points)
     query, aquery = both(requests.query)
     query_batch, aquery_batch = both(requests.query_batch)
     scroll, ascroll = both(requests.scroll)
