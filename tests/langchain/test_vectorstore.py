@@ -537,7 +537,7 @@ def test_what_langchain_qdrant_wrote_is_read(client: QdrantClient) -> None:
         ours = MultiQAVectorStore(EMBEDDINGS, "docs", client=client)
     (found,) = ours.similarity_search("red fish")
     assert (found.page_content, found.metadata) == ("a red fish", {"n": 1})
-    assert found.id == str(uuid.UUID(written))
+    assert uuid.UUID(found.id) == uuid.UUID(written)
     assert MultiQAVectorStore(EMBEDDINGS, "docs", client=client, adopt=True).delete([written])
     assert ours.collection.count() == 0
 

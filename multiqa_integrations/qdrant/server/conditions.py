@@ -24,6 +24,12 @@ MetadataFilter: TypeAlias = "models.Filter | Mapping[str, Any] | None"
 
 _CLAUSES = {"must", "should", "must_not", "min_should"}
 
+# Of the dicts that other stores take as filters.
+_OPERATORS = {
+    *("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$between", "$exists", "$all"),
+    *("$and", "$or", "$not", "$nor", "$like", "$ilike", "$regex", "$contains", "$elemMatch"),
+}
+
 # A server takes 32 MiB a request, and some 300 bytes are written for each.
 _MOST_CONDITIONS = 20_000
 
@@ -102,11 +108,12 @@ def _filter_error(error: ValidationError) -> ConfigurationError:
 
 def _operator(value: Any) -> str | None:
     """Find a key such as `$ne`, which would be taken for the member of an object."""
-    members = value.items() if isinstance(value, dict) else ()
-    for key, member in members:
-        if found := key if key.startswith("$") else _operator(member):
+    if isinstance(value, list):
+        return next((found for item in value if (found := _operator(item))), None)
+    for key, member in value.items() if isinstance(value, dict) else ():
+        if found := key if key in _OPERATORS else _operator(member):
             return found
-    return next(filter(None, map(_operator, value)), None) if isinstance(value, list) else None
+    return None
 
 
 def _size(value: Any) -> int:
