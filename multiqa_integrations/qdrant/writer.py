@@ -18,10 +18,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multiqa_integrations.errors import CollectionMismatchError, StoreError, StoreLockedError
+from multiqa_integrations.errors import (
+    CollectionMismatchError,
+    StoreError,
+    StoreLockedError,
+)
 from multiqa_integrations.qdrant.dual import Steps, ask, run
 from multiqa_integrations.qdrant.lease import closed_by
 from multiqa_integrations.qdrant.points import Point, PointId
+from multiqa_integrations.qdrant.retry import retrying
 from multiqa_integrations.qdrant.schema import (
     CollectionSchema,
     collection_not_found_error,
@@ -115,8 +120,7 @@ class Writer:
     def _look(self) -> Steps[_Look]:
         self._seen = None
         moment = self._clock()
-        aliases = yield from ask(self._store, Store.aliases)
-        collection = aliases.get(self._name, self._name)
+        collection = yield from self._own_name()
         info = yield from ask(self._store, Store.info, collection)
         if info is None:
             raise collection_not_found_error(self._name)
@@ -130,6 +134,19 @@ class Writer:
             )
         self._seen = look = _Look(moment, collection, info.identity)
         return look
+
+    def _own_name(self) -> Steps[str]:
+        """Return the collection's own name; where aliases cannot be read, the one that was given.
+
+        That reaches the collection too, and a migration that closes it is seen by either. So a
+        write is not held up by a request that it can do without.
+        """
+        try:
+            with retrying(0.0):
+                aliases = yield from ask(self._store, Store.aliases)
+        except StoreError:
+            return self._name
+        return aliases.get(self._name, self._name)
 
 
 def _too_late(error: StoreError, collection: str) -> StoreError:

@@ -265,6 +265,17 @@ def test_what_a_writer_saw_counts_for_a_second(loopback: LoopbackQdrant) -> None
         assert loopback.seen["aliases"] == 4
 
 
+def test_a_write_does_without_aliases_that_cannot_be_read(loopback: LoopbackQdrant) -> None:
+    with open_store(url=loopback.url) as store:
+        Collection.open("docs@1", encoder=OLD, store=store)
+        store.swap("docs", "docs@1")
+        collection = Collection.open("docs", encoder=OLD, store=store)
+        loopback.faults.forbidden = frozenset({"aliases"})
+        collection.add(["one", "two"], ids=["1", "2"])
+        collection.delete(["2"])
+        assert store.count("docs@1") == 1
+
+
 def test_a_migration_waits_until_no_look_counts(loopback: LoopbackQdrant) -> None:
     """Between closing the old collection and the last pass, and before the lease ends."""
     with open_store(url=loopback.url) as store:
