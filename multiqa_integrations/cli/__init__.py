@@ -15,7 +15,7 @@ import typer.main
 
 from multiqa_integrations import __version__
 from multiqa_integrations._optional import missing_dependency_error
-from multiqa_integrations.cli import collection, terminal
+from multiqa_integrations.cli import collection, jobs, terminal
 from multiqa_integrations.cli.alias import alias
 from multiqa_integrations.cli.bench import bench
 from multiqa_integrations.cli.copy import copy
@@ -32,7 +32,7 @@ from multiqa_integrations.cli.signals import Signals, end_in_time
 from multiqa_integrations.cli.sync import sync
 from multiqa_integrations.cli.variables import unknown_variables
 from multiqa_integrations.cli.verify import verify
-from multiqa_integrations.errors import ConfigurationError, MultiQAError
+from multiqa_integrations.errors import MultiQAError
 from multiqa_integrations.qdrant.retry import retrying
 
 __all__ = ["app", "command", "run"]
@@ -128,7 +128,7 @@ def _status() -> int:
         return 1
     except MultiQAError as error:
         terminal.show_error(error)
-        return 2 if isinstance(error, ConfigurationError) else 1
+        return jobs.status(error)
     except BrokenPipeError:
         # The reader has enough, such as `head`; what is left to flush goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

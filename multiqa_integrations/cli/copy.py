@@ -65,7 +65,7 @@ def copy(
     Nothing is encoded again. It may be interrupted and started again: points that are there and
     equal are not written again. At the end the numbers of points and a sample are compared.
 
-    Exit status: 0 done; 1 failed; 2 wrong usage; 130 or 143 stopped by a signal.
+    Exit status: 0 done; otherwise as for multiqa sync.
     """
     settings = kept.made()
     for side, url, path in (("from", from_url, from_path), ("to", to_url, to_path)):

@@ -30,7 +30,7 @@ from multiqa_integrations.qdrant.failures import CollectionBrokenError
 if TYPE_CHECKING:
     from multiqa_integrations.etl import Rejection
 
-COMPLETE, USAGE, INCOMPLETE, REFUSED, UNAVAILABLE, FORBIDDEN = 0, 2, 3, 4, 5, 6
+COMPLETE, FAILED, USAGE, INCOMPLETE, REFUSED, UNAVAILABLE, FORBIDDEN = 0, 1, 2, 3, 4, 5, 6
 """Exit statuses; that of a job stopped by a signal is 128 and the signal's number."""
 
 
@@ -41,7 +41,7 @@ def exit_statuses() -> Iterator[None]:
         yield
     except MultiQAError as error:
         terminal.show_error(error)
-        raise typer.Exit(_status(error)) from error
+        raise typer.Exit(_job_status(error)) from error
 
 
 @contextmanager
@@ -59,7 +59,8 @@ def showing_report(show: Callable[[Any], None], *, as_json: bool) -> Iterator[No
         raise
 
 
-def _status(error: MultiQAError) -> int:
+def status(error: MultiQAError) -> int:
+    """Return the exit status of an error: what is to be done about it."""
     if isinstance(error, PruneRefusedError | CollectionMismatchError):
         return REFUSED
     if isinstance(error, StorePermissionError | StoreLimitError | CollectionBrokenError):
@@ -68,11 +69,16 @@ def _status(error: MultiQAError) -> int:
         return INCOMPLETE  # waiting makes none; a sync does
     if isinstance(error, StoreError | ModelError | LeaseError):
         return UNAVAILABLE
-    if isinstance(error, SourceError):
-        return USAGE if error.line is None else INCOMPLETE
-    if isinstance(error, ConfigurationError | MissingDependencyError):
+    return USAGE if isinstance(error, ConfigurationError) else FAILED
+
+
+def _job_status(error: MultiQAError) -> int:
+    if isinstance(error, MissingDependencyError):
         return USAGE
-    return INCOMPLETE
+    if isinstance(error, SourceError) and error.line is None:
+        return USAGE  # there is no such source
+    general = status(error)
+    return INCOMPLETE if general == FAILED else general
 
 
 def show_counts(

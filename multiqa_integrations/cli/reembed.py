@@ -46,7 +46,7 @@ def reembed(
     for the new collection at the end, so that searches never fail. The old collection stays until
     it is dropped. It may be interrupted and started again.
 
-    Exit status: 0 done; 1 failed; 2 wrong usage; 130 or 143 stopped by a signal.
+    Exit status: 0 done; otherwise as for multiqa sync.
     """
     settings = kept.made()
     # The user was warned of long texts when the documents were added.

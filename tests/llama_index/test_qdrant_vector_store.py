@@ -27,10 +27,6 @@ DOCUMENTS = [
 QUESTION = "How do I turn it off?"
 
 
-# The container's key is one for tests, and does not leave this machine.
-pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
-
-
 @pytest.fixture(params=["memory", pytest.param("server", marks=pytest.mark.server)])
 def client(request: pytest.FixtureRequest, name: str) -> Iterator[QdrantClient]:
     if request.param == "memory":

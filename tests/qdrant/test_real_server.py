@@ -38,11 +38,7 @@ from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Vectors
 from tests.support.engines import Server
 
-# The container's key is one for tests, and does not leave this machine.
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection"),
-]
+pytestmark = pytest.mark.server
 
 SCHEMA = CollectionSchema(fingerprint="sha256:ours", model="m", payload_indexes={"n": "integer"})
 
