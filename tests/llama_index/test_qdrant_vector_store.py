@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,9 @@ from multiqa_integrations.llama_index import (
 from multiqa_integrations.qdrant import check_collection, ensure_collection
 from tests.support.engines import Server
 
+# Their store writes by the client's upload_points, which opens a connection and never closes it.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 DOCUMENTS = [
     Document(text="The red button stops the machine.", id_="stop", metadata={"chapter": 1}),
     Document(text="Oil the chain once a year.", id_="oil", metadata={"chapter": 2}),
@@ -37,6 +42,9 @@ def client(request: pytest.FixtureRequest, name: str) -> Iterator[QdrantClient]:
     yield opened
     opened.delete_collection(name)
     opened.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
