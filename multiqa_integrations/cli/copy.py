@@ -55,6 +55,10 @@ def copy(
         str | None,
         typer.Option(metavar="NAME", help="Name of the copy.", show_default="the same"),
     ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Delete what an existing copy has, and the source has not."),
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     kept: SettingsOptions,
@@ -89,6 +93,7 @@ def copy(
                 target,
                 name,
                 to=to_name,
+                prune=prune,
                 settings=settings,
                 progress=progress,
                 stop=signals.stop,

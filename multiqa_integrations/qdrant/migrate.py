@@ -99,6 +99,7 @@ def copy(
     collection: str,
     *,
     to: str | None = None,
+    prune: bool = False,
     settings: CollectionSettings | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -120,6 +121,8 @@ def copy(
         target: Where to; the same store if `to` is another name.
         collection: The collection, or an alias.
         to: Its name in the target; by default the same.
+        prune: Delete points of an existing copy that the collection does not have any more. What an
+            interrupted call has copied is deleted without that, too.
         settings: Those of the copy that are to be other than those of the collection.
         progress: Called with numbers of points as they are done.
         stop: Set it, from another thread or a signal handler, and it ends after the page in hand.
@@ -155,7 +158,7 @@ def copy(
     move = _Move(info, source, target, to, schema, options)
     if dry_run:
         return move.forecast(existing)
-    with move.points(None, progress, stop) as points:
+    with move.points(None, progress, stop, prune=prune) as points:
         return move.finish(points)
 
 
@@ -285,7 +288,12 @@ class _Move:
 
     @contextmanager
     def points(
-        self, encode: Change | None, progress: Progress | None, stop: threading.Event | None
+        self,
+        encode: Change | None,
+        progress: Progress | None,
+        stop: threading.Event | None,
+        *,
+        prune: bool = False,
     ) -> Iterator[PointMigration]:
         """Carry all points, holding the leases of both collections."""
         with self._lease:
@@ -308,7 +316,7 @@ class _Move:
                 ) as points,
                 reporting(lambda: self._report(points)),
             ):
-                points.carry(ours=ours)
+                points.carry(prune=prune or ours)
                 yield points
 
     def finish(self, points: PointMigration, alias: str | None = None) -> MigrationReport:
@@ -321,12 +329,13 @@ class _Move:
             warnings.warn(
                 f"{self._info.name!r} was written to until the end: {self._to!r} has what was "
                 f"written before the last pass began, which found {changing:,} points changed. "
-                "Call it again when nothing writes any more, to have the rest.",
+                "Call it again when nothing writes any more: it does the rest.",
                 CollectionWarning,
                 stacklevel=4,
             )
         points.verify()
-        self._target.annotate(self._to, FILLING_KEY, None)
+        if not changing:
+            self._target.annotate(self._to, FILLING_KEY, None)
         if alias is not None:
             self._swap(points, alias)
         return replace(self._report(points), changing=changing)

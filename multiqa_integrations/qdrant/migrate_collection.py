@@ -11,6 +11,7 @@ from multiqa_integrations.qdrant.schema import (
     CollectionReport,
     CollectionSchema,
     collection_not_found_error,
+    differences,
     raise_on_mismatch,
     sharding_differences,
     warned,
@@ -130,7 +131,7 @@ def check_target(target: Store, to: str, schema: CollectionSchema) -> Collection
     if info is None:
         target.check_may_create()
         return None
-    target.check(to, schema)
+    raise_on_mismatch(to, differences(schema, info, indexes=False))  # indexes are created
     return info
 
 

@@ -105,12 +105,11 @@ class PointMigration:
         """How many points were carried."""
         return int(self._carried.execute("SELECT COUNT(*) FROM carried").fetchone()[0])
 
-    def carry(self, *, ours: bool) -> None:
+    def carry(self, *, prune: bool) -> None:
         """Carry all points but those that are there already and equal.
 
         Args:
-            ours: Whether the new collection holds only what an earlier try wrote: what the source
-                does not have any more is deleted then.
+            prune: Delete what the new collection has, and the source has not any more.
         """
         self._passes += 1
         begun = self._target.count(self._to) > 0
@@ -129,7 +128,7 @@ class PointMigration:
                 self.unchanged += len(page) - len(missing)
                 if len(page) > len(missing):
                     self._progress(len(page) - len(missing))
-        if begun and ours:
+        if begun and prune:
             self._delete_extra()
 
     def catch_up(self) -> int:
@@ -187,8 +186,8 @@ class PointMigration:
         if expected != actual:
             raise StoreError(
                 f"{self._to!r} has {actual:,} points, {self._collection!r} has {expected:,}. "
-                "Points that the source does not have are not deleted: give another name for the "
-                "new collection, or delete them."
+                "Points that the source does not have are deleted by copy with prune=True "
+                "(--prune) only; or give another name for the new collection."
             )
         rows = self._carried.execute(
             "SELECT id, digest FROM carried ORDER BY random() LIMIT ?", (_SAMPLE,)

@@ -120,6 +120,9 @@ def test_writes_that_never_end_do_not_keep_a_copy_from_its_end(
     assert report.changing == 1
     quick.scroll = scroll  # type: ignore[method-assign]
     assert report.points == quick.count(name) == quick.count(f"{name}-copy")
+    old.delete(["i39"])
+    copy(quick, quick, name, to=f"{name}-copy")
+    assert quick.count(name) == quick.count(f"{name}-copy") < report.points
 
 
 def test_an_interrupted_copy_forgets_what_was_deleted_since(quick: Store, name: str) -> None:
@@ -136,8 +139,21 @@ def test_an_interrupted_copy_forgets_what_was_deleted_since(quick: Store, name: 
     assert copy(quick, quick, name, to=f"{name}-copy").unchanged == 18
     # What was finished belongs to whoever writes to it: nothing is deleted any more.
     old.delete(["i5"])
-    with pytest.raises(StoreError, match="has 18 points, .* has 17"):
+    with pytest.raises(StoreError, match="has 18 points, .* has 17.*--prune"):
         copy(quick, quick, name, to=f"{name}-copy")
+    assert copy(quick, quick, name, to=f"{name}-copy", prune=True).points == 17
+    assert quick.count(f"{name}-copy") == 17
+
+
+def test_a_second_copy_has_the_indexes_that_were_added(quick: Store, name: str) -> None:
+    Collection.open(name, encoder=OLD, store=quick).add(["a"])
+    copy(quick, quick, name, to=f"{name}-copy")
+    sync([{"id": 1, "text": "b"}], name, store=quick, encoder=OLD)
+    assert copy(quick, quick, name, to=f"{name}-copy").points == 2
+    one, other = quick.info(name), quick.info(f"{name}-copy")
+    assert one is not None
+    assert other is not None
+    assert other.payload_indexes == one.payload_indexes
 
 
 # --- writers by alias ---------------------------------------------------------------------------
