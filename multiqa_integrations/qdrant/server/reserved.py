@@ -50,7 +50,8 @@ def read(self: Connected, collection: str, *, repeat: bool = True) -> Steps[dict
         }
         return Call("scroll", arguments, repeat=repeat)
 
-    records, _ = yield from limits.page(self, collection, _PAGE, scroll)
+    records, following = yield from limits.page(self, collection, _PAGE, scroll)
+    limits.check_order([record.id for record in records], _FIRST, following)
     found: dict[str, Any] = {}
     for record in records:
         ours = (record.payload or {}).get(RESERVED_KEY)
