@@ -14,7 +14,11 @@ from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import ConfigurationError, StoreLockedError
 from multiqa_integrations.qdrant.dual import Steps, both
 from multiqa_integrations.qdrant.schema import CollectionInfo
-from multiqa_integrations.qdrant.server import requests
+from multiqa_integrations.qdrant.server import (
+    collection_requests,
+    point_requests,
+    query_requests,
+)
 from multiqa_integrations.qdrant.server.calls import arun, async_sender, local_sender, run, sender
 from multiqa_integrations.qdrant.server.connection import Connection, connect, connect_given
 from multiqa_integrations.qdrant.server.options import (
@@ -140,25 +144,25 @@ class ServerStore(Store):
 
     # --- requests: each written once, for callers that block and for coroutines ----------------
 
-    ensure, aensure = both(requests.ensure)
-    supported, asupported = both(requests.supported)
-    check_may_create, acheck_may_create = both(requests.check_may_create)
-    check, acheck = both(requests.check)
-    collections, acollections = both(requests.collections)
-    info, ainfo = both(requests.info)
-    broken, abroken = both(requests.broken)
-    drop, adrop = both(requests.drop)
-    aliases, aaliases = both(requests.aliases)
-    swap, aswap = both(requests.swap)
-    upsert, aupsert = both(requests.upsert)
-    retrieve, aretrieve = both(requests.retrieve)
-    delete, adelete = both(requests.delete)
-    annotate, aannotate = both(requests.annotate)
-    annotations_in_points, aannotations_in_points = both(requests.annotations_in_points)
-    query, aquery = both(requests.query)
-    query_batch, aquery_batch = both(requests.query_batch)
-    scroll, ascroll = both(requests.scroll)
-    count, acount = both(requests.count)
+    ensure, aensure = both(collection_requests.ensure)
+    supported, asupported = both(collection_requests.supported)
+    check_may_create, acheck_may_create = both(collection_requests.check_may_create)
+    check, acheck = both(collection_requests.check)
+    collections, acollections = both(collection_requests.collections)
+    info, ainfo = both(collection_requests.info)
+    broken, abroken = both(collection_requests.broken)
+    drop, adrop = both(collection_requests.drop)
+    aliases, aaliases = both(collection_requests.aliases)
+    swap, aswap = both(collection_requests.swap)
+    upsert, aupsert = both(point_requests.upsert)
+    retrieve, aretrieve = both(point_requests.retrieve)
+    delete, adelete = both(point_requests.delete)
+    annotate, aannotate = both(collection_requests.annotate)
+    annotations_in_points, aannotations_in_points = both(collection_requests.annotations_in_points)
+    query, aquery = both(query_requests.query)
+    query_batch, aquery_batch = both(query_requests.query_batch)
+    scroll, ascroll = both(point_requests.scroll)
+    count, acount = both(point_requests.count)
 
     # --- the store itself -------------------------------------------------------------------
 
