@@ -138,6 +138,7 @@ def compose(image: str, test_model: Path, tmp_path: Path) -> Iterator[Compose]:
         yield project
     finally:
         project("down", "--volumes", "--remove-orphans")
+    assert project.project not in run("docker", "volume", "ls", "--quiet").stdout
 
 
 def report(done: subprocess.CompletedProcess[str]) -> Mapping[str, Any]:
@@ -154,7 +155,7 @@ def test_a_server_and_a_job(compose: Compose) -> None:
         "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
     )
     # Without a key nothing starts, and all else works.
-    assert compose("up", "--detach", "--wait", "--wait-timeout", "20").returncode
+    assert compose("up", "--detach", "--wait", "--wait-timeout", "20", "qdrant").returncode
     assert "make docker/.env" in compose("logs", "qdrant").stdout
     assert compose("ps").returncode == 0
     assert compose("down").returncode == 0
@@ -164,7 +165,8 @@ def test_a_server_and_a_job(compose: Compose) -> None:
     before = compose("ps", "--quiet", "qdrant").stdout
     assert inspect(before.strip(), "{{.Config.User}}") == "1000:1000"
     # The key of another shell is not the server's.
-    assert compose("up", "--detach", "--wait", QDRANT_API_KEY="another").returncode == 0
+    up = compose("up", "--detach", "--wait", "qdrant", QDRANT_API_KEY="another")
+    assert up.returncode == 0, up.stderr
     assert compose("ps", "--quiet", "qdrant").stdout == before
     assert report(compose("run", "--rm", "sync"))["unchanged"] == 2_000
 
