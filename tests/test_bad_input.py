@@ -152,7 +152,6 @@ def test_a_megabyte_without_a_break(encoder: MultiQAEncoder) -> None:
         ({"cache_folder": 5}, "cache_folder is 5"),
         ({"cache_folder": b"x"}, "cache_folder is b'x'"),
         ({"model": ""}, "model is ''"),
-        ({"model": None}, "model is None"),
         ({"model": b"bytes"}, "model is b'bytes'"),
     ],
 )

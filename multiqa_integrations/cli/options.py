@@ -33,8 +33,8 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     Examples:
         >>> @options
         ... def search(name: str, store: StoreOptions) -> None: ...
-        >>> list(inspect.signature(search).parameters)
-        ['context', 'name', 'timeout', ..., 'url', 'path']
+        >>> list(inspect.signature(search).parameters)  # doctest: +ELLIPSIS
+        ['context', 'name', 'timeout', ..., 'url', 'path', 'api_key_variable']
     """
     # Not get_type_hints: on Python 3.10 it hides an option whose default is None in an Optional.
     parameters = inspect.signature(command, eval_str=True).parameters

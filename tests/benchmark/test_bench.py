@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("typer")
 
+from typer.testing import CliRunner, Result
+
 from multiqa_integrations import MULTI_QA
 from multiqa_integrations.backends.cpu import has_native_bfloat16
 from multiqa_integrations.benchmark import measures
@@ -21,7 +23,7 @@ from multiqa_integrations.benchmark.roofline import Roofline
 from multiqa_integrations.benchmark.session import Session, Settings, WorkerError
 from multiqa_integrations.benchmark.table import Table, is_wide, present
 from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths, questions, read_texts
-from multiqa_integrations.cli.bench import bench
+from multiqa_integrations.cli import app
 from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError, SourceError
 from tests.support.loopback_qdrant import LoopbackQdrant
 
@@ -31,24 +33,21 @@ def small(test_model: Path, records: Path) -> Settings:
     return Settings(model=str(test_model), texts=records, text_field="body", samples=5, rounds=1)
 
 
+def bench(*arguments: object) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(app, ["bench", *map(str, arguments)])
+
+
 def row(table: Table, name: str) -> dict[str, float]:
     figures = next(row for row in table.rows if row.name == name).figures
     return {column: values[0] for column, values in figures.items()}
 
 
 @pytest.mark.slow
-def test_encode_measures_every_dtype(
-    small: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bench(
-        "encode",
-        texts=small.texts,
-        text_field="body",
-        model=small.model,
-        samples=5,
-        rounds=1,
-        json_file=tmp_path / "out.json",
-    )
+def test_encode_measures_every_dtype(small: Settings, tmp_path: Path) -> None:
+    texts = ("--texts", small.texts, "--text-field", "body", "--samples", 5, "--rounds", 1)
+    done = bench("encode", *texts, "--model", small.model, "--json", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     limit, table = report["tables"]
     assert limit["rows"][0]["figures"]["GFLOP/s"][0] > 0
@@ -64,8 +63,9 @@ def test_encode_measures_every_dtype(
     assert rows["float32"]["× float32"] == [1]
     assert report["settings"]["limit_tokens"] == 512
     assert report["machine"]["versions"]["openvino"] != "not installed"
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in (*rows, "the default here", "The limit of this machine"))
+    assert all(
+        name in done.stdout for name in (*rows, "the default here", "The limit of this machine")
+    )
 
 
 @pytest.mark.slow
@@ -105,8 +105,8 @@ def test_what_is_finished_is_kept(
         "MEASURES",
         {"encode": partial(_one_table, "encode"), "search": stop},
     )
-    with pytest.raises(KeyboardInterrupt):
-        bench("all", model=small.model, json_file=tmp_path / "out.json")
+    ended = bench("all", "--model", small.model, "--json", tmp_path / "out.json")
+    assert ended.exit_code != 0
     report = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert [table["title"] for table in report["tables"]] == ["encode"]
 

@@ -110,6 +110,7 @@ def test_the_description_is_readable_and_whole(tmp_path: Path) -> None:
         "identity": report.info.identity,
         "vectors": {"": {"size": 384, "distance": "cosine"}},
         "sparse": ["bm25"],
+        "sparse_idf": True,
         "shard": "shard-1",
     }
     with EdgeStore(tmp_path) as store, pytest.raises(CollectionMismatchError, match="fingerprint"):
