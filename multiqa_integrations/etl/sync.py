@@ -220,7 +220,7 @@ class Run:
                     )
         self._report_progress("reading")
         if not job.stop.is_set():
-            lease.check()
+            lease.confirm()
         report.note = self._why_stop(lease) or "; ".join(report.unread[:10])
         report.ended = not report.note
 

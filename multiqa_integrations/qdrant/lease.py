@@ -198,6 +198,15 @@ class Lease:
             )
         self._write()
 
+    def confirm(self) -> None:
+        """Look now whether it is still this run's: before something is deleted, and at the end.
+
+        Raises:
+            LeaseError: Another run has taken it.
+        """
+        self._renewed = float("-inf")
+        self.renew()
+
     def check(self) -> CollectionInfo | None:
         """Look whether the collection is still the one that the run began with."""
         info = self._info()
@@ -213,8 +222,8 @@ class Lease:
         Raises:
             LeaseError: Another run has taken it.
         """
-        self._closed, self._renewed = True, float("-inf")
-        self.renew()
+        self._closed = True
+        self.confirm()
 
     def __exit__(
         self,

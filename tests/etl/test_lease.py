@@ -209,6 +209,25 @@ def test_a_run_that_lost_its_lease_stops(embedded: Store) -> None:
     assert metadata_of(embedded) == {KEY: taken}  # it is the other's
 
 
+def test_a_run_that_lost_its_lease_deletes_nothing(embedded: Store) -> None:
+    """It looks before it prunes, however lately its lease was renewed."""
+    rows = [{"id": n, "text": f"text {n}"} for n in range(3)]
+    sync(rows, "docs", encoder=FakeEncoder(), store=embedded)
+    before = embedded.count("docs")
+    taken = someone(host="elsewhere", pid=1, seconds_ago=0)
+
+    def fewer() -> Iterator[dict[str, Any]]:
+        yield rows[0]
+        embedded.annotate("docs", KEY, taken)
+        yield rows[1]
+
+    pruning: dict[str, Any] = {"prune": True, "max_delete_share": 1.0}
+    with pytest.raises(LeaseError, match="taken the source"):
+        sync(fewer(), "docs", encoder=FakeEncoder(), store=embedded, **pruning)
+    assert embedded.count("docs") == before
+    assert metadata_of(embedded) == {KEY: taken}
+
+
 def test_a_lease_is_renewed(embedded: Store) -> None:
     now = [0.0]
     with job(embedded, shard=(1, 4)).lease(lambda: now[0]) as lease:
