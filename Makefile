@@ -41,6 +41,9 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	$(PIP) -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
+.PHONY: install
+install: $(VENV)/.stamp-dev
+
 # --- what it is for -----------------------------------------------------------------------
 
 .PHONY: help demo test test-slow bench check lint types imports workflows docs wheel release image-lock image format clean

@@ -86,6 +86,7 @@ def expected(
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("replace", [rename, relink, write_into])
 @pytest.mark.parametrize("first", list(CALLS))

@@ -57,6 +57,7 @@ CLOSED_SECONDS = 3_600
 _PAUSE = 10.0
 _LONGEST_PAUSE = 1.0
 _LOOKS = 5
+_RELOOK = 0.2  # of the time that a look is good for, before the next one at a lease that is gone
 
 _WHOLE = "multiqa.lease"
 _PREFIX = f"{_WHOLE}."
@@ -186,11 +187,17 @@ class Lease:
         """
         if self.lost is not None or self._clock() - self._renewed < RENEWED_SECONDS:
             return
-        info = self.check()
-        if self.lost is not None or not self.kept:
-            self._renewed = self._clock()
-            return
-        lease = _lease(info, self._key)
+        lease = None
+        for _ in range(_LOOKS):
+            info = self.check()
+            if self.lost is not None or not self.kept:
+                self._renewed = self._clock()
+                return
+            lease = _lease(info, self._key)
+            if lease is not None:
+                break
+            # A node of a cluster may have been restarted, and not know of it yet.
+            Attempts(0.0).wait(self._store.look_seconds * _RELOOK)
         if lease is None or lease.get("run") != self._run:
             raise LeaseError(
                 f"another run has taken {self._what} over, so this one was stopped: nothing is "

@@ -8,7 +8,8 @@ from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-READS = ("collections", "exists", "info", "retrieve", "scroll", "count", "query", "query_batch")
+# Not what is known of collections: nodes agree on that before it is acknowledged.
+READS = ("retrieve", "scroll", "count", "query", "query_batch")
 _AGREEING = re.compile(r"[?&]consistency=(all|majority|quorum|[2-9])")
 
 
