@@ -33,12 +33,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def openssl(*arguments: str) -> None:
         subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
 
-    authority = ("-addext", "basicConstraints=critical,CA:TRUE")
+    # What Python 3.13 demands of authorities, and below of whom they sign.
+    authority = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
+    extensions = [word for extension in authority for word in ("-addext", extension)]
     openssl(
-        *("req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.pem"), "-subj=/CN=CA", *authority
+        *("req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.pem"), "-subj=/CN=CA", *extensions
     )
     for name in ("server", "client"):
-        (folder / "names").write_text("subjectAltName=DNS:localhost", encoding="ascii")
+        (folder / "names").write_text(
+            "subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\n", encoding="ascii"
+        )
         subject = f"-subj=/CN={name}"
         openssl("req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", subject)
         signed = ("x509", "-req", "-in", f"{name}.csr", "-extfile", "names", "-out", f"{name}.pem")
