@@ -88,3 +88,10 @@ def test_what_is_copied_of_a_shell_session_is_its_commands() -> None:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(r"^ *```console\n(.*)$", text, re.M):
             assert block.lstrip().startswith("$ "), f"{page.name}: {block}"
+
+
+def test_the_links_of_the_readme_lead_somewhere() -> None:
+    text = (TOP / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    assert links
+    assert [link for link in links if not (TOP / link).exists()] == []
