@@ -370,8 +370,13 @@ def test_a_signal_ends_a_copy_that_waits_for_its_server(
         Collection.open("docs", encoder=FakeEncoder(), store=store).add(["one", "two"])
     loopback.faults.unavailable = 1.0  # of writes: it waits after it has read
     where = ("--from-url", loopback.url, "--to-url", loopback.url, "--to-name", "new")
-    signalled = threading.Timer(0.5, os.kill, (os.getpid(), number))
-    signalled.start()
+
+    def signal_once_it_waits() -> None:
+        while not loopback.seen["unavailable"]:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=signal_once_it_waits, daemon=True).start()
     done = run("copy", "docs", *where, "--json")
     assert done.exit_code == status
     report = json.loads(done.stdout)
