@@ -55,6 +55,10 @@ def _rows(info: CollectionInfo) -> list[tuple[str, str]]:
     return rows
 
 
+def _label(name: str) -> str:
+    return "HNSW" if name == "hnsw" else name.replace("_", " ").capitalize()
+
+
 def _settings_rows(info: CollectionInfo) -> list[tuple[str, str]]:
     if info.settings is None:
         return []
@@ -72,8 +76,7 @@ def _settings_rows(info: CollectionInfo) -> list[tuple[str, str]]:
     rows.append(("Quantization", _shown(quantization) if quantization else "none"))
     others = CollectionSettings(**given).without_defaults().given()
     return rows + [
-        (name.removesuffix("_config").replace("_", " ").capitalize(), _shown(value))
-        for name, value in others.items()
+        (_label(name.removesuffix("_config")), _shown(value)) for name, value in others.items()
     ]
 
 
