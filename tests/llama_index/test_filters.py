@@ -28,7 +28,7 @@ from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.etl import sync
 from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQAVectorStore
 from multiqa_integrations.qdrant import Collection, Store
-from tests.support.engines import ENGINES, open_engine
+from tests.support.engines import ENGINES, new_name, open_engine
 
 VECTOR = [1.0] + [0.0] * 383
 EXAMPLES = int(os.environ.get("MULTIQA_TEST_FILTERS", "100"))
@@ -141,7 +141,7 @@ def filled(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, test_model: Path
 ) -> Iterator[MultiQAVectorStore]:
     with open_engine(request.param, tmp_path_factory.mktemp("store"), request) as store:
-        name = f"test-filters-{request.param}"
+        name = new_name()  # workers share a server
         made = MultiQAVectorStore(
             name, store=store, embedding=MultiQAEmbedding(model_name=str(test_model))
         )
