@@ -16,7 +16,7 @@ from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.backends.base import BackendName, DType
 from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.cli.stores import find_collection, open_at
-from multiqa_integrations.cli.variables import keep_closest, variable_of
+from multiqa_integrations.cli.variables import keep_closest, keep_for_servers, variable_of
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA, default_model
@@ -67,6 +67,8 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*, context: typer.Context, **values: Any) -> None:
         keep_closest(values, context)
+        connection = (field.name for field in fields(ConnectionFlags))
+        keep_for_servers(values, context, (*connection, "api_key_variable"))
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)

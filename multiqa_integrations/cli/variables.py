@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import typer
@@ -36,6 +36,18 @@ def keep_closest(values: dict[str, Any], context: typer.Context) -> None:
         ranks = [getattr(context.get_parameter_source(name), "value", 0) for name in pair]
         if ranks[0] != ranks[1]:
             values[pair[ranks.index(max(ranks))]] = None
+
+
+def keep_for_servers(values: dict[str, Any], context: typer.Context, names: Iterable[str]) -> None:
+    """Leave out how a server is reached where none is, unless the command line says it.
+
+    A variable or a file is set for many commands, of which some use a folder.
+    """
+    if any(values.get(name) for name in ("url", "from_url", "to_url")):
+        return
+    for name in values.keys() & set(names):
+        if getattr(context.get_parameter_source(name), "name", "") != "COMMANDLINE":
+            values[name] = False if isinstance(values[name], bool) else None
 
 
 def set_variables(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
