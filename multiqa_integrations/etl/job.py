@@ -21,17 +21,13 @@ from multiqa_integrations.etl.documents import Fields
 from multiqa_integrations.etl.ledger import PAYLOAD_INDEXES
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import Format, Source
+from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
+from multiqa_integrations.qdrant.info import CollectionInfo, filled_sparse_vector
 from multiqa_integrations.qdrant.lease import Lease
 from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
-from multiqa_integrations.qdrant.schema import (
-    CollectionInfo,
-    CollectionSchema,
-    differences,
-    filled_sparse_vector,
-    raise_on_mismatch,
-)
+from multiqa_integrations.qdrant.schema import CollectionSchema
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store

@@ -17,8 +17,8 @@ from multiqa_integrations.etl.read import read, source_notes
 from multiqa_integrations.etl.records import Unread
 from multiqa_integrations.etl.reports import Progress, VerifyReport
 from multiqa_integrations.etl.seen import Seen
+from multiqa_integrations.qdrant.names import collection_not_found_error
 from multiqa_integrations.qdrant.points import Point, SparseVector
-from multiqa_integrations.qdrant.schema import collection_not_found_error
 
 _NORM_TOLERANCE = 1e-3
 _PROGRESS_EVERY = 1_000

@@ -42,9 +42,10 @@ from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.conditions import has_id
 from multiqa_integrations.qdrant.documents import name_vectors, taken_ids, with_document_ids
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
+from multiqa_integrations.qdrant.info import missing_indexes
 from multiqa_integrations.qdrant.open import split_options
 from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
-from multiqa_integrations.qdrant.schema import CollectionSchema, missing_indexes
+from multiqa_integrations.qdrant.schema import CollectionSchema
 from multiqa_integrations.qdrant.server.options import split_user
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Vectors

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from multiqa_integrations.qdrant.ensure import check_collection as check_collection
     from multiqa_integrations.qdrant.ensure import ensure_collection as ensure_collection
     from multiqa_integrations.qdrant.fingerprints import count_fingerprints as count_fingerprints
+    from multiqa_integrations.qdrant.info import CollectionInfo as CollectionInfo
+    from multiqa_integrations.qdrant.info import CollectionReport as CollectionReport
     from multiqa_integrations.qdrant.migrate import MigrationReport as MigrationReport
     from multiqa_integrations.qdrant.migrate import copy as copy
     from multiqa_integrations.qdrant.migrate import reembed as reembed
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from multiqa_integrations.qdrant.points import PointQuery as PointQuery
     from multiqa_integrations.qdrant.points import ScoredPoint as ScoredPoint
     from multiqa_integrations.qdrant.points import SparseVector as SparseVector
-    from multiqa_integrations.qdrant.schema import CollectionInfo as CollectionInfo
-    from multiqa_integrations.qdrant.schema import CollectionReport as CollectionReport
     from multiqa_integrations.qdrant.schema import CollectionSchema as CollectionSchema
     from multiqa_integrations.qdrant.server.options import ConnectionOptions as ConnectionOptions
     from multiqa_integrations.qdrant.server.store import ServerStore as ServerStore

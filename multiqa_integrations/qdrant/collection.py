@@ -11,9 +11,11 @@ from tqdm import tqdm
 
 from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import ConfigurationError, TextTypeError, WriteRejectedError
+from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
 from multiqa_integrations.qdrant.documents import PointBuilder, taken_ids
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.edge import bm25
+from multiqa_integrations.qdrant.info import CollectionReport, filled_sparse_vector, warned
 from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.payload import PayloadLayout
 from multiqa_integrations.qdrant.points import (
@@ -22,15 +24,7 @@ from multiqa_integrations.qdrant.points import (
     SparseVector,
     lookup_ids,
 )
-from multiqa_integrations.qdrant.schema import (
-    SPARSE_NAME,
-    CollectionReport,
-    CollectionSchema,
-    differences,
-    filled_sparse_vector,
-    raise_on_mismatch,
-    warned,
-)
+from multiqa_integrations.qdrant.schema import SPARSE_NAME, CollectionSchema
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader

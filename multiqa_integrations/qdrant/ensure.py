@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
+from multiqa_integrations.qdrant.info import CollectionReport, warned
 from multiqa_integrations.qdrant.open import open_store
-from multiqa_integrations.qdrant.schema import (
-    CollectionReport,
-    CollectionSchema,
-    Distance,
-    sparse_name,
-    warned,
-)
+from multiqa_integrations.qdrant.schema import CollectionSchema, Distance, sparse_name
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Encoder

@@ -36,8 +36,8 @@ from multiqa_integrations.errors import (
     StoreError,
     StorePermissionError,
 )
+from multiqa_integrations.qdrant.info import CollectionInfo
 from multiqa_integrations.qdrant.retry import Attempts
-from multiqa_integrations.qdrant.schema import CollectionInfo
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.values import parse_time
 

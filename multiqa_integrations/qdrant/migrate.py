@@ -17,6 +17,7 @@ from multiqa_integrations.errors import (
     reporting,
 )
 from multiqa_integrations.qdrant.fingerprints import count_fingerprints
+from multiqa_integrations.qdrant.info import CollectionInfo
 from multiqa_integrations.qdrant.lease import Lease
 from multiqa_integrations.qdrant.migrate_collection import (
     FILLING_KEY,
@@ -27,16 +28,12 @@ from multiqa_integrations.qdrant.migrate_collection import (
     schema_of,
 )
 from multiqa_integrations.qdrant.migrate_points import Change, PointMigration, Progress
+from multiqa_integrations.qdrant.names import check_name
 from multiqa_integrations.qdrant.payload import update_record
 from multiqa_integrations.qdrant.points import Point
 from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
-from multiqa_integrations.qdrant.schema import (
-    CollectionInfo,
-    CollectionSchema,
-    check_name,
-    model_name,
-)
+from multiqa_integrations.qdrant.schema import CollectionSchema, model_name
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.types import Encoder

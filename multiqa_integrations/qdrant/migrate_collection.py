@@ -6,16 +6,14 @@ import warnings
 from typing import Any
 
 from multiqa_integrations.errors import CollectionWarning, ConfigurationError
-from multiqa_integrations.qdrant.schema import (
-    CollectionInfo,
-    CollectionReport,
-    CollectionSchema,
-    collection_not_found_error,
+from multiqa_integrations.qdrant.differences import (
     differences,
     raise_on_mismatch,
     sharding_differences,
-    warned,
 )
+from multiqa_integrations.qdrant.info import CollectionInfo, CollectionReport, warned
+from multiqa_integrations.qdrant.names import collection_not_found_error
+from multiqa_integrations.qdrant.schema import CollectionSchema
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations.qdrant.dual import Threaded, awaitable
 from multiqa_integrations.qdrant.filters import PayloadEquals
+from multiqa_integrations.qdrant.info import CollectionInfo, CollectionReport
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
-from multiqa_integrations.qdrant.schema import (
-    CollectionInfo,
-    CollectionReport,
-    CollectionSchema,
-)
+from multiqa_integrations.qdrant.schema import CollectionSchema
 from multiqa_integrations.qdrant.settings import CollectionSettings
 
 if TYPE_CHECKING:

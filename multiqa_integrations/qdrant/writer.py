@@ -23,16 +23,13 @@ from multiqa_integrations.errors import (
     StoreError,
     StoreLockedError,
 )
+from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
 from multiqa_integrations.qdrant.dual import Steps, ask, run
 from multiqa_integrations.qdrant.lease import closed_by
+from multiqa_integrations.qdrant.names import collection_not_found_error
 from multiqa_integrations.qdrant.points import Point, PointId
 from multiqa_integrations.qdrant.retry import retrying
-from multiqa_integrations.qdrant.schema import (
-    CollectionSchema,
-    collection_not_found_error,
-    differences,
-    raise_on_mismatch,
-)
+from multiqa_integrations.qdrant.schema import CollectionSchema
 from multiqa_integrations.qdrant.store import Store
 
 

@@ -25,7 +25,8 @@ from multiqa_integrations.qdrant import (
     check_collection,
     ensure_collection,
 )
-from multiqa_integrations.qdrant.schema import CollectionInfo, VectorInfo, differences
+from multiqa_integrations.qdrant.differences import differences
+from multiqa_integrations.qdrant.info import CollectionInfo, VectorInfo
 
 OURS = "sha256:ours/mean/l2"
 

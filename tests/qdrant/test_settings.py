@@ -27,7 +27,8 @@ from multiqa_integrations.qdrant import (
     open_store,
     reembed,
 )
-from multiqa_integrations.qdrant.schema import CollectionInfo, VectorInfo, differences
+from multiqa_integrations.qdrant.differences import differences
+from multiqa_integrations.qdrant.info import CollectionInfo, VectorInfo
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.engines import Server
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from multiqa_integrations.errors import ConfigurationError, StoreError
-from multiqa_integrations.qdrant.schema import collection_not_found_error
+from multiqa_integrations.qdrant.names import collection_not_found_error
 
 _DESCRIPTION = "collection.json"
 _OPENER = "open.json"

@@ -13,6 +13,7 @@ import qdrant_edge as edge
 
 from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import StoreError
+from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch, report_on
 from multiqa_integrations.qdrant.edge import convert, files, ranking, registry, settings
 from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
@@ -22,6 +23,20 @@ from multiqa_integrations.qdrant.filters import (
     check_selection,
 )
 from multiqa_integrations.qdrant.indexes import check_indexes, indexed_tests
+from multiqa_integrations.qdrant.info import (
+    CollectionInfo,
+    CollectionReport,
+    VectorInfo,
+    ensured_report,
+    missing_indexes,
+)
+from multiqa_integrations.qdrant.names import (
+    alias_conflict_error,
+    check_name,
+    check_no_alias,
+    collection_not_found_error,
+    is_alias_error,
+)
 from multiqa_integrations.qdrant.points import (
     Point,
     PointId,
@@ -30,23 +45,7 @@ from multiqa_integrations.qdrant.points import (
     check_points,
     payload_keys,
 )
-from multiqa_integrations.qdrant.schema import (
-    CollectionInfo,
-    CollectionReport,
-    CollectionSchema,
-    VectorInfo,
-    alias_conflict_error,
-    check_metadata,
-    check_name,
-    check_no_alias,
-    collection_not_found_error,
-    differences,
-    ensured_report,
-    is_alias_error,
-    missing_indexes,
-    raise_on_mismatch,
-    report_on,
-)
+from multiqa_integrations.qdrant.schema import CollectionSchema, check_metadata
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 

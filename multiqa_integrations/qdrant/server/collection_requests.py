@@ -14,28 +14,26 @@ from multiqa_integrations.errors import (
     StorePermissionError,
     StoreUnavailableError,
 )
+from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch, report_on
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.failures import AlreadyExistsError, CollectionBrokenError
-from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
-from multiqa_integrations.qdrant.schema import (
-    METADATA_KEY,
+from multiqa_integrations.qdrant.info import (
     CollectionInfo,
     CollectionReport,
-    CollectionSchema,
     VectorInfo,
+    ensured_report,
+    missing_indexes,
+    written_by_us,
+)
+from multiqa_integrations.qdrant.names import (
     alias_conflict_error,
-    check_metadata,
     check_name,
     check_no_alias,
     collection_not_found_error,
-    differences,
-    ensured_report,
     is_alias_error,
-    missing_indexes,
-    raise_on_mismatch,
-    report_on,
-    written_by_us,
 )
+from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
+from multiqa_integrations.qdrant.schema import METADATA_KEY, CollectionSchema, check_metadata
 from multiqa_integrations.qdrant.server import limits, reserved, settings
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS

@@ -13,7 +13,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient, models
 from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import ConfigurationError, StoreLockedError
 from multiqa_integrations.qdrant.dual import Steps, both
-from multiqa_integrations.qdrant.schema import CollectionInfo
+from multiqa_integrations.qdrant.info import CollectionInfo
 from multiqa_integrations.qdrant.server import (
     collection_requests,
     point_requests,
