@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.qdrant.collection import SearchOptions
+from multiqa_integrations.qdrant.search_options import SearchOptions
 
 # `k` is LangChain's limit, and its documents have no room for vectors.
 SIMILARITY = frozenset(SearchOptions.__annotations__) - {"limit", "with_vectors"}

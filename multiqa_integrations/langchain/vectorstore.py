@@ -25,8 +25,9 @@ from multiqa_integrations.langchain.options import (
     of_cosine,
 )
 from multiqa_integrations.langchain.retriever import MultiQARetriever
-from multiqa_integrations.qdrant.collection import Collection, MmrOptions, SearchOptions
+from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both
+from multiqa_integrations.qdrant.search_options import MmrOptions, SearchOptions
 from multiqa_integrations.qdrant.server.conditions import MetadataFilter, to_filter
 from multiqa_integrations.types import Encoder
 
@@ -250,7 +251,7 @@ class MultiQAVectorStore(VectorStore, Dual):
             query: A question.
             k: Most documents.
             options: `filter`, a dict of metadata or `models.Filter`; and those of
-                `qdrant.collection.SearchOptions`: score_threshold, hybrid, exact…
+                `qdrant.search_options.SearchOptions`: score_threshold, hybrid, exact…
 
         Raises:
             ConfigurationError: An option is unknown or wrong.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -25,6 +25,12 @@ from multiqa_integrations.qdrant.points import (
     lookup_ids,
 )
 from multiqa_integrations.qdrant.schema import SPARSE_NAME, CollectionSchema
+from multiqa_integrations.qdrant.search_options import (
+    MmrOptions,
+    SearchOptions,
+    check_options,
+    mmr_options,
+)
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.upload import Uploader
@@ -35,56 +41,6 @@ from multiqa_integrations.types import Document, Encoder, Hit, Vectors
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient, models
     from typing_extensions import Unpack
-
-
-class SearchOptions(TypedDict, total=False):
-    """How `Collection.search` searches.
-
-    Attributes:
-        limit: How many hits are wanted; 10 by default.
-        offset: How many of the best are skipped.
-        filter: A condition on the payload: `qdrant_client.models.Filter`.
-        score_threshold: The least similarity of a hit.
-        with_vectors: Whether the hits bring their vectors.
-        hybrid: Search by meaning and by words (BM25), and fuse the two lists by reciprocal
-            ranks; the scores then are of ranks.
-        candidates: How many hits each of the two lists brings; by default 5 times `limit`, at
-            least 50.
-        exact: Compare with every document instead of following the HNSW graph.
-        hnsw_ef: How widely that graph is followed: more is slower and finds more.
-    """
-
-    limit: int
-    offset: int
-    filter: models.Filter | None
-    score_threshold: float | None
-    with_vectors: bool
-    hybrid: bool
-    candidates: int | None
-    exact: bool
-    hnsw_ef: int | None
-
-
-class MmrOptions(TypedDict, total=False):
-    """How `Collection.mmr` searches.
-
-    Attributes:
-        limit: How many hits are wanted; 4 by default.
-        candidates: From how many of the closest they are chosen; 20 by default.
-        diversity: 0 is closeness only, 1 is difference only; 0.5 by default.
-        filter: A condition on the payload.
-        with_vectors: Whether the hits bring their vectors.
-        k: LangChain's name for `limit`.
-        fetch_k: LangChain's name for `candidates`.
-    """
-
-    limit: int
-    candidates: int
-    diversity: float
-    filter: models.Filter | None
-    with_vectors: bool
-    k: int
-    fetch_k: int
 
 
 class Collection(Dual):
@@ -378,8 +334,8 @@ class Collection(Dual):
 
     def _mmr_by_vector(self, vector: Vectors, **options: Unpack[MmrOptions]) -> Steps[list[Hit]]:
         """Find documents as `mmr` does, by a unit vector `(384,)`."""
-        _check_options(options, MmrOptions)
-        request = self._request(vector, None, **_mmr_options(**options))
+        check_options(options, MmrOptions)
+        request = self._request(vector, None, **mmr_options(**options))
         points = yield from ask(self.store, Store.query, self.name, request)
         return [self._hit(point) for point in points]
 
@@ -428,7 +384,7 @@ class Collection(Dual):
         ]
 
     def _request(self, vector: Vectors, words: SparseVector | None, **options: Any) -> PointQuery:
-        _check_options(options.keys() - {"diversity"}, SearchOptions)
+        check_options(options.keys() - {"diversity"}, SearchOptions)
         return PointQuery(
             vector=vector,
             vector_name=self._vector_name,
@@ -473,34 +429,3 @@ def _encoder(encoder: Encoder | None) -> Encoder:
             f"encoder is {type(encoder).__name__}, expected MultiQAEncoder or another Encoder."
         )
     return encoder
-
-
-def _check_options(given: Iterable[str], known: type) -> None:
-    if unknown := sorted(set(given) - known.__annotations__.keys()):
-        raise ConfigurationError(
-            f"unknown options: {', '.join(unknown)}. Known are {', '.join(known.__annotations__)}."
-        )
-
-
-def _mmr_options(
-    *,
-    limit: int | None = None,
-    candidates: int | None = None,
-    k: int | None = None,
-    fetch_k: int | None = None,
-    diversity: float = 0.5,
-    filter: models.Filter | None = None,
-    with_vectors: bool = False,
-) -> dict[str, Any]:
-    for name, synonym in (("limit", k), ("candidates", fetch_k)):
-        if synonym is not None and {"limit": limit, "candidates": candidates}[name] is not None:
-            raise ConfigurationError(f"{name} was given twice, once by its other name.")
-    limit = limit if limit is not None else k
-    candidates = candidates if candidates is not None else fetch_k
-    return {
-        "limit": 4 if limit is None else limit,
-        "candidates": 20 if candidates is None else candidates,
-        "diversity": diversity,
-        "filter": filter,
-        "with_vectors": with_vectors,
-    }

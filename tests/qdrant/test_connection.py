@@ -34,7 +34,7 @@ from multiqa_integrations.llama_index import MultiQAVectorStore as LlamaIndexSto
 from multiqa_integrations.qdrant import Collection, CollectionSchema, open_store
 from multiqa_integrations.qdrant.failures import TooLargeError
 from multiqa_integrations.qdrant.retry import retrying
-from multiqa_integrations.qdrant.server import connection
+from multiqa_integrations.qdrant.server import bounds
 from multiqa_integrations.qdrant.server.options import (
     ConnectionOptions,
     choose_grpc_port,
@@ -394,7 +394,7 @@ def test_hostile_answers_are_bounded(
     asynchronous: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection, "MAX_ANSWER", 1_000_000)
+    monkeypatch.setattr(bounds, "MAX_ANSWER", 1_000_000)
     with open_store(url=raw.url, timeout=1) as store, retrying(0):
         with pytest.raises(kind, match=message) as caught:
             asyncio.run(store.acollections()) if asynchronous else store.collections()

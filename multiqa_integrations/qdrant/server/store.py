@@ -20,7 +20,8 @@ from multiqa_integrations.qdrant.server import (
     query_requests,
 )
 from multiqa_integrations.qdrant.server.calls import arun, async_sender, local_sender, run, sender
-from multiqa_integrations.qdrant.server.connection import Connection, connect, connect_given
+from multiqa_integrations.qdrant.server.connect import connect, connect_given
+from multiqa_integrations.qdrant.server.connection import Connection
 from multiqa_integrations.qdrant.server.options import (
     ConnectionOptions,
     clean_key,
