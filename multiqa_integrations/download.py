@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from multiqa_integrations import hub
+from multiqa_integrations.arguments import check_path
 from multiqa_integrations.checkpoint import default_revision, parse_model
 from multiqa_integrations.digest import sha256
 from multiqa_integrations.errors import ConfigurationError, ModelError, ModelIntegrityError
 from multiqa_integrations.model import MULTI_QA
+from multiqa_integrations.reading import SETTINGS_LIMIT, open_file, read_json
 from multiqa_integrations.weights import open_weights
 
 logger = logging.getLogger(__name__)
@@ -71,8 +73,8 @@ def download(
         )
     hub.check_repository_name(name)
     requested = revision or default_revision(name)
-    cache = None if cache_folder is None else Path(cache_folder).expanduser()
-    target = None if to is None else Path(to).expanduser().resolve()
+    cache = None if cache_folder is None else check_path("cache_folder", cache_folder).expanduser()
+    target = None if to is None else check_path("to", to).expanduser().resolve()
     if target is not None and _holds(target, name, requested):
         return target
     listing = hub.list_files(name, requested, cache)
@@ -106,9 +108,10 @@ def verify(directory: str | os.PathLike[str]) -> list[str]:
         >>> verify("models/multi-qa")  # doctest: +SKIP
         []
     """
-    folder = Path(directory).expanduser()
+    folder = check_path("directory", directory).expanduser()
     try:
-        text = (folder / SUMS).read_text(encoding="utf-8")
+        with open_file(folder / SUMS, limit=SETTINGS_LIMIT) as stream:
+            text = stream.read(SETTINGS_LIMIT).decode("utf-8")
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
@@ -121,10 +124,12 @@ def verify(directory: str | os.PathLike[str]) -> list[str]:
             continue
         digest, path = match.groups()
         try:
-            if sha256(folder / path) != digest:
+            if not (folder / path).is_file():  # a pipe or a device may have no end
+                problems.append(f"{path}: missing, or not a regular file")
+            elif sha256(folder / path) != digest:
                 problems.append(f"{path}: has changed, its digest is not the one in {SUMS}")
-        except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror or error})")
+        except (OSError, ValueError) as error:
+            problems.append(f"{path}: cannot be read ({error})")
     return problems
 
 
@@ -137,11 +142,11 @@ def _holds(target: Path, name: str, commit: str, *, refuse: bool = False) -> boo
     try:
         if not any(target.iterdir()):
             return False
-        source = json.loads((target / SOURCE).read_text(encoding="utf-8"))
+        source = read_json(target / SOURCE)
         problems = verify(target) if (target / SUMS).is_file() else [f"{SUMS}: missing"]
         problems += [f"{path}: missing" for path in hub.missing_files(target)]
         found = f"{source['model']} at commit {source['revision']}"
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ModelIntegrityError, LookupError, TypeError):
         problems, found = [], "something else"
     if found == f"{name} at commit {commit}" and not problems:
         logger.info("%s holds %s already, complete and verified", target, found)

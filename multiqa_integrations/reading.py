@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,3 +64,22 @@ def parse_json(content: bytes) -> Any:
         return json.loads(content)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON, as `object_pairs_hook`: JSON itself keeps the last of two values.
+
+    Raises:
+        ValueError: Two of its keys are the same.
+
+    Examples:
+        >>> json.loads('{"text": "A door.", "text": ""}', object_pairs_hook=unique_keys)
+        Traceback (most recent call last):
+        ...
+        ValueError: the key 'text' is there twice
+    """
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {twice!r} is there twice")
+    return result

@@ -49,7 +49,10 @@ def similarity(a: ArrayLike, b: ArrayLike, score: SimilarityScore = "dot") -> Ve
 
 
 def _matrix(vectors: ArrayLike, name: str) -> NDArray[np.float32]:
-    matrix = np.atleast_2d(np.asarray(vectors, np.float32))
+    try:
+        matrix = np.atleast_2d(np.asarray(vectors, np.float32))
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name} is not an array of numbers ({error}).") from error
     if matrix.ndim != 2:
         raise ConfigurationError(f"{name} has shape {matrix.shape}, expected (n, d) or (d,).")
     return matrix

@@ -50,6 +50,9 @@ class Hit:
     vector: Vectors | None = None
 
 
+AN_ENCODER = "MultiQAEncoder or another Encoder"
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """What stores and jobs need of an encoder.

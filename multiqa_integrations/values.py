@@ -221,12 +221,56 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
     raise _no_json_error(value, where, "Pass .item() or str(...).")
 
 
+def is_changed_by_arrow(kind: Any) -> bool:
+    """Return whether Arrow may make another value of a value of this type of its own.
+
+    Nanoseconds it refuses without pandas, and with it drops those of a time of the day; a time
+    beyond the day's end becomes one of the next day.
+    """
+    name = str(kind)
+    return "[ns" in name or "time32[" in name or "time64[" in name
+
+
 def _arrow(value: Any, where: str, depth: int) -> Any:
     try:
-        found = value.as_py()
-    except Exception as error:  # nanoseconds without pandas, odd years, a field twice
+        found = _exact(value) if is_changed_by_arrow(value.type) else value.as_py()
+    except Exception as error:  # durations without pandas, odd years, a field twice
         raise _no_json_error(value, where, f"Arrow says: {error}.") from error
     return json_value(found, where, depth=depth)
+
+
+def _exact(value: Any) -> Any:
+    """Return the Python value of an Arrow scalar; moments as text with all their digits."""
+    import pyarrow as pa
+
+    kind = value.type
+    if not value.is_valid:
+        return None
+    if pa.types.is_time(kind):
+        seconds = value.value // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+        if not 0 <= seconds < 86_400:
+            raise ValueError(f"{value.value} {kind.unit} is no time of a day")
+    if str(kind).startswith(("time64[ns", "timestamp[ns")):
+        microseconds, rest = divmod(value.value, 1_000)
+        zone = getattr(kind, "tz", None)
+        unit = pa.time64("us") if pa.types.is_time64(kind) else pa.timestamp("us", zone)
+        moment = pa.scalar(microseconds, pa.int64()).cast(unit).as_py()
+        if not rest:
+            return moment
+        whole, dot, fraction = moment.isoformat(timespec="microseconds").partition(".")
+        return f"{whole}{dot}{fraction[:6]}{rest:03}{fraction[6:]}"
+    if pa.types.is_map(kind):
+        return [[item["key"], item["value"]] for item in value.values]
+    if pa.types.is_struct(kind):
+        names = list(value)
+        if len(set(names)) != len(names):
+            raise ValueError("it has two fields of one name")
+        return {name: value[name] for name in names}
+    if isinstance(inner := getattr(value, "values", None), pa.Array):  # of a list
+        return list(inner)
+    if isinstance(inner := getattr(value, "value", None), pa.Scalar):  # of a dictionary
+        return inner
+    return value.as_py()
 
 
 def _is_missing(value: object) -> bool:

@@ -25,7 +25,7 @@ from multiqa_integrations.errors import (
     StoreLimitError,
     StorePermissionError,
 )
-from multiqa_integrations.qdrant.failures import CollectionBrokenError
+from multiqa_integrations.qdrant.failures import CollectionBrokenError, RefusedError
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import Rejection
@@ -61,7 +61,7 @@ def showing_report(show: Callable[[Any], None], *, as_json: bool) -> Iterator[No
 
 def status(error: MultiQAError) -> int:
     """Return the exit status of an error: what is to be done about it."""
-    if isinstance(error, PruneRefusedError | CollectionMismatchError):
+    if isinstance(error, PruneRefusedError | CollectionMismatchError | RefusedError):
         return REFUSED
     if isinstance(error, StorePermissionError | StoreLimitError | CollectionBrokenError):
         return FORBIDDEN  # trying later does not help: a person must act

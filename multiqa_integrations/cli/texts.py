@@ -23,7 +23,7 @@ def read_texts(source: str, text_field: str | None) -> Iterator[tuple[Mapping[st
         ConfigurationError: The source does not exist, or is neither records nor lines.
         SourceError: A record has no text.
     """
-    suffix = Path(source.removesuffix(".gz")).suffix.lower()
+    suffix = Path(source.lower().removesuffix(".gz")).suffix
     if source != "-" and not Path(source).exists():
         raise ConfigurationError(f"there is no file {source!r}.")
     if source != "-" and Path(source).is_dir():
@@ -81,7 +81,11 @@ def _open(source: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
         return
     try:
-        with gzip.open(source) if source.endswith(".gz") else Path(source).open("rb") as lines:
+        with (
+            gzip.open(source)
+            if source.lower().endswith(".gz")
+            else Path(source).open("rb") as lines
+        ):
             yield lines  # type: ignore[misc]  # GzipFile reads like any binary file
     except (OSError, EOFError) as error:
         raise SourceError(f"{source} cannot be read ({error}).", source=source) from error

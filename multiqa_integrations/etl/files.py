@@ -21,6 +21,7 @@ from multiqa_integrations.etl.records import (
     SourceItem,
     rows,
 )
+from multiqa_integrations.reading import unique_keys
 
 # Which readers do not ask for: a stream that is cut between two batches looks complete to them.
 _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
@@ -74,7 +75,7 @@ class File:
                 return
             with self._file.open("rb") as self._raw:
                 before = os.fstat(self._raw.fileno())
-                if self._file.suffix == ".gz":
+                if self._file.suffix.lower() == ".gz":
                     with gzip.open(self._raw) as unpacked:
                         yield unpacked  # type: ignore[misc]  # reads like any binary file
                 else:
@@ -120,11 +121,13 @@ class JsonLines(File):
 def parse_json(line: int, raw: bytes) -> Record | BadRecord:
     """Read a record of JSON."""
     try:
-        value = json.loads(raw.decode("utf-8"))
+        value = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_keys)
     except UnicodeDecodeError as error:
         return BadRecord(line, f"byte {error.start + 1} of the line is not UTF-8", raw)
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         return BadRecord(line, f"this is not JSON: {error}", raw)
+    except ValueError as error:  # a key twice, an integer of too many digits
+        return BadRecord(line, f"this cannot be read: {error}", raw)
     if not isinstance(value, dict):
         kind = type(value).__name__
         return BadRecord(line, f"this is {kind} in JSON, expected an object", raw)

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multiqa_integrations.arguments import check_callable, check_kind, is_whole
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import CollectionWarning, ConfigurationError
 from multiqa_integrations.etl.documents import Fields
@@ -32,10 +32,12 @@ from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.writer import Writer
-from multiqa_integrations.types import Encoder
+from multiqa_integrations.types import AN_ENCODER, Encoder
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
+
+    from multiqa_integrations.etl.reports import Progress
 
 MAX_CHARACTERS = 5_000_000
 """Longest text of a document: a thick book has a million characters."""
@@ -106,7 +108,7 @@ class JobOptions:
             )
         for name in ("chunk_size", "chunk_overlap", "max_characters", "limit"):
             value = getattr(self, name)
-            if not (_is_whole(value) or (value is None and name == "limit")):
+            if not (is_whole(value) or (value is None and name == "limit")):
                 raise ConfigurationError(f"{name} is {value!r}, expected a whole number.")
         for name in ("max_characters", "limit"):
             value = getattr(self, name)
@@ -124,7 +126,7 @@ class JobOptions:
             )
         if self.shard is not None:
             if not isinstance(self.shard, tuple | list) or not (
-                len(self.shard) == 2 and all(map(_is_whole, self.shard))
+                len(self.shard) == 2 and all(map(is_whole, self.shard))
             ):
                 raise ConfigurationError(
                     f"shard is {self.shard!r}, expected two whole numbers such as (0, 4)."
@@ -156,11 +158,19 @@ class JobOptions:
                 f"{', '.join(unknown)}: neither a job nor a connection has such an option. A job "
                 f"has {', '.join(names)}; a connection {', '.join(sorted(CONNECTION_OPTIONS))}."
             )
-        return replace(self, **others, connection={**self.connection, **connection})
+        given = others.pop("connection", {})
+        check_kind("connection", given, Mapping, "a dict of options by their names")
+        return replace(self, **others, connection={**self.connection, **given, **connection})
 
+    @classmethod
+    def of(cls, options: JobOptions | None, settings: Mapping[str, Any]) -> JobOptions:
+        """Return the options that a job was given, together or as keywords.
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
+        Raises:
+            ConfigurationError: There is no such option, or it cannot be honoured.
+        """
+        check_kind("options", options, cls, "JobOptions(...)")
+        return (options or cls()).updated(settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +272,18 @@ class Job:
         return int.from_bytes(digest[:8], "big") % parts == part
 
 
+def check_hooks(
+    progress: Callable[[Progress], None] | None, stop: threading.Event | None = None
+) -> None:
+    """Check what a job calls and asks while it works.
+
+    Raises:
+        ConfigurationError: It cannot be called, or is not an event.
+    """
+    check_callable("progress", progress)
+    check_kind("stop", stop, threading.Event, "a threading.Event")
+
+
 @contextmanager
 def open_job(
     source: object, collection: str, options: JobOptions, stop: threading.Event | None = None
@@ -273,6 +295,7 @@ def open_job(
         SourceError: There is no such source.
         StoreError: The store cannot be opened.
     """
+    check_kind("encoder", options.encoder, Encoder, AN_ENCODER)
     opened = open_source(source, format=options.format, glob=options.glob)
     stop = stop or threading.Event()
     store = use_store(options.store, options.place)

@@ -121,7 +121,7 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
 
 
 def _format_of(file: Path) -> Format:
-    suffix = Path(file.name.removesuffix(".gz")).suffix.lower()
+    suffix = Path(file.name.lower().removesuffix(".gz")).suffix
     try:
         return FORMATS[suffix]
     except KeyError:

@@ -11,7 +11,7 @@ from multiqa_integrations.errors import SyncIncompleteError, reporting
 from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
 from multiqa_integrations.etl.chunks import chunk_documents
 from multiqa_integrations.etl.decide import decide
-from multiqa_integrations.etl.job import Job, JobOptions, open_job
+from multiqa_integrations.etl.job import Job, JobOptions, check_hooks, open_job
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.pruning import PruneGuard, find_deleted
 from multiqa_integrations.etl.read import read, source_notes
@@ -61,7 +61,8 @@ def plan(
         >>> plan(rows, "manual", client=QdrantClient(":memory:"), encoder=FakeEncoder()).added
         1
     """
-    options = (options or JobOptions()).updated(settings)
+    check_hooks(progress)
+    options = JobOptions.of(options, settings)
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
     if prune:
         guard.check(options)

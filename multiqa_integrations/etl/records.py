@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from multiqa_integrations.errors import SourceError
 from multiqa_integrations.types import Document
-from multiqa_integrations.values import json_value
+from multiqa_integrations.values import is_changed_by_arrow, json_value
 
 Format: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "folder"]
 
@@ -104,23 +104,27 @@ def rows(batch: Any, before: int, source: str) -> Iterator[Record]:
             f"two columns of {source} have the name {twice!r}. Rename one of them.", source=source
         )
     for start in range(0, batch.num_rows, ARROW_ROWS):
-        part = batch.slice(start, ARROW_ROWS)
-        try:
-            values = part.to_pylist()
-        except Exception:  # noqa: BLE001  (one value of a thousand rows; which one is found below)
-            values = [_row(part, index) for index in range(part.num_rows)]
-        for number, row in enumerate(values, start=before + start + 1):
-            yield Record(number, plain(row))
+        columns = map(_values, batch.slice(start, ARROW_ROWS).columns)
+        for number, row in enumerate(zip(*columns, strict=True), start=before + start + 1):
+            yield Record(number, plain(dict(zip(names, row, strict=True))))
 
 
-def _row(batch: Any, index: int) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        try:
-            row[name] = column[index].as_py()
-        except Exception:  # noqa: BLE001  (of Arrow: several kinds)
-            row[name] = column[index]
-    return row
+def _values(column: Any) -> list[Any]:
+    """Return the Python values of a column, but for those that Python cannot hold as they are."""
+    if is_changed_by_arrow(column.type):
+        return list(column)  # scalars of Arrow, which `json_value` reads
+    try:
+        values: list[Any] = column.to_pylist()
+    except Exception:  # noqa: BLE001  (one value of a thousand; which one is found here)
+        return [_value(scalar) for scalar in column]
+    return values
+
+
+def _value(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except Exception:  # noqa: BLE001  (of Arrow: several kinds)
+        return scalar
 
 
 def plain(row: Mapping[str, Any]) -> dict[str, Any]:

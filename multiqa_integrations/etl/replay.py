@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from multiqa_integrations.arguments import check_path
 from multiqa_integrations.errors import ConfigurationError, MultiQAError, SourceError, reporting
 from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.deadletter import Letter, Letters, dump, read_letters
 from multiqa_integrations.etl.documents import Fields, RecordError, to_document
-from multiqa_integrations.etl.job import Job, JobOptions, open_job
+from multiqa_integrations.etl.job import Job, JobOptions, check_hooks, open_job
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.records import BadRecord
@@ -61,13 +62,14 @@ def replay(
         LeaseError: A sync of that source is at work.
         StoreError: The store failed for good; the file is as it was.
     """
-    options = (options or JobOptions()).updated(settings)
+    check_hooks(progress, stop)
+    options = JobOptions.of(options, settings)
     defaults = JobOptions()
     for name in (*_OF_THE_FILE, *_OF_PARTS):
         if getattr(options, name) != getattr(defaults, name):
             why = "it is in the file" if name in _OF_THE_FILE else "it takes up all entries"
             raise ConfigurationError(f"replay does not go with {name}: {why}.")
-    path = Path(dead_letter)
+    path = check_path("dead_letter", dead_letter)
     file = LetterFile(path)
     if not file.exists():
         raise SourceError(f"there is no dead-letter file {str(path)!r}.", source=str(path))

@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from multiqa_integrations.arguments import check_path
 from multiqa_integrations.errors import (
     ConfigurationError,
     PruneRefusedError,
@@ -20,7 +22,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.etl.changes import Encoded, Outcome, Rejection, Written
 from multiqa_integrations.etl.deadletter import DeadLetters
 from multiqa_integrations.etl.decide import decide
-from multiqa_integrations.etl.job import Job, JobOptions, open_job
+from multiqa_integrations.etl.job import Job, JobOptions, check_hooks, open_job
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.pruning import PruneGuard, delete, find_deleted
@@ -114,11 +116,12 @@ def sync(
         raise ConfigurationError(f"on_error is {on_error!r}, expected 'continue' or 'stop'.")
     if not isinstance(max_errors, int) or max_errors < 0:
         raise ConfigurationError(f"max_errors is {max_errors!r}, expected 0 or more.")
-    options = (options or JobOptions()).updated(settings)
+    check_hooks(progress, stop)
+    options = JobOptions.of(options, settings)
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
     if prune:
         guard.check(options)
-    letter_file = None if dead_letter is None else Path(dead_letter)
+    letter_file = None if dead_letter is None else check_path("dead_letter", dead_letter)
     if letter_file is not None:
         LetterFile(letter_file).check_writable()
     began = time.monotonic()
@@ -196,6 +199,7 @@ class Run:
         self._job, self._seen, self._max_errors = job, seen, max_errors
         self._ledger = Ledger(job.store, job.collection, job.options.source_name)
         self._progress = progress or (lambda _: None)
+        self._confirmed = False
 
     def store(self, lease: Lease, sparse_vector: str | None) -> Generator[Outcome, None, None]:
         """Store what the source has; yields what became of each record."""
@@ -203,7 +207,10 @@ class Run:
         documents = report.counting(read(job, self._seen))
         changes = decide(job, self._ledger, documents)
         allowed = takewhile(lambda _: self._why_stop(lease) is None, changes)
-        with closing(write(job, allowed, sparse_vector=sparse_vector)) as outcomes:
+        writing = write(
+            job, allowed, sparse_vector=sparse_vector, may_delete=partial(self._may_delete, lease)
+        )
+        with closing(writing) as outcomes:
             for outcome in outcomes:
                 report.count(outcome)
                 lease.renew()
@@ -260,6 +267,15 @@ class Run:
                 f"{self.report.note}. What was done stays; run it again to go on.",
                 report=self.report,
             )
+
+    def _may_delete(self, lease: Lease) -> bool:
+        """Look whether the source is still this run's: at the first deletion, then now and then."""
+        if self._confirmed:
+            lease.renew()
+        else:
+            lease.confirm()
+            self._confirmed = True
+        return lease.lost is None
 
     def _why_stop(self, lease: Lease) -> str | None:
         rejected, allowed = self.report.rejected, self._max_errors

@@ -11,7 +11,7 @@ import numpy as np
 from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError, reporting
 from multiqa_integrations.etl.changes import ChangeKind, Rejection
 from multiqa_integrations.etl.decide import decide
-from multiqa_integrations.etl.job import Job, JobOptions, open_job
+from multiqa_integrations.etl.job import Job, JobOptions, check_hooks, open_job
 from multiqa_integrations.etl.ledger import Ledger, stored_chunk
 from multiqa_integrations.etl.read import read, source_notes
 from multiqa_integrations.etl.records import Unread
@@ -61,7 +61,8 @@ def verify(
         >>> verify([*rows, {"id": 2, "text": "Oil it."}], "manual", **where).missing
         1
     """
-    options = (options or JobOptions()).updated(settings)
+    check_hooks(progress)
+    options = JobOptions.of(options, settings)
     if options.limit is not None:
         raise ConfigurationError(
             "verify does not go with limit: what is left out would look as if it were extra."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -44,7 +44,11 @@ _LAYOUT = PayloadLayout()
 
 
 def write(
-    job: Job, changes: Iterable[Change | Rejection | Unread], *, sparse_vector: str | None
+    job: Job,
+    changes: Iterable[Change | Rejection | Unread],
+    *,
+    sparse_vector: str | None,
+    may_delete: Callable[[], bool],
 ) -> Generator[Outcome, None, None]:
     """Write documents, and yield what became of each; rejections and unread parts pass through.
 
@@ -58,13 +62,15 @@ def write(
         job: The job.
         changes: Those of `decide`; they are read some hundreds at a time.
         sparse_vector: The name of the sparse vector that chunks get, or None: see `Job.ensure`.
+        may_delete: Looks, before stale points are deleted, whether the collection is still the
+            one that they were found in; it raises where another run works on the source.
 
     Raises:
         StoreError: The store failed for good.
     """
     changes = iter(changes)
     with Uploader(job.store, job.collection, optimize=False, write=job.writer.upsert) as uploader:
-        writer = _Writer(job, uploader, sparse_vector)
+        writer = _Writer(job, uploader, sparse_vector, may_delete)
         while step := list(islice(changes, _STEP)):
             yield from writer.write(step)
         yield from writer.finish()
@@ -87,8 +93,15 @@ class _Sent:
 class _Writer:
     """Documents that wait to be encoded, and those whose points are under way."""
 
-    def __init__(self, job: Job, uploader: Uploader, sparse_vector: str | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        uploader: Uploader,
+        sparse_vector: str | None,
+        may_delete: Callable[[], bool],
+    ) -> None:
         self._job, self._uploader, self._sparse = job, uploader, sparse_vector
+        self._may_delete = may_delete
         self._waiting: list[tuple[Change, list[TitledChunk]]] = []
         self._waiting_chunks = 0
         self._sent: list[_Sent] = []
@@ -188,7 +201,8 @@ class _Writer:
             old = [point for point in document.change.stale if point not in document.points]
             stale.update(dict.fromkeys(old, document.change.document.id))
             outcomes.append(Written(document.change, len(old)))
-        delete_points(self._job, self._still_stale(stale))
+        if stale and self._may_delete():
+            delete_points(self._job, self._still_stale(stale))
         yield from outcomes
 
     def _still_stale(self, points: Mapping[PointId, str]) -> list[PointId]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from multiqa_integrations.errors import SourceError
+from multiqa_integrations.reading import unique_keys
 from multiqa_integrations.texts import repair_surrogates
 
 _HEADER = "query-id, corpus-id and score between tabs"
@@ -133,8 +134,8 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read checked records with their line numbers; blank lines are skipped."""
     for line, text in _lines(file):
         try:
-            record = json.loads(text)
-        except ValueError as error:
+            record = json.loads(text, object_pairs_hook=unique_keys)
+        except (ValueError, RecursionError) as error:
             _fail(file, line, f"not JSON ({error})")
         if not isinstance(record, dict):
             _fail(file, line, f"a JSON {type(record).__name__}, expected an object")

@@ -25,6 +25,8 @@ def to_collection(
     converted = (_converted(index, document) for index, document in enumerate(documents))
     if ids is None:
         return list(converted) if isinstance(documents, Sequence) else converted
+    if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
+        raise ConfigurationError(f"ids is {ids!r}, expected a list with one for each document.")
     listed = list(converted)
     if len(ids) != len(listed):
         raise ConfigurationError(f"{len(ids)} ids for {len(listed)} documents.")

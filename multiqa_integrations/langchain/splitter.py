@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_text_splitters import TextSplitter
 
+from multiqa_integrations.arguments import is_whole
 from multiqa_integrations.chunking import Chunk, chunk_many
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
@@ -54,6 +55,9 @@ class WordPieceTextSplitter(TextSplitter):
             ConfigurationError: Both `embeddings` and `encoder` are given, or the sizes do not go
                 together.
         """
+        for name, value in (("chunk_size", chunk_size), ("chunk_overlap", chunk_overlap)):
+            if not is_whole(value):
+                raise ConfigurationError(f"{name} is {value!r}, expected a whole number.")
         if embeddings is not None and encoder is not None:
             raise ConfigurationError("give embeddings or encoder, not both.")
         if embeddings is not None:

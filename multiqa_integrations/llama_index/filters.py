@@ -13,8 +13,14 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.llama_index.payload import METADATA_KEY, NODE_KEYS
+from multiqa_integrations.llama_index.payload import (
+    DOCUMENT_KEY,
+    DOCUMENT_KEYS,
+    METADATA_KEY,
+    NODE_KEYS,
+)
 from multiqa_integrations.qdrant.conditions import (
     Condition,
     check_number,
@@ -58,6 +64,7 @@ def to_condition(
     Raises:
         ConfigurationError: A value does not go with its operator, or needs an index.
     """
+    check_kind("filters", filters, MetadataFilters, "MetadataFilters of LlamaIndex")
     if filters is None:
         return None
     clause = _CLAUSES[filters.condition or FilterCondition.AND]
@@ -102,7 +109,9 @@ def _anywhere(
     """Test each place where a point may have the field, whoever wrote it."""
     paths = field_paths(METADATA_KEY, filter.key, indexes)
     if filter.key in NODE_KEYS:
-        return either([test(path) for path in (filter.key, *paths)])
+        # All three are the same; the first is the one that has an index.
+        own = DOCUMENT_KEY if filter.key in DOCUMENT_KEYS else filter.key
+        return either([test(path) for path in (own, *paths)])
     if any(path in (indexes or ()) for path in paths):
         return either([test(path) for path in paths])
     # LlamaIndex's QdrantVectorStore has metadata at the top.

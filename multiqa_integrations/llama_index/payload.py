@@ -43,8 +43,9 @@ METADATA_KEY = _LAYOUT.metadata_key
 DOCUMENT_KEY = "doc_id"
 SYNC_DOCUMENT_KEY = f"{RESERVED_KEY}.document"
 """Where a sync job keeps the id of the document that a point is a chunk of."""
-_DOCUMENT_KEYS = (DOCUMENT_KEY, "document_id", "ref_doc_id")
-NODE_KEYS = ("_node_content", "_node_type", *_DOCUMENT_KEYS)
+DOCUMENT_KEYS = (DOCUMENT_KEY, "document_id", "ref_doc_id")
+"""Under each of them a node has the id of its document."""
+NODE_KEYS = ("_node_content", "_node_type", *DOCUMENT_KEYS)
 """Payload keys beside those of every collection."""
 
 # LlamaIndex would read them as text nodes, and fail at one that has no text.
@@ -67,9 +68,9 @@ def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
     # Where a node has no document, or one whose id is "", LlamaIndex writes "None" as its id: all
     # such nodes would be of one document.
     document_id = node.ref_doc_id
-    fields = {key: whole[key] for key in NODE_KEYS if key not in _DOCUMENT_KEYS}
+    fields = {key: whole[key] for key in NODE_KEYS if key not in DOCUMENT_KEYS}
     if document_id is not None:
-        fields |= dict.fromkeys(_DOCUMENT_KEYS, document_id)
+        fields |= dict.fromkeys(DOCUMENT_KEYS, document_id)
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     # Its own metadata: LlamaIndex's dictionary overwrites the keys named like its ids.
     document = types.Document(text, node.node_id, node.metadata)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.llama_index.filters import to_condition
 from multiqa_integrations.llama_index.payload import (
@@ -63,7 +65,7 @@ def to_point_query(
     mode = query.mode
     if mode not in _MODES:
         raise ConfigurationError(
-            f"the query's mode is {mode.value!r}, expected one of "
+            f"the query's mode is {getattr(mode, 'value', mode)!r}, expected one of "
             f"{', '.join(known.value for known in _MODES)}."
         )
     if mmr_threshold is None:
@@ -132,6 +134,7 @@ def of_document(ref_doc_id: str) -> models.Filter | None:
 
 
 def _of_documents(ids: list[str]) -> Condition:
+    check_kind("doc_ids", ids, Sequence, "a list of ids", optional=False)
     for document_id in ids:
         if not isinstance(document_id, str):
             raise ConfigurationError(
@@ -156,7 +159,10 @@ def _unit(embedding: list[float] | None) -> Vectors:
     """Scale the query's vector to length 1: the mean of several vectors is shorter."""
     if embedding is None:
         raise ConfigurationError("the query has no query_embedding.")
-    vector = np.asarray(embedding, np.float32)
+    try:
+        vector = np.asarray(embedding, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"query_embedding is not a list of numbers ({error}).") from error
     length = np.linalg.norm(vector)
     if not length:
         raise ConfigurationError("the query_embedding is all zeros: it has no direction.")

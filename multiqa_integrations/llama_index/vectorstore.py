@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import (
     ConfigurationError,
@@ -34,6 +35,8 @@ from multiqa_integrations.llama_index.embedding import (
 from multiqa_integrations.llama_index.filters import to_condition
 from multiqa_integrations.llama_index.payload import (
     DOCUMENT_KEY,
+    DOCUMENT_KEYS,
+    METADATA_KEY,
     SYNC_DOCUMENT_KEY,
     to_node,
     to_payload,
@@ -59,6 +62,10 @@ _OPEN_OPTIONS = ("url", "path", "api_key", "vector_name", "sparse", "payload_ind
 
 # Documents are deleted by them.
 _INDEXES = {DOCUMENT_KEY: "keyword", SYNC_DOCUMENT_KEY: "keyword"}
+
+# Where other programs' documents may have the same fields: filters look there as well, and servers
+# in strict mode refuse that without an index.
+_INDEXES_OF_NEW = {f"{METADATA_KEY}.{key}": "keyword" for key in DOCUMENT_KEYS}
 
 
 class MultiQAVectorStore(BasePydanticVectorStore, Dual):
@@ -137,6 +144,9 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         store: Store | None = None,
         **settings: Any,
     ) -> None:
+        for name in ("create_options", "connection_options"):
+            given = settings.get(name, {})
+            check_kind(name, given, Mapping, "a dict of options by their names", optional=False)
         others = {name: settings.pop(name) for name in settings.keys() - type(self).model_fields}
         connection, creation = split_options(others)
         kept = creation.pop("settings", None)
@@ -176,7 +186,11 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         schema = CollectionSchema.of(
             self.embedding.encoder,
             vector_name=self.vector_name,
-            payload_indexes={**_INDEXES, **self.payload_indexes},
+            payload_indexes={
+                **(_INDEXES_OF_NEW if self._collection.report.created else {}),
+                **_INDEXES,
+                **self.payload_indexes,
+            },
         )
         if missing_indexes(schema, self._collection.report.info):
             with suppress(StorePermissionError):  # such a key does not delete either
@@ -257,6 +271,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         return await in_own_thread(stop, self._add, nodes, stop)
 
     def _add(self, nodes: Sequence[BaseNode], stop: threading.Event) -> list[str]:
+        check_kind("nodes", nodes, Iterable, "a list of nodes", optional=False)
         nodes = list(nodes)
         points = self._points(nodes)
         ids = [node.node_id for node in nodes]

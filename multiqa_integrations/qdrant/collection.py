@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import ConfigurationError, TextTypeError, WriteRejectedError
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
@@ -130,6 +131,7 @@ class Collection(Dual):
             StoreError: It cannot be opened.
         """
         encoder = _encoder(encoder)
+        check_kind("settings", settings, CollectionSettings, "CollectionSettings(...)")
         connection, create_options = split_options(options)
         create_options = {**({} if settings is None else settings.given()), **create_options}
         where = {"url": url, "path": path, "client": client, "api_key": api_key, **connection}

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, overload
 
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
 from multiqa_integrations.qdrant.info import CollectionReport, warned
@@ -115,6 +116,7 @@ def ensure_collection(
         'matches'
     """
     schema = _schema(encoder, fingerprint, spec, distance, vector_name, payload_indexes, sparse)
+    check_kind("settings", settings, CollectionSettings, "CollectionSettings(...)")
     create_options = {**({} if settings is None else settings.given()), **create_options}
     return _ask(client, Store.ensure, name, schema, adopt=adopt, **create_options)
 

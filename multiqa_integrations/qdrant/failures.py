@@ -20,6 +20,10 @@ class CollectionBrokenError(StoreError):
     """The server has the collection, and cannot read it or says that it is broken."""
 
 
+class RefusedError(StoreError):
+    """Something was not done because searches would not find what they find today."""
+
+
 class TooLargeError(StoreLimitError):
     """The request is larger than the store ever accepts: a smaller one may pass.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.errors import CollectionNotFoundError, StoreError, StoreUnavailableError
 from multiqa_integrations.qdrant.filters import PayloadEquals
 from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
@@ -36,6 +37,7 @@ def count_fingerprints(store: Store, collection: str) -> dict[str | None, int]:
         >>> count_fingerprints(store, "docs")
         {'fake:0': 2}
     """
+    check_kind("store", store, Store, "that of open_store(...)", optional=False)
     info = store.info(collection)
     total = store.count(collection)
     if info is not None and len(info.fingerprints) == 1:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from typing import Any, ParamSpec
 
+from multiqa_integrations.arguments import check_callable, check_kind
 from multiqa_integrations.errors import (
     CollectionWarning,
     ConfigurationError,
@@ -36,7 +37,7 @@ from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import CollectionSchema, model_name
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.types import Encoder
+from multiqa_integrations.types import AN_ENCODER, Encoder
 
 # How long a migration waits in proportion to `look_seconds`: until no writer relies any more on
 # what it saw before, and until the nodes of a cluster agree. A look at a node that has just been
@@ -83,6 +84,7 @@ def _repeating(migrate: Callable[P, MigrationReport]) -> Callable[P, MigrationRe
         stop = kwargs.get("stop")
         if not isinstance(stop, threading.Event | None):
             raise ConfigurationError(f"stop is {type(stop).__name__}, expected a threading.Event.")
+        check_callable("progress", kwargs.get("progress"))  # type: ignore[arg-type]
         with retrying(JOB_SECONDS, stop=stop), reading_all_replicas():
             return migrate(*args, **kwargs)
 
@@ -144,7 +146,10 @@ def copy(
         >>> copy(old, new, "docs").written
         2
     """
-    to = check_name(to or collection)
+    for name, store in (("source", source), ("target", target)):
+        check_kind(name, store, Store, "that of open_store(...)", optional=False)
+    check_kind("settings", settings, CollectionSettings, "CollectionSettings(...)")
+    to = check_name(check_name(collection) if to is None else to)
     if source is target and to == collection:
         raise ConfigurationError(f"the copy of {collection!r} needs another store or another name.")
     name = source.aliases().get(collection, collection)
@@ -206,6 +211,10 @@ def reembed(
         StoreError: Points have no text, the store failed for good, it was stopped, or not all
             points arrived; `.report` has what was done.
     """
+    check_kind("store", store, Store, "that of open_store(...)", optional=False)
+    check_kind("encoder", encoder, Encoder, AN_ENCODER, optional=False)
+    check_kind("settings", settings, CollectionSettings, "CollectionSettings(...)")
+    check_name(collection)
     aliases = store.aliases()
     alias, name = collection if collection in aliases else None, aliases.get(collection, collection)
     info = describe(store, name)

@@ -9,6 +9,7 @@ from multiqa_integrations.errors import (
     ConfigurationError,
     StoreError,
 )
+from multiqa_integrations.qdrant.failures import RefusedError
 
 _FORBIDDEN_IN_NAMES = frozenset('<>:"/\\|?*')
 
@@ -45,7 +46,7 @@ def collection_not_found_error(name: str) -> CollectionNotFoundError:
 
 def alias_conflict_error(alias: str) -> StoreError:
     """Build the error for an alias that would have the name of a collection."""
-    return StoreError(
+    return RefusedError(
         f"{alias!r} is the name of a collection, so it cannot be an alias too. Copy that "
         "collection to another name, drop it, and point the alias at the copy."
     )
@@ -53,7 +54,7 @@ def alias_conflict_error(alias: str) -> StoreError:
 
 def is_alias_error(alias: str, collection: str) -> StoreError:
     """Build the error for an alias where a collection was to be dropped."""
-    return StoreError(
+    return RefusedError(
         f"{alias!r} is an alias of the collection {collection!r}; it was not dropped. Drop that "
         "collection by its own name, if it is what you mean."
     )
@@ -67,7 +68,7 @@ def check_no_alias(name: str, aliases: Mapping[str, str]) -> None:
     """
     standing = sorted(alias for alias, collection in aliases.items() if collection == name)
     if standing:
-        raise StoreError(
+        raise RefusedError(
             f"the collection {name!r} was not dropped: searches find it by the alias "
             f"{', '.join(map(repr, standing))}. Point the alias at another collection first with "
             "swap(), or drop both with force=True."

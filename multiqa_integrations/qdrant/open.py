@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from multiqa_integrations._optional import require
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.store import Store
@@ -76,6 +77,7 @@ def use_store(store: Store | None, where: Mapping[str, Any]) -> Store:
         ConfigurationError: Both are given, or neither is.
     """
     given = {name: value for name, value in where.items() if value is not None}
+    check_kind("store", store, Store, "that of open_store(...)")
     if store is None:
         return open_store(**given)
     if given:

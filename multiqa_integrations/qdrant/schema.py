@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.types import Encoder
+from multiqa_integrations.types import AN_ENCODER, Encoder
 from multiqa_integrations.values import json_fault
 
 Distance: TypeAlias = Literal["cosine", "dot"]
@@ -56,6 +57,8 @@ class CollectionSchema:
             )
         if self.distance not in ("cosine", "dot"):
             raise ConfigurationError(f"distance is {self.distance!r}, expected 'cosine' or 'dot'.")
+        check_kind("vector_name", self.vector_name, str, "a name, or '' for the unnamed vector")
+        check_kind("payload_indexes", self.payload_indexes, Mapping, "a dict of kinds by fields")
         for key, kind in self.payload_indexes.items():
             index_kind(kind, key)
 
@@ -81,6 +84,7 @@ class CollectionSchema:
         Raises:
             ConfigurationError: An argument is wrong.
         """
+        check_kind("encoder", encoder, Encoder, AN_ENCODER, optional=False)
         return cls(
             fingerprint=encoder.fingerprint,
             model=model_name(encoder),

@@ -11,8 +11,8 @@ from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
+from multiqa_integrations.arguments import check_callable, check_count, check_kind
 from multiqa_integrations.errors import (
-    ConfigurationError,
     PerformanceWarning,
     StoreError,
     WriteRejectedError,
@@ -34,8 +34,7 @@ class _Batches:
 
     def __init__(self, max_points: int, max_bytes: int) -> None:
         for name, value in (("max_points", max_points), ("max_bytes", max_bytes)):
-            if value < 1:
-                raise ConfigurationError(f"{name} is {value}, expected 1 or more.")
+            check_count(name, value)
         self._max_points, self._max_bytes = max_points, max_bytes
         self._waiting: dict[PointId, Point] = {}
         self._bytes = 0
@@ -120,6 +119,10 @@ class Uploader:
             optimize: Build an embedded collection's search graph at the end, if enough is new.
             write: Writes the points of a request; by default `store.upsert`.
         """
+        check_kind("store", store, Store, "that of open_store(...)", optional=False)
+        if threads is not None:
+            check_count("threads", threads)
+        check_callable("progress", progress)
         self._store, self._collection = store, collection
         self._batches = _Batches(max_points, max_bytes)
         self._deadline = deadline

@@ -8,8 +8,7 @@ import typer
 
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.options import AsJson, CollectionName, StoreOptions, options
-from multiqa_integrations.errors import StoreError
-from multiqa_integrations.qdrant.failures import CollectionBrokenError
+from multiqa_integrations.qdrant.failures import CollectionBrokenError, RefusedError
 
 
 @options
@@ -37,15 +36,14 @@ def drop(
         aliases = opened.aliases()
         standing = [alias for alias, collection in aliases.items() if collection == name]
         if standing and not force:
-            raise StoreError(
+            raise RefusedError(
                 f"{name} was not dropped: searches find it by the alias {', '.join(standing)}. "
                 f"Point the alias at another collection first (multiqa alias {standing[0]} NAME), "
                 "or drop both with --force."
             )
         question = f"Delete {name} with its {size}?"
         if not (yes or name in aliases or terminal.confirm(question)):  # drop() refuses aliases
-            terminal.show_error(f"{name} was kept. Answer y, or pass --yes.")
-            raise typer.Exit(1)
+            raise RefusedError(f"{name} was kept. Answer y, or pass --yes.")
         opened.drop(name, force=force)
     also = f", with {', '.join(standing)}" if standing else ""
     values = {"collection": name, "points": points, "aliases": standing}

@@ -5,6 +5,7 @@
                     shard-<n>/         the engine's files
                     open.json          who has it open
 <path>/.aliases/<alias>                the name of a collection
+<path>/.dropped-<n>/                   a dropped collection, until its files are deleted
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from multiqa_integrations.qdrant.names import collection_not_found_error
 _DESCRIPTION = "collection.json"
 _OPENER = "open.json"
 _ALIASES = ".aliases"
+_DROPPED = ".dropped-"
 
 
 def check_path(path: str | Path) -> Path:
@@ -171,6 +173,19 @@ def write_description(directory: Path, description: dict[str, Any]) -> None:
     """Write what a collection is, atomically."""
     with write_errors(directory):
         write(directory / _DESCRIPTION, json.dumps(description, indent=2))
+
+
+def set_aside(directory: Path) -> None:
+    """Move a collection that is dropped out of its place, atomically."""
+    with write_errors(directory.parent):
+        directory.rename(directory.parent / f"{_DROPPED}{uuid.uuid4().hex}")
+
+
+def delete_dropped(path: Path) -> None:
+    """Delete the files of dropped collections, also of those that a killed process has left."""
+    with contextlib.suppress(OSError):
+        for directory in path.glob(f"{_DROPPED}{'[0-9a-f]' * 32}"):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def note_opener(directory: Path) -> None:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import shutil
 import threading
-import uuid
 import weakref
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,11 +76,9 @@ def drop(directory: Path) -> None:
     with _lock:
         shard = _open.pop(directory, None)
         (shard or Shard(directory)).close()
-        dropped = directory.parent / f".dropped-{uuid.uuid4().hex}"
-        with files.write_errors(directory.parent):
-            directory.rename(dropped)
+        files.set_aside(directory)
     files.delete_aliases(directory.parent, directory.name)
-    shutil.rmtree(dropped, ignore_errors=True)
+    files.delete_dropped(directory.parent)
 
 
 def _forget_in_child() -> None:

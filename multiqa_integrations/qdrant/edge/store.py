@@ -75,6 +75,7 @@ class EdgeStore(Store):
             ConfigurationError: The path is a file, or a directory of something else.
         """
         self.path = files.check_path(path)
+        files.delete_dropped(self.path)
         self._lock = threading.Lock()
         self._shards: dict[Path, Shard] = {}
         self._threads = Threads(_THREADS, "multiqa-store")

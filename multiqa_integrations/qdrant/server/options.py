@@ -12,11 +12,11 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from multiqa_integrations.arguments import check_path
 from multiqa_integrations.errors import ConfigurationError
 
 PORT = 6333
@@ -87,7 +87,7 @@ class ConnectionOptions:
             )
         _check_headers(self.headers)
         for name, file in self.files().items():
-            if not Path(file).exists():
+            if not check_path(name, file).exists():
                 raise ConfigurationError(f"{name} is {str(file)!r}, and there is no such file.")
         if self.verify is False and self.prefer_grpc:
             raise ConfigurationError(
