@@ -745,6 +745,18 @@ def test_verify_without_sums_and_with_senseless_ones(directory: Path) -> None:
     assert verify(directory) == [f"{SUMS}, line 1: not a digest and a file name"]
 
 
+def test_sums_that_cost_more_than_a_look(directory: Path) -> None:
+    with (directory / SUMS).open("wb") as file:
+        file.truncate(10**12)  # a hole
+    with pytest.raises(ModelIntegrityError, match="expected at most"):
+        verify(directory)
+    (directory / SUMS).write_text(f"{'0' * 64}  /dev/zero\n{'0' * 64}  gone\n")
+    assert verify(directory) == [
+        "/dev/zero: missing, or not a regular file",
+        "gone: missing, or not a regular file",
+    ]
+
+
 # --- the command line -----------------------------------------------------------------------
 
 

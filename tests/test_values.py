@@ -156,6 +156,92 @@ def test_pandas_and_arrow() -> None:
             json_value({"k": value}, WHERE)
 
 
+NANOSECONDS = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "pandas" and "without" in sys.argv:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Hidden())
+import pyarrow as pa
+from multiqa_integrations.etl.records import rows
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.values import json_value
+
+hour = 3_600 * 10**9
+moment = pa.timestamp("ns")
+at = pa.struct([("at", moment)])
+columns = {
+    "time": pa.array([1, hour, hour + 5_000, None], pa.int64()).cast(pa.time64("ns")),
+    "moment": pa.array([-1, 10**18, 1_000, None], pa.int64()).cast(moment),
+    "zone": pa.array([1, 10**18, 1_000, None], pa.int64()).cast(pa.timestamp("ns", "+02:00")),
+    "list": pa.array([[1], [10**18, None], [], None], pa.list_(moment)),
+    "object": pa.array([{"at": 1}, {"at": None}, None, {"at": 10**18}], at),
+    "map": pa.array([[("a", 1)], [], None, [("b", None)]], pa.map_(pa.string(), moment)),
+    "set": pa.array([1, 1, 10**18, None], moment).dictionary_encode(),
+}
+found = [record.value for record in rows(pa.record_batch(columns), 0, "x")]
+assert found == [
+    {
+        "time": "00:00:00.000000001",
+        "moment": "1969-12-31T23:59:59.999999999",
+        "zone": "1970-01-01T02:00:00.000000001+02:00",
+        "list": ["1970-01-01T00:00:00.000000001"],
+        "object": {"at": "1970-01-01T00:00:00.000000001"},
+        "map": [["a", "1970-01-01T00:00:00.000000001"]],
+        "set": "1970-01-01T00:00:00.000000001",
+    },
+    {
+        "time": "01:00:00",
+        "moment": "2001-09-09T01:46:40",
+        "zone": "2001-09-09T03:46:40+02:00",
+        "list": ["2001-09-09T01:46:40", None],
+        "object": {"at": None},
+        "map": [],
+        "set": "1970-01-01T00:00:00.000000001",
+    },
+    {
+        "time": "01:00:00.000005",
+        "moment": "1970-01-01T00:00:00.000001",
+        "zone": "1970-01-01T02:00:00.000001+02:00",
+        "list": [],
+        "object": None,
+        "map": None,
+        "set": "2001-09-09T01:46:40",
+    },
+    {
+        "time": None,
+        "moment": None,
+        "zone": None,
+        "list": None,
+        "object": {"at": "2001-09-09T01:46:40"},
+        "map": [["b", None]],
+        "set": None,
+    },
+], found
+refused = [
+    pa.array([1], pa.duration("ns"))[0],
+    pa.array([24 * hour], pa.int64()).cast(pa.time64("ns"))[0],
+    pa.array([-1], pa.int64()).cast(pa.time64("us"))[0],
+    pa.array([86_400], pa.int32()).cast(pa.time32("s"))[0],
+]
+for value in refused:
+    try:
+        print(json_value(value, "it"))
+    except ConfigurationError:
+        continue
+    raise AssertionError(value)
+"""
+
+
+@pytest.mark.parametrize("pandas", ["with", "without"])
+def test_nanoseconds_of_arrow_are_kept_with_or_without_pandas(pandas: str) -> None:
+    pytest.importorskip("pyarrow")
+    subprocess.run([sys.executable, "-c", NANOSECONDS, pandas], check=True, timeout=60)
+
+
 def test_neither_pandas_nor_arrow_is_imported() -> None:
     script = (
         "import sys, multiqa_integrations.values as values\n"

@@ -149,7 +149,8 @@ def copy(
     for name, store in (("source", source), ("target", target)):
         check_kind(name, store, Store, "that of open_store(...)", optional=False)
     check_kind("settings", settings, CollectionSettings, "CollectionSettings(...)")
-    to = check_name(check_name(collection) if to is None else to)
+    check_name(collection)
+    to = check_name(to or collection)
     if source is target and to == collection:
         raise ConfigurationError(f"the copy of {collection!r} needs another store or another name.")
     name = source.aliases().get(collection, collection)

@@ -193,10 +193,17 @@ def test_collections_from_creation_to_the_end(test_model: Path, tmp_path: Path) 
     assert (hit["id"], hit["text"], hit["metadata"]) == ("oil", "Oil it yearly. [bold]", {"n": 2})
 
     kept = multiqa("collection", "drop", "docs", *at, stdin="n\n")
-    assert kept.returncode == 1
+    assert kept.returncode == 4
     assert "2 points" in kept.stdout
-    assert multiqa("collection", "list", *at).stdout == "docs\n"
-    assert multiqa("collection", "drop", "docs", *at, "--yes").stdout == "docs: dropped\n"
+    assert "docs was kept" in kept.stderr
+    assert multiqa("alias", "live", "docs", *at).returncode == 0
+    assert multiqa("collection", "drop", "docs", *at, "--yes").returncode == 4
+    assert multiqa("collection", "drop", "live", *at, "--yes").returncode == 4
+    assert multiqa("alias", "docs", "docs", *at).returncode == 4
+    assert multiqa("collection", "drop", "absent", *at, "--yes").returncode == 3
+    assert multiqa("collection", "list", *at).stdout == "docs  (alias live)\n"
+    dropped = multiqa("collection", "drop", "docs", *at, "--yes", "--force")
+    assert dropped.stdout == "docs: dropped, with live\n"
     assert multiqa("collection", "list", *at).stdout == ""
 
 

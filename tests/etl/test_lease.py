@@ -306,6 +306,38 @@ def test_a_collection_that_is_dropped_during_a_run(embedded: Store, made_anew: b
     assert embedded.count("docs") == 5
 
 
+@pytest.mark.parametrize("other", ["another run", "another collection"])
+def test_nothing_stale_is_deleted_once_the_source_is_another_runs(
+    embedded: Store, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was suspended: between its last look and its first deletion all may change."""
+    long = " ".join(f"Sentence {n} of a text that has many chunks." for n in range(60))
+    row = {"id": 0, "text": long}
+    sync([row], "docs", store=embedded, encoder=FakeEncoder(), chunk_size=16)
+    before = embedded.count("docs")
+    deleted: list[object] = []
+
+    class Suspended(FakeEncoder):
+        def encode_document(self, texts: Any, **options: Any) -> Any:
+            if other == "another run":
+                taken = someone(host="elsewhere", pid=1, seconds_ago=0)
+                embedded.annotate("docs", KEY, taken)
+            else:
+                embedded.drop("docs")
+                sync([row], "docs", store=embedded, encoder=FakeEncoder(), chunk_size=16)
+            return super().encode_document(texts, **options)
+
+    def delete(*arguments: Any, **options: Any) -> None:
+        deleted.append(options)
+
+    expected = LeaseError if other == "another run" else SyncIncompleteError
+    monkeypatch.setattr(embedded, "delete", delete)
+    with pytest.raises(expected):
+        sync([{"id": 0, "text": "Short."}], "docs", store=embedded, encoder=Suspended())
+    assert deleted == []
+    assert embedded.count("docs") >= min(before, 2)
+
+
 # --- keys with few rights -----------------------------------------------------------------------
 
 

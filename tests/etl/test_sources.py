@@ -71,9 +71,10 @@ LINES = b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
         ("a.jsonl", LINES.replace(b"\n", b"\r\n")),
         ("a.jsonl", b"\xef\xbb\xbf" + LINES),
         ("a.jsonl.gz", gzip.compress(LINES)),
+        ("A.JSONL.GZ", gzip.compress(LINES)),
         ("a.jsonl.gz", gzip.compress(LINES[:30]) + gzip.compress(LINES[30:])),
     ],
-    ids=["plain", "ndjson", "no last break", "CRLF", "BOM", "gz", "gz in two members"],
+    ids=["plain", "ndjson", "no last break", "CRLF", "BOM", "gz", "GZ", "gz in two members"],
 )
 def test_json_lines(tmp_path: Path, name: str, content: bytes) -> None:
     assert values(written(tmp_path / name, content)) == ROWS
@@ -92,6 +93,22 @@ def test_json_lines_that_cannot_be_read_keep_their_line_and_bytes(tmp_path: Path
     ]  # fmt: skip
     raw = [one.raw for one in open_source(path) if isinstance(one, BadRecord)]
     assert raw == [lines[3], lines[4], lines[5]]
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        (b'{"id": "a", "text": "A door.", "text": ""}', "text"),
+        (b'{"id": "a", "id": "b", "text": "A door."}', "id"),
+        (b'{"id": "a", "text": "A door.", "tags": [{"at": 1, "at": 1}]}', "at"),
+        (b'{"id": "a", "te\\u0078t": "A door.", "text": "A window."}', "text"),
+    ],
+)
+def test_a_key_that_is_there_twice_is_said(tmp_path: Path, line: bytes, key: str) -> None:
+    path = written(tmp_path / "a.jsonl", line + b"\n" + LINES)
+    first, *others = read(path)
+    assert first == (1, f"this cannot be read: the key {key!r} is there twice")
+    assert len(others) == len(ROWS)
 
 
 def test_json_nested_beyond_measure_is_one_bad_line(tmp_path: Path) -> None:

@@ -794,3 +794,23 @@ def test_a_key_that_may_read_alone_opens_and_searches(
         info = store.collection.store.info("manual")
         assert info is not None
         assert info.payload_indexes == {"doc_id": "keyword", "_multiqa.document": "keyword"}
+
+
+def test_filters_on_documents_under_strict_mode(
+    loopback: LoopbackQdrant, embedding: MultiQAEmbedding
+) -> None:
+    """Such a server refuses a condition on a field that has no index."""
+    with MultiQAVectorStore("manual", url=loopback.url, embedding=embedding) as store:
+        nodes = [TextNode(text=f"Page {n}.") for n in range(3)]
+        for number, node in enumerate(nodes):
+            node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id=f"book {number}")
+            node.embedding = embedding.get_text_embedding(node.text)
+        store.add(nodes)
+        loopback.strict = models.StrictModeConfig(
+            enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False
+        )
+        for key in ("doc_id", "document_id", "ref_doc_id"):
+            filters = MetadataFilters(filters=[MetadataFilter(key=key, value="book 1")])
+            assert [node.get_content() for node in store.get_nodes(filters=filters)] == ["Page 1."]
+        store.delete("book 1")
+        assert store.collection.count() == 2

@@ -435,6 +435,20 @@ def test_a_creation_that_was_killed_leaves_no_half_collection(tmp_path: Path) ->
         assert store.ensure("docs", SCHEMA).created
 
 
+def test_a_drop_that_was_killed_is_finished_at_the_next_opening(tmp_path: Path) -> None:
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA)
+        store.ensure("kept", SCHEMA)
+    left = tmp_path / f".dropped-{'0' * 32}"
+    (tmp_path / "docs").rename(left)
+    others = tmp_path / ".dropped-by-me"
+    others.mkdir()
+    with EdgeStore(tmp_path) as store:
+        assert store.collections() == ["kept"]
+    assert not left.exists()
+    assert others.exists(), "it is not this package's"
+
+
 # --- optimising ---------------------------------------------------------------------------------
 
 
