@@ -435,6 +435,43 @@ def test_a_creation_that_was_killed_leaves_no_half_collection(tmp_path: Path) ->
         assert store.ensure("docs", SCHEMA).created
 
 
+TURNS = """
+import sys, time
+import numpy as np
+from multiqa_integrations.errors import StoreLockedError
+from multiqa_integrations.qdrant import EdgeStore, Point
+path, first = sys.argv[1], int(sys.argv[2])
+vector = np.eye(384, dtype=np.float32)[0]
+for turn in range(8):
+    ids = range(first + 10 * turn, first + 10 * turn + 10)
+    while True:
+        store = EdgeStore(path)
+        try:
+            store.upsert("docs", [Point(id, {"": vector}, {"id": id}) for id in ids])
+        except StoreLockedError:
+            time.sleep(0.002)
+            continue
+        store.close()
+        break
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_take_turns_lose_nothing(tmp_path: Path) -> None:
+    """The engine gives its lock back before it has written everything at its close."""
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", SCHEMA)
+    writers = [
+        subprocess.Popen([sys.executable, "-c", TURNS, str(tmp_path), str(1_000 * number)])
+        for number in range(3)
+    ]
+    assert [writer.wait(timeout=280) for writer in writers] == [0, 0, 0]
+    with EdgeStore(tmp_path) as store:
+        stored, _ = store.scroll("docs", limit=1_000)
+    expected = [1_000 * number + id for number in range(3) for id in range(80)]
+    assert [point.id for point in stored] == expected
+
+
 def test_a_drop_that_was_killed_is_finished_at_the_next_opening(tmp_path: Path) -> None:
     with EdgeStore(tmp_path) as store:
         store.ensure("docs", SCHEMA)

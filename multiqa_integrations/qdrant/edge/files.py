@@ -4,6 +4,7 @@
                                        which of the next is in use
                     shard-<n>/         the engine's files
                     open.json          who has it open
+                    open.lock          the lock of that process
 <path>/.aliases/<alias>                the name of a collection
 <path>/.dropped-<n>/                   a dropped collection, until its files are deleted
 """

@@ -16,8 +16,8 @@ import weakref
 from pathlib import Path
 from typing import Any, Protocol
 
-from multiqa_integrations.qdrant.edge import files
-from multiqa_integrations.qdrant.edge.shard import Shard, live_engines
+from multiqa_integrations.qdrant.edge import files, lock
+from multiqa_integrations.qdrant.edge.shard import Shard, live_engines, opening
 
 
 class Holder(Protocol):
@@ -74,9 +74,12 @@ def drop(directory: Path) -> None:
         StoreLockedError: Another process has it open.
     """
     with _lock:
-        shard = _open.pop(directory, None)
-        (shard or Shard(directory)).close()
-        files.set_aside(directory)
+        shard = _open.pop(directory, None) or Shard(directory)
+        shard.close(unlock=False)
+        try:
+            files.set_aside(directory)
+        finally:
+            shard.unlock()
     files.delete_aliases(directory.parent, directory.name)
     files.delete_dropped(directory.parent)
 
@@ -87,6 +90,8 @@ def _forget_in_child() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
     _lock = threading.Lock()
     _open.clear()
+    opening.release()
+    lock.close_inherited()
     holders = list(_holders)
     _close_locks({holder.path for holder in holders})
     for holder in holders:
@@ -106,4 +111,8 @@ def _close_locks(paths: set[Path]) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)
+    os.register_at_fork(
+        before=opening.acquire,
+        after_in_parent=opening.release,
+        after_in_child=_forget_in_child,
+    )

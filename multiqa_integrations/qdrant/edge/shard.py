@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multiqa_integrations.errors import MultiQAError, StoreError, StoreLockedError
+from multiqa_integrations.errors import MultiQAError, StoreError
 from multiqa_integrations.qdrant.edge import files
+from multiqa_integrations.qdrant.edge.lock import CollectionLock, locked_error
 from multiqa_integrations.qdrant.failures import BadRequestError
 from multiqa_integrations.qdrant.points import Point, request_bytes
 
@@ -38,12 +40,26 @@ _PLENTY_BYTES = 256 << 20  # with so much, nobody adds up how large a batch is
 _IN_PROCESS_LIMIT = 2_000
 
 
+# A child that was just forked has the parent's lock until it has closed its copy.
+_LOCK_TRIES = 8
+_LOCK_PAUSE = 0.05
+
 _live: dict[int, Any] = {}  # by their ids
+_replaced: list[Any] = []
+_HELD_BY_A_LIST = max(sys.getrefcount(item) for item in [object()])
+
+opening = threading.RLock()
+"""Held while an engine is being made, and `live_engines` does not know it: no fork then."""
 
 
 def live_engines() -> list[Any]:
-    """Return the engines that are open in this process."""
-    return list(_live.values())
+    """Return the engines of this process, which a forked child must not destroy."""
+    return [*_live.values(), *_replaced]
+
+
+def _forget_replaced() -> None:
+    """Let go of engines that were replaced, once no search of another thread holds them."""
+    _replaced[:] = [engine for engine in _replaced if sys.getrefcount(engine) > _HELD_BY_A_LIST]
 
 
 class Shard:
@@ -51,6 +67,16 @@ class Shard:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        files.read_description(directory)  # says whether there is one
+        self._lock = CollectionLock(directory)
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
+        directory = self.directory
         self.description = files.read_description(directory)
         self.users = 0
         self.writing = threading.RLock()
@@ -75,6 +101,8 @@ class Shard:
         engine = self._engine
         if engine is None:
             raise StoreError(f"the collection in {self.directory} is closed. Open it again.")
+        if _replaced:
+            _forget_replaced()
         return engine
 
     @property
@@ -153,26 +181,36 @@ class Shard:
         """Write what the collection is; a crash leaves the old or the new, never half."""
         files.write_description(self.directory, self.description)
 
-    def close(self) -> None:
-        """Close the engine; what was written is on disk then."""
+    def close(self, *, unlock: bool = True) -> None:
+        """Close the engine; what was written is on disk then.
+
+        Args:
+            unlock: Let other processes open the collection.
+        """
         with self.writing:
             engine, self._engine = self._engine, None
-            if engine is None:
-                return
-            with engine_errors("close", self.directory):
-                engine.close()
-            _live.pop(id(engine), None)
-            files.forget_opener(self.directory)
+            try:
+                if engine is not None:
+                    with engine_errors("close", self.directory):
+                        engine.close()
+                    files.forget_opener(self.directory)
+            finally:
+                _live.pop(id(engine), None)
+                if unlock:
+                    self.unlock()
+
+    def unlock(self) -> None:
+        """Let other processes open the collection, which is closed."""
+        self._lock.release()
 
     def _load(self) -> qdrant_edge.EdgeShard:
-        import qdrant_edge
-
         shard = self.directory / self.description["shard"]
         files.check_room(self.directory, _LOAD_BYTES)
         self._read_ahead("vector_storage/quantized*")
         try:
-            with engine_errors("open", self.directory):
-                engine = qdrant_edge.EdgeShard.load(str(shard))
+            with opening:
+                engine = self._load_files(shard)
+                _live[id(engine)] = engine
         except StoreError as error:
             if "Permission denied" in str(error) or "Read-only file system" in str(error):
                 raise StoreError(
@@ -181,18 +219,25 @@ class Shard:
                     f"writable, or open a copy that is. ({error})"
                 ) from error
             if "WouldBlock" in str(error):
-                raise StoreLockedError(
-                    f"the collection in {self.directory} is open in another process"
-                    f"{files.opener(self.directory)}. An embedded collection is open in one "
-                    "process at a time: close it there, or open it after a fork in one process "
-                    "only, or use a server."
-                ) from error
+                raise locked_error(self.directory) from error
             raise StoreError(
                 f"the collection in {self.directory} cannot be opened: its files are damaged. "
                 f"Restore it from a backup, or fill another directory. ({error})"
             ) from error
-        _live[id(engine)] = engine
         return engine
+
+    def _load_files(self, shard: Path) -> qdrant_edge.EdgeShard:
+        import qdrant_edge
+
+        for left in reversed(range(_LOCK_TRIES)):
+            try:
+                with engine_errors("open", self.directory):
+                    return qdrant_edge.EdgeShard.load(str(shard))
+            except StoreError as error:
+                if not left or "WouldBlock" not in str(error):
+                    raise
+            time.sleep(_LOCK_PAUSE)
+        raise AssertionError("the last try has raised")
 
     def _read_ahead(self, pattern: str) -> None:
         """Have the system read files of all segments into its page cache."""
@@ -232,8 +277,9 @@ class Shard:
                 f"optimising the collection in {self.directory} failed; it is as it was: {error}"
             ) from error
         # Searches under way hold the old engine until they are done with it.
-        _live.pop(id(self._engine), None)
+        _replaced.append(_live.pop(id(self._engine)))
         self._engine = fresh
+        _forget_replaced()
         shutil.rmtree(old, ignore_errors=True)
 
     def _remove_leftovers(self) -> None:
@@ -291,7 +337,7 @@ def create(directory: Path, description: dict[str, Any], config: qdrant_edge.Edg
         files.check_room(directory.parent, _RESERVE_BYTES)
         making.mkdir()
         (making / "shard-1").mkdir()
-        with engine_errors("create", directory):
+        with engine_errors("create", directory), opening:
             qdrant_edge.EdgeShard.create(str(making / "shard-1"), config).close()
         files.write_description(making, description)
         making.rename(directory)
