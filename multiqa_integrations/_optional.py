@@ -18,6 +18,7 @@ _EXTRA_OF = {
     "llama_index.core": "llama-index",
     "pyarrow": "etl",
     "bs4": "etl",
+    "ray": "ray",
     "ir_measures": "evaluate",
     "pytrec_eval": "evaluate",
     "scipy.stats": "evaluate",

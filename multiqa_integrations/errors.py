@@ -22,6 +22,7 @@
     └─ SyncError                                  an ETL job stopped
         ├─ SourceError                            .source .line
         ├─ LeaseError                             another run works on the source
+        ├─ ClusterError                           no cluster of Ray, or its workers cannot begin
         ├─ PruneRefusedError                      .report
         └─ SyncIncompleteError                    .report
 
@@ -229,6 +230,10 @@ class SourceError(SyncError):
 
 class LeaseError(SyncError):
     """Another run works on the same source of the same collection."""
+
+
+class ClusterError(SyncError):
+    """A cluster of Ray cannot be reached, or workers cannot begin on it."""
 
 
 class PruneRefusedError(SyncError):

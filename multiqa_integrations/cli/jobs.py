@@ -12,6 +12,7 @@ import typer
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.signals import Signals as Signals
 from multiqa_integrations.errors import (
+    ClusterError,
     CollectionMismatchError,
     CollectionNotFoundError,
     ConfigurationError,
@@ -67,7 +68,7 @@ def status(error: MultiQAError) -> int:
         return FORBIDDEN  # trying later does not help: a person must act
     if isinstance(error, CollectionNotFoundError):
         return INCOMPLETE  # waiting makes none; a sync does
-    if isinstance(error, StoreError | ModelError | LeaseError):
+    if isinstance(error, StoreError | ModelError | LeaseError | ClusterError):
         return UNAVAILABLE
     return USAGE if isinstance(error, ConfigurationError) else FAILED
 
@@ -94,7 +95,7 @@ def show_counts(
         if count:
             terminal.echo(f"  {count:>{width},} {label}")
     for rejection in rejections[:5]:
-        terminal.echo(f"    line {rejection.line:,}: {rejection.reason}")
+        terminal.echo(f"    {rejection.place}: {rejection.reason}")
     if rejections and dead_letter is not None and dead_letter.is_file():
         which = "those that could be written" if unwritten else "all of them"
         terminal.echo(f"    {which} are in {dead_letter}; retry them with multiqa replay")

@@ -33,6 +33,7 @@ class Rejection:
         stored_hash: The hash of what the collection has of that document, or None.
         duplicate: Whether it was rejected because an earlier record of the source had the same id.
         repeated: Whether an earlier record had the same id, whatever it was rejected for.
+        file: The file that it is in, where a source has several.
     """
 
     line: int
@@ -42,6 +43,12 @@ class Rejection:
     stored_hash: str | None = None
     duplicate: bool = False
     repeated: bool = False
+    file: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return f"line {self.line:,}" + (f" of {self.file}" if self.file is not None else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -154,6 +154,11 @@ class DeadLetters:
             self._superseded |= key in self._written
             self._written[key] = content
 
+    @property
+    def ids(self) -> Set[str]:
+        """Documents that have letters from earlier runs."""
+        return self._ids
+
     def stored(self, id: str) -> None:
         """Note that a document is stored: letters about it are done with."""
         if id in self._ids:
@@ -209,6 +214,7 @@ def letter_value(rejection: Rejection, job: Job) -> dict[str, Any]:
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "source": options.source_name,
+        **({} if rejection.file is None else {"file": rejection.file}),
         "line": rejection.line,
         "id": rejection.id,
         "duplicate": rejection.duplicate,
@@ -238,7 +244,9 @@ def dump(value: Mapping[str, Any]) -> bytes:
 
 
 def _content_digest(value: Mapping[str, Any]) -> str:
-    return _digest({name: held for name, held in value.items() if name not in ("time", "line")})
+    return _digest(
+        {name: held for name, held in value.items() if name not in ("time", "file", "line")}
+    )
 
 
 def _digest(value: Any) -> str:

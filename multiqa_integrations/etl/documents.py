@@ -163,6 +163,15 @@ class FieldUse:
         if len(self._present) < 100:
             self._present.update(dict.fromkeys(map(str, value)))
 
+    def merge(self, other: FieldUse) -> None:
+        """Take the records of another part of the source into account."""
+        if not other._records:
+            return
+        self._records += other._records
+        self._missing = {n: what for n, what in self._missing.items() if n in other._missing}
+        if len(self._present) < 100:
+            self._present.update(other._present)
+
     def take_notes(self, *kinds: str) -> list[str]:
         """Return what there is to say about fields of these kinds, once."""
         if not self._records:

@@ -9,6 +9,7 @@ import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,8 @@ from multiqa_integrations.reading import unique_keys
 _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
 _ARROW_FILE = b"ARROW1\0\0"
 
+
+_BATCH_ROWS = 1_000
 
 # How much of a line that is too long is read at a time.
 _SKIPPED_BYTES = 1 << 20
@@ -100,22 +103,66 @@ def _check_unchanged(before: os.stat_result, after: os.stat_result) -> None:
 
 
 class JsonLines(File):
-    """A JSON object a line; empty lines are skipped."""
+    """A JSON object a line; empty lines are skipped.
+
+    Attributes:
+        lines: How many lines were read.
+    """
+
+    def __init__(
+        self,
+        file: Path | IO[bytes],
+        name: str,
+        *,
+        part: tuple[int, int] | None = None,
+        before: int = 0,
+    ) -> None:
+        """Take a file; nothing is read yet.
+
+        Args:
+            file: A path, or an open file.
+            name: What messages call it.
+            part: Only the lines that begin at these bytes, from the first to before the second.
+            before: How many lines are before that part.
+        """
+        super().__init__(file, name)
+        self._part, self._before = part, before
+        self.lines = 0
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
+        self.lines = 0
+        start, end = self._part or (0, None)
         with self.opened() as file:
-            while line := file.readline(MAX_RECORD_BYTES + 1):
+            self._line = self._before
+            position = _next_line(file, start, end)
+            while (end is None or position < end) and (line := file.readline(MAX_RECORD_BYTES + 1)):
                 self._line += 1
-                if self._line == 1:
+                self.lines += 1
+                first = position == 0
+                position += len(line)
+                if first:
                     line = line.removeprefix(b"\xef\xbb\xbf")
                 if len(line) > MAX_RECORD_BYTES and not line.endswith(b"\n"):
                     while line and not line.endswith(b"\n"):
                         line = file.readline(_SKIPPED_BYTES)
+                        position += len(line)
                     reason = f"the line is longer than {MAX_RECORD_BYTES:,} bytes"
                     yield BadRecord(self._line, reason)
                 elif line.strip():
                     yield parse_json(self._line, line.rstrip(b"\r\n"))
+
+
+def _next_line(file: IO[bytes], start: int, end: int | None) -> int:
+    """Go to where the first line begins from `start` on, before `end`; returns where that is."""
+    if not start:
+        return 0
+    position = file.seek(start - 1)
+    while (end is None or position < end) and (rest := file.readline(_SKIPPED_BYTES)):
+        position += len(rest)
+        if rest.endswith(b"\n"):
+            break
+    return position
 
 
 def parse_json(line: int, raw: bytes) -> Record | BadRecord:
@@ -134,23 +181,66 @@ def parse_json(line: int, raw: bytes) -> Record | BadRecord:
     return Record(line, value)
 
 
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """Some rows of some row groups of a Parquet file.
+
+    Attributes:
+        groups: The numbers of the row groups.
+        before: How many rows the groups before have.
+        start: The first row, counted from the beginning of the first of the groups.
+        stop: The one after the last, counted likewise.
+    """
+
+    groups: tuple[int, ...]
+    before: int
+    start: int
+    stop: int
+
+    def of(self, file: Any) -> Iterator[Any]:
+        """Read them in batches; the rows before them are decoded, too."""
+        row = 0
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=list(self.groups)):
+            if row >= self.stop:
+                return
+            first, last = max(self.start - row, 0), min(self.stop - row, batch.num_rows)
+            if first < last:
+                yield batch.slice(first, last - first)
+            row += batch.num_rows
+
+
 class ArrowFile(File):
     """Parquet, or Arrow's own format, as a file or a stream; read batch by batch."""
 
-    def __init__(self, file: Path, name: str, format: Format) -> None:
+    def __init__(
+        self,
+        file: Path | IO[bytes],
+        name: str,
+        format: Format,
+        *,
+        part: RowRange | None = None,
+    ) -> None:
         """Open it for its number of rows.
+
+        Args:
+            file: A path, or an open file.
+            name: What messages call it.
+            format: "parquet" or "arrow".
+            part: Only these rows of a Parquet file.
 
         Raises:
             SourceError: It is of another format.
         """
         super().__init__(file, name)
-        self._format = format
+        self._format, self._part = format, part
         with self.opened() as stream:
-            self.total = self._rows(stream)
+            self.total = self._rows(stream) if part is None else part.stop - part.start
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
         with self.opened() as stream:
+            if self._part is not None:
+                self._line = self._part.before + self._part.start
             for batch in self._batches(stream):
                 _check_batch(batch)
                 for record in rows(batch, self._line, self.name):
@@ -172,8 +262,11 @@ class ArrowFile(File):
         import pyarrow
         import pyarrow.parquet
 
+        if self._part is not None:
+            yield from self._part.of(pyarrow.parquet.ParquetFile(stream))
+            return
         if self._format == "parquet":
-            yield from pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=1_000)
+            yield from pyarrow.parquet.ParquetFile(stream).iter_batches(batch_size=_BATCH_ROWS)
             return
         # A file is a stream between two marks. Read as one, for the reader of files starts threads,
         # and a program that ends just after that was aborted by them.

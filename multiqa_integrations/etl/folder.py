@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -49,7 +50,26 @@ class Folder:
         if any(path.suffix.lower() in _HTML for path in self._paths):
             require("bs4", purpose="reading HTML")
         self.total: int | None = len(self._paths)
-        self._read = 0
+        self._before = self._read = 0
+
+    def part(self, start: int, stop: int, *, unread: bool) -> Folder:
+        """Return some of its documents as a source, with the numbers that they have in it.
+
+        Args:
+            start: The first of them, from 0.
+            stop: The one after the last.
+            unread: Whether what could not be looked at belongs to it.
+        """
+        part = copy.copy(self)
+        part._paths = self._paths[start:stop]
+        part._unread = self._unread if unread else []
+        part._before = start
+        part.total = len(part._paths)
+        return part
+
+    def __len__(self) -> int:
+        """Count its documents."""
+        return len(self._paths)
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
@@ -57,7 +77,7 @@ class Folder:
             yield Unread(None, reason)
         for number, path in enumerate(self._paths, start=1):
             self._read = number
-            yield self._item(number, path)
+            yield self._item(self._before + number, path)
 
     def fraction(self) -> float | None:
         """Return how much of it has been read."""
@@ -122,22 +142,26 @@ class Folder:
                 after = os.fstat(file.fileno())
         except OSError as error:
             return BadRecord(number, f"{name} cannot be read ({error.strerror})", id=name)
-        if len(content) > MAX_RECORD_BYTES:
-            reason = f"{name} is larger than {MAX_RECORD_BYTES:,} bytes"
-            return BadRecord(number, reason, id=name)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return BadRecord(number, f"{name} was written while it was read", id=name)
-        if path.suffix.lower() in _HTML:
-            return parse_html(number, name, content)
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            return BadRecord(number, f"line {line} of {name} is not UTF-8", id=name)
-        return Record(number, {"id": name, "text": text, "path": name})
+        return document_of(number, name, content)
 
 
-def _name(path: Path) -> str:
+def document_of(number: int, name: str, content: bytes) -> SourceItem:
+    """Make a record of a file's content; of one that is too large, its beginning will do."""
+    if len(content) > MAX_RECORD_BYTES:
+        return BadRecord(number, f"{name} is larger than {MAX_RECORD_BYTES:,} bytes", id=name)
+    if name.lower().endswith(_HTML):
+        return parse_html(number, name, content)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return BadRecord(number, f"line {line} of {name} is not UTF-8", id=name)
+    return Record(number, {"id": name, "text": text, "path": name})
+
+
+def _name(path: PurePath) -> str:
     return repair_surrogates(path.as_posix())  # of names that are not UTF-8
 
 

@@ -23,7 +23,7 @@ from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import Format, Source
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
 from multiqa_integrations.qdrant.info import CollectionInfo, filled_sparse_vector
-from multiqa_integrations.qdrant.lease import Lease
+from multiqa_integrations.qdrant.lease import Lease, LeaseToken
 from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
@@ -184,6 +184,7 @@ class Job:
         encoder: What encodes them.
         options: The other settings.
         stop: Ends the job after the batch in hand, once it is set.
+        token: The lease of the run that this is a part of, where another process holds it.
     """
 
     source: Source
@@ -192,6 +193,7 @@ class Job:
     encoder: Encoder
     options: JobOptions = field(default_factory=JobOptions)
     stop: threading.Event = field(default_factory=threading.Event)
+    token: LeaseToken | None = None
 
     def __post_init__(self) -> None:
         size, overlap = self.options.chunk_size, self.options.chunk_overlap
@@ -214,7 +216,7 @@ class Job:
     @cached_property
     def writer(self) -> Writer:
         """What writes to the collection."""
-        return Writer(self.store, self.collection, self.schema)
+        return Writer(self.store, self.collection, self.schema, token=self.token)
 
     @property
     def schema(self) -> CollectionSchema:

@@ -111,7 +111,7 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
         return Folder(file, glob)
     if glob is not None:
         raise ConfigurationError(f"glob goes with a folder; {path!r} is a file.")
-    known = format or _format_of(file)
+    known = format or format_of(path)
     if known in ("csv", "tsv"):
         return Delimited(file, path, "\t" if known == "tsv" else ",")
     if known == "jsonl":
@@ -120,12 +120,17 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
     return files.ArrowFile(file, path, known)
 
 
-def _format_of(file: Path) -> Format:
-    suffix = Path(file.name.lower().removesuffix(".gz")).suffix
+def format_of(name: str) -> Format:
+    """Return the format of a file by its name.
+
+    Raises:
+        ConfigurationError: It ends in none that is known.
+    """
+    suffix = Path(name.lower().removesuffix(".gz")).suffix
     try:
         return FORMATS[suffix]
     except KeyError:
         raise ConfigurationError(
-            f"{str(file)!r} ends in {suffix!r}, expected one of {', '.join(FORMATS)}. Say what "
+            f"{name!r} ends in {suffix!r}, expected one of {', '.join(FORMATS)}. Say what "
             "it is with format (--format)."
         ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -79,16 +79,15 @@ def plan(
         with reporting(timed):
             ledger = Ledger(job.store, stored, options.source_name)
             changes = decide(job, ledger, report.counting(read(job, seen)))
-            sample: list[str] = []
-            while step := list(islice(changes, _STEP)):
-                for item in step:
-                    guard.note(item)
-                    if isinstance(item, Rejection):
-                        report.reject(item)
-                    elif isinstance(item, Unread):
-                        raise SyncIncompleteError(f"{item.reason}.", report=report)
-                texts = _count([item for item in step if isinstance(item, Change)], job, report)
-                sample += islice(texts[:: max(1, len(texts) // _SAMPLE)], _SAMPLE - len(sample))
+
+            def note(item: Change | Rejection | Unread) -> None:
+                guard.note(item)
+                if isinstance(item, Rejection):
+                    report.reject(item)
+                elif isinstance(item, Unread):
+                    raise SyncIncompleteError(f"{item.reason}.", report=report)
+
+            for _ in estimate(job, changes, report, note):
                 notify(
                     Progress("reading", report.records, 0, report.rejected, job.source.fraction())
                 )
@@ -98,9 +97,36 @@ def plan(
                 refusal = guard.refusal(report.deleted)
                 report.pruning = "done" if refusal is None else guard.status
                 report.note = refusal or ""
-            if sample:
-                report.tokens_per_second = _tokens_per_second(job, sample)
         return timed()
+
+
+def estimate(
+    job: Job,
+    changes: Iterable[Change | Rejection | Unread],
+    report: PlanReport,
+    note: Callable[[Change | Rejection | Unread], None],
+    *,
+    encodes: bool = True,
+) -> Iterator[None]:
+    """Count what has to be done, and measure how fast that goes; yields now and then.
+
+    Args:
+        job: The job.
+        changes: Those of `decide`.
+        report: Where documents, chunks and their tokens are counted.
+        note: Called with each change first.
+        encodes: Whether to encode a sample.
+    """
+    changes = iter(changes)
+    sample: list[str] = []
+    while step := list(islice(changes, _STEP)):
+        for item in step:
+            note(item)
+        texts = _count([item for item in step if isinstance(item, Change)], job, report)
+        sample += islice(texts[:: max(1, len(texts) // _SAMPLE)], _SAMPLE - len(sample))
+        yield
+    if sample and encodes:
+        report.tokens_per_second = _tokens_per_second(job, sample)
 
 
 def _count(changes: Sequence[Change], job: Job, report: PlanReport) -> list[str]:

@@ -61,6 +61,11 @@ class PruneGuard:
         else:
             self._kept += item.stored_hash is not None
 
+    def add(self, records: int, kept: int) -> None:
+        """Take stored documents into account, of which the collection had `kept` before."""
+        self._records += records
+        self._kept += kept
+
     @property
     def status(self) -> Pruning:
         """What a refusal is: "left out" where something of the source could not be read."""

@@ -10,10 +10,10 @@ from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.documents import RecordError, SourceDocument, to_document
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.records import BadRecord, Record, Unread
-from multiqa_integrations.etl.seen import Seen
+from multiqa_integrations.etl.seen import Ids
 
 
-def read(job: Job, seen: Seen) -> Iterator[SourceDocument | Rejection | Unread]:
+def read(job: Job, seen: Ids) -> Iterator[SourceDocument | Rejection | Unread]:
     """Yield the documents of a source, of the job's shard only.
 
     A source that breaks off yields `Unread` as its last item.
@@ -33,13 +33,13 @@ def read(job: Job, seen: Seen) -> Iterator[SourceDocument | Rejection | Unread]:
         yield Unread(error.line, str(error).rstrip("."))
 
 
-def source_notes(job: Job, seen: Seen) -> list[str]:
+def source_notes(job: Job, seen: Ids) -> list[str]:
     """Return what of a source looks like a mistake, once it has been read."""
     notes: list[str] = list(getattr(job.source, "notes", ()))
     return notes + seen.fields.take_notes("id", "text", "title", "metadata")
 
 
-def _document(job: Job, seen: Seen, item: Record | BadRecord) -> SourceDocument | Rejection | None:
+def _document(job: Job, seen: Ids, item: Record | BadRecord) -> SourceDocument | Rejection | None:
     """Make a document of a record; None if it belongs to another shard."""
     try:
         if isinstance(item, BadRecord):
@@ -55,14 +55,14 @@ def _document(job: Job, seen: Seen, item: Record | BadRecord) -> SourceDocument 
     earlier = seen.add(document.id, document.line)
     if earlier is None:
         return document
-    reason = f"its id was that of line {earlier:,} already"
+    reason = f"its id was that of {earlier} already"
     return Rejection(
         document.line, document.id, reason, document.record, duplicate=True, repeated=True
     )
 
 
 def _rejection(
-    job: Job, seen: Seen, item: Record | BadRecord, reason: str, id: str | None = None
+    job: Job, seen: Ids, item: Record | BadRecord, reason: str, id: str | None = None
 ) -> Rejection | None:
     repeated = False
     if id is not None:

@@ -30,13 +30,15 @@ class Progress:
         encoded: Chunks that were encoded for them.
         rejected: Records that were rejected.
         fraction: How much of the source is done, from 0 to 1; None where that is unknown.
+        workers: How many processes are at work on it, where the job has workers.
     """
 
-    phase: Literal["reading", "pruning", "optimizing", "comparing"]
+    phase: Literal["reading ids", "reading", "pruning", "optimizing", "comparing"]
     records: int
     encoded: int
     rejected: int
     fraction: float | None
+    workers: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +58,12 @@ class _Report:
                 values |= value
             elif name == "rejections":
                 values[name] = [
-                    {"line": rejection.line, "id": rejection.id, "reason": rejection.reason}
+                    {
+                        **({} if rejection.file is None else {"file": rejection.file}),
+                        "line": rejection.line,
+                        "id": rejection.id,
+                        "reason": rejection.reason,
+                    }
                     for rejection in value
                 ]
             else:
@@ -76,6 +83,7 @@ class _Report:
                     rejection.reason,
                     stored_hash=rejection.stored_hash,
                     duplicate=rejection.duplicate,
+                    file=rejection.file,
                 )
             )
 

@@ -5,11 +5,27 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import Protocol, TypeVar
 
 from multiqa_integrations.errors import SyncError
 from multiqa_integrations.etl.documents import Fields, FieldUse
 from multiqa_integrations.etl.ledger import StoredChunk
 from multiqa_integrations.qdrant.points import PointId
+
+S = TypeVar("S", bound="Seen")
+
+
+class Ids(Protocol):
+    """What `read` asks about the ids of a source.
+
+    Attributes:
+        fields: Which of the named fields its records have had.
+    """
+
+    fields: FieldUse
+
+    def add(self, id: str, line: int) -> str | None:
+        """Note an id; returns in words where it was before, if it was."""
 
 
 class Seen:
@@ -29,8 +45,8 @@ class Seen:
         self._ids.execute("CREATE TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID")
         self._ids.execute("CREATE TABLE deleted (point TEXT, document TEXT)")
 
-    def add(self, id: str, line: int) -> int | None:
-        """Note an id; returns the line where it was before, if it was.
+    def add(self, id: str, line: int) -> str | None:
+        """Note an id; returns in words where it was before, if it was.
 
         Raises:
             SyncError: There is no room for it.
@@ -44,7 +60,8 @@ class Seen:
             ) from error
         if added.rowcount:
             return None
-        return int(self._ids.execute("SELECT line FROM seen WHERE id = ?", (id,)).fetchone()[0])
+        (first,) = self._ids.execute("SELECT line FROM seen WHERE id = ?", (id,)).fetchone()
+        return f"line {first:,}"
 
     def __contains__(self, id: str) -> bool:
         return self._ids.execute("SELECT 1 FROM seen WHERE id = ?", (id,)).fetchone() is not None
@@ -66,7 +83,7 @@ class Seen:
         while page := rows.fetchmany(1_000):
             yield [point for (point,) in page]
 
-    def __enter__(self) -> Seen:
+    def __enter__(self: S) -> S:
         return self
 
     def __exit__(

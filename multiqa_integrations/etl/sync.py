@@ -112,10 +112,7 @@ def sync(
         >>> sync(rows, "manual", client=client, encoder=FakeEncoder()).unchanged
         1
     """
-    if on_error not in ("continue", "stop"):
-        raise ConfigurationError(f"on_error is {on_error!r}, expected 'continue' or 'stop'.")
-    if not isinstance(max_errors, int) or max_errors < 0:
-        raise ConfigurationError(f"max_errors is {max_errors!r}, expected 0 or more.")
+    check_errors(on_error, max_errors)
     check_hooks(progress, stop)
     options = JobOptions.of(options, settings)
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
@@ -127,56 +124,19 @@ def sync(
     began = time.monotonic()
     with open_job(source, collection, options, stop) as job, Seen(options.fields) as seen:
         run = Run(job, seen, progress, max_errors=0 if on_error == "stop" else max_errors)
-        report = run.report
+        return run.carry_out(guard, letter_file, prune=prune, began=began)
 
-        def timed() -> SyncReport:
-            report.seconds = time.monotonic() - began
-            return report
 
-        with reporting(timed):
-            logger.info("sync of the source %s into %s begins", options.source_name, collection)
-            sparse_vector = job.ensure()
-            with job.lease() as lease:
-                with (
-                    DeadLetters(letter_file, job) as letters,
-                    closing(run.store(lease, sparse_vector)) as outcomes,
-                ):
-                    for outcome in outcomes:
-                        if isinstance(outcome, Written):
-                            letters.stored(outcome.change.document.id)
-                            guard.note(outcome.change)
-                        elif isinstance(outcome, Rejection):
-                            report.warn(seen.fields.take_notes("id", "text"))  # before any letter
-                            letters.write(outcome)
-                            report.unwritten = letters.unwritten
-                            guard.note(outcome)
-                        elif isinstance(outcome, Unread):
-                            guard.note(outcome)
-                report.warn(source_notes(job, seen))
-                if prune:
-                    run.prune(lease, guard)
-                run.optimize()
-            timed()
-            logger.info(
-                "sync of the source %s into %s: %d records, %d chunks encoded, %d documents "
-                "deleted, %d records rejected, in %.1f s",
-                options.source_name,
-                collection,
-                report.records,
-                report.encoded,
-                report.deleted,
-                report.rejected,
-                report.seconds,
-            )
-            run.raise_if_incomplete()
-            if letters.error is not None:
-                raise SyncIncompleteError(
-                    f"{letters.error} Everything else was done; the next run writes them anew.",
-                    report=report,
-                ) from letters.error
-            if report.pruning == "refused":
-                raise PruneRefusedError(f"nothing was deleted: {report.note}.", report=report)
-        return report
+def check_errors(on_error: str, max_errors: int) -> None:
+    """Make sure that these are what `sync` takes.
+
+    Raises:
+        ConfigurationError: They are not.
+    """
+    if on_error not in ("continue", "stop"):
+        raise ConfigurationError(f"on_error is {on_error!r}, expected 'continue' or 'stop'.")
+    if not isinstance(max_errors, int) or max_errors < 0:
+        raise ConfigurationError(f"max_errors is {max_errors!r}, expected 0 or more.")
 
 
 class Run:
@@ -201,12 +161,82 @@ class Run:
         self._progress = progress or (lambda _: None)
         self._confirmed = False
 
+    def carry_out(
+        self, guard: PruneGuard, letter_file: Path | None, *, prune: bool, began: float
+    ) -> SyncReport:
+        """Make the collection equal to its source; what `sync` raises, is raised here.
+
+        Args:
+            guard: Decides whether what the source lacks may be deleted.
+            letter_file: Where rejected records go.
+            prune: Delete what the source lacks.
+            began: When the run began, by the monotonic clock.
+        """
+        job, report, seen = self._job, self.report, self._seen
+
+        def timed() -> SyncReport:
+            report.seconds = time.monotonic() - began
+            return report
+
+        with reporting(timed):
+            logger.info("sync of the source %s into %s begins", report.source, report.collection)
+            sparse_vector = job.ensure()
+            with job.lease() as lease:
+                with (
+                    DeadLetters(letter_file, job) as letters,
+                    closing(self.store(lease, sparse_vector)) as outcomes,
+                ):
+                    for outcome in outcomes:
+                        self.note(outcome, guard, letters)
+                    self.settle(letters)
+                report.warn(source_notes(job, seen))
+                if prune:
+                    self.prune(lease, guard)
+                self.optimize()
+            timed()
+            logger.info(
+                "sync of the source %s into %s: %d records, %d chunks encoded, %d documents "
+                "deleted, %d records rejected, in %.1f s",
+                report.source,
+                report.collection,
+                report.records,
+                report.encoded,
+                report.deleted,
+                report.rejected,
+                report.seconds,
+            )
+            self.raise_if_incomplete()
+            if letters.error is not None:
+                raise SyncIncompleteError(
+                    f"{letters.error} Everything else was done; the next run writes them anew.",
+                    report=report,
+                ) from letters.error
+            if report.pruning == "refused":
+                raise PruneRefusedError(f"nothing was deleted: {report.note}.", report=report)
+        return report
+
+    def note(self, outcome: Outcome, guard: PruneGuard, letters: DeadLetters) -> None:
+        """Take into account for pruning and dead letters what became of a record."""
+        if isinstance(outcome, Written):
+            letters.stored(outcome.change.document.id)
+            guard.note(outcome.change)
+        elif isinstance(outcome, Rejection):
+            self.report.warn(self._seen.fields.take_notes("id", "text"))  # before any letter
+            letters.write(outcome)
+            self.report.unwritten = letters.unwritten
+            guard.note(outcome)
+        elif isinstance(outcome, Unread):
+            guard.note(outcome)
+
+    def settle(self, letters: DeadLetters) -> None:
+        """Take into account for dead letters what is known at the end only: nothing here."""
+
     def store(self, lease: Lease, sparse_vector: str | None) -> Generator[Outcome, None, None]:
         """Store what the source has; yields what became of each record."""
         job, report = self._job, self.report
         documents = report.counting(read(job, self._seen))
         changes = decide(job, self._ledger, documents)
-        allowed = takewhile(lambda _: self._why_stop(lease) is None, changes)
+        allowed = takewhile(lambda _: self.why_stop(lease) is None, changes)
         writing = write(
             job, allowed, sparse_vector=sparse_vector, may_delete=partial(self._may_delete, lease)
         )
@@ -216,7 +246,7 @@ class Run:
                 lease.renew()
                 yield outcome
                 if isinstance(outcome, Encoded) or report.done % _PROGRESS_EVERY == 0:
-                    self._report_progress("reading")
+                    self.report_progress("reading")
                 if not isinstance(outcome, Encoded) and report.done % _OPTIMIZE_EVERY == 0:
                     optimize_or_warn(
                         job.store,
@@ -225,10 +255,10 @@ class Run:
                         share=_OPTIMIZE_SHARE,
                         merge=False,
                     )
-        self._report_progress("reading")
+        self.report_progress("reading")
         if not job.stop.is_set():
             lease.confirm()
-        report.note = self._why_stop(lease) or "; ".join(report.unread[:10])
+        report.note = self.why_stop(lease) or "; ".join(report.unread[:10])
         report.ended = not report.note
 
     def prune(self, lease: Lease, guard: PruneGuard) -> None:
@@ -237,7 +267,7 @@ class Run:
         report.pruning = "left out"
         if not report.ended:
             return
-        self._report_progress("pruning")
+        self.report_progress("pruning")
         deleted = find_deleted(self._ledger, self._seen)
         if (refusal := guard.refusal(deleted)) is not None:
             report.pruning, report.note = guard.status, refusal
@@ -252,7 +282,7 @@ class Run:
     def optimize(self) -> None:
         """Build the search graph of an embedded collection, if enough is new."""
         if not self._job.stop.is_set():
-            self._report_progress("optimizing")
+            self.report_progress("optimizing")
             optimize_or_warn(self._job.store, self._job.collection, minimum=OPTIMIZE_AT)
 
     def raise_if_incomplete(self) -> None:
@@ -277,7 +307,8 @@ class Run:
             self._confirmed = True
         return lease.lost is None
 
-    def _why_stop(self, lease: Lease) -> str | None:
+    def why_stop(self, lease: Lease) -> str | None:
+        """Return why nothing more is to be taken up; None if there is no reason."""
         rejected, allowed = self.report.rejected, self._max_errors
         if self._job.stop.is_set():
             return "it was stopped"
@@ -287,11 +318,14 @@ class Run:
             last = self.report.rejections[-1]
             return (
                 f"{rejected:,} records were rejected, of which {allowed:,} are allowed; the last "
-                f"is line {last.line:,}: {last.reason}"
+                f"is {last.place}: {last.reason}"
             )
         return None
 
-    def _report_progress(self, phase: Literal["reading", "pruning", "optimizing"]) -> None:
+    def report_progress(
+        self, phase: Literal["reading ids", "reading", "pruning", "optimizing"]
+    ) -> None:
+        """Tell how far the run is."""
         report = self.report
         fraction = self._job.source.fraction()
         if fraction is not None and report.records:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError, reporting
-from multiqa_integrations.etl.changes import ChangeKind, Rejection
+from multiqa_integrations.etl.changes import Change, ChangeKind, Rejection
 from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.job import Job, JobOptions, check_hooks, open_job
 from multiqa_integrations.etl.ledger import Ledger, stored_chunk
@@ -85,22 +85,34 @@ def verify(
                     raise SyncIncompleteError(f"{change.reason}.", report=report)
                 if isinstance(change, Rejection):
                     report.reject(change)
-                elif change.kind is ChangeKind.NEW:
-                    report.find("missing", change.document.id)
-                elif change.kind is ChangeKind.UNCHANGED and not change.stale:
-                    report.equal += 1
                 else:
-                    report.find("stale", change.document.id)
+                    compare(change, report)
                 if report.records % _PROGRESS_EVERY == 0:
                     fraction = job.source.fraction()
                     notify(Progress("reading", report.records, 0, report.rejected, fraction))
             report.warn(source_notes(job, seen))
-            extra: set[str] = set()
-            for page in ledger.everything(with_vectors=True):
-                for point in page:
-                    _check(job, point, seen, extra, report)
+            for _ in check_stored(job, ledger, seen, report):
                 notify(Progress("comparing", report.records, 0, report.rejected, None))
         return timed()
+
+
+def compare(change: Change, report: VerifyReport) -> None:
+    """Report how a document of the source compares with what is stored of it."""
+    if change.kind is ChangeKind.NEW:
+        report.find("missing", change.document.id)
+    elif change.kind is ChangeKind.UNCHANGED and not change.stale:
+        report.equal += 1
+    else:
+        report.find("stale", change.document.id)
+
+
+def check_stored(job: Job, ledger: Ledger, seen: Seen, report: VerifyReport) -> Iterator[None]:
+    """Check every stored point, and report what is wrong; yields after each page of them."""
+    extra: set[str] = set()
+    for page in ledger.everything(with_vectors=True):
+        for point in page:
+            _check(job, point, seen, extra, report)
+        yield
 
 
 def _check(job: Job, point: Point, seen: Seen, extra: set[str], report: VerifyReport) -> None:

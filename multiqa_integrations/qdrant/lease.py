@@ -22,9 +22,9 @@ import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -67,6 +67,41 @@ _LARGEST_PID = 2**31 - 1
 _held: set[str] = set()  # by runs of this process
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseToken:
+    """Names the lease of a run, for workers of the run in other processes.
+
+    Attributes:
+        key: Where the lease is in the metadata.
+        run: Whose it is.
+        what: What it is a lease of, in words.
+    """
+
+    key: str
+    run: str
+    what: str
+
+    def is_valid(self, metadata: Mapping[str, Any]) -> bool:
+        """Check whether the lease is still there, and has been renewed.
+
+        Raises:
+            LeaseError: Another run has taken it.
+        """
+        lease = metadata.get(self.key)
+        if not isinstance(lease, dict):
+            return False
+        if lease.get("run") != self.run:
+            raise self.lost_error()
+        return _is_recent(lease)
+
+    def lost_error(self) -> LeaseError:
+        """Return the error of a run whose lease is gone."""
+        return LeaseError(
+            f"the lease on {self.what} is no longer that of this run, so it was stopped: nothing "
+            "is lost, but let it run again when no other is at work."
+        )
+
+
 class Lease:
     """The right of one run to work on a source, or on a whole collection. Use it with `with`.
 
@@ -106,6 +141,11 @@ class Lease:
         self._identity: str | None = None
         self.kept = True
         self.lost: str | None = None
+
+    @property
+    def token(self) -> LeaseToken | None:
+        """What workers in other processes check; None where the store keeps no leases."""
+        return LeaseToken(self._key, self._run, self._what) if self.kept else None
 
     def check_free(self) -> CollectionInfo | None:
         """Make sure that no other run has the lease, without taking it.
@@ -325,21 +365,28 @@ def _is_alive(
 
     It was renewed `youngest` to `oldest` seconds ago, as far as clocks agree.
     """
-    try:
-        renewed = parse_time(lease["renewed"])
-        age = (datetime.now(timezone.utc) - renewed).total_seconds()
-        pid = lease["pid"]
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
-        return False
+    pid = lease.get("pid")
     if type(pid) is not int or not 0 < pid <= _LARGEST_PID:
         return False
-    if not youngest <= age <= oldest:
+    if not _is_recent(lease, youngest, oldest):
         return False
     if any(lease.get(name) != value for name, value in _machine().items()):
         return True
     if pid == os.getpid():  # of this process; or of one before it that had the same number
         return lease.get("run") in _held
     return _process_exists(pid)
+
+
+def _is_recent(
+    lease: dict[str, Any], youngest: float = -CLOCK_SECONDS, oldest: float = EXPIRES_SECONDS
+) -> bool:
+    """Return whether a lease was renewed `youngest` to `oldest` seconds ago."""
+    try:
+        renewed = parse_time(lease["renewed"])
+        age = (datetime.now(timezone.utc) - renewed).total_seconds()
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
+        return False
+    return youngest <= age <= oldest
 
 
 def _process_exists(pid: int) -> bool:

@@ -64,10 +64,12 @@ class Retrying:
     Attributes:
         seconds: After so many there is no further attempt.
         stops: Each ends it, once set.
+        most: A limit that holds also where a store has one of its own.
     """
 
     seconds: float = READ_SECONDS
     stops: tuple[threading.Event, ...] = ()
+    most: float = float("inf")
 
     @property
     def stopped(self) -> bool:
@@ -80,13 +82,17 @@ _current: ContextVar[Retrying] = ContextVar("multiqa_retrying", default=Retrying
 
 @contextmanager
 def retrying(
-    seconds: float | None = None, *, stop: threading.Event | None = None
+    seconds: float | None = None,
+    *,
+    stop: threading.Event | None = None,
+    most: float | None = None,
 ) -> Iterator[Retrying]:
     """Set how the requests of a block are repeated.
 
     Args:
         seconds: After so many there is no further attempt; by default as around the block.
         stop: Ends waiting within two seconds, besides those around the block.
+        most: A limit that holds also where a store has one of its own; by default as around.
 
     Examples:
         >>> with retrying(5.0) as policy:
@@ -97,6 +103,7 @@ def retrying(
     inside = Retrying(
         around.seconds if seconds is None else seconds,
         around.stops if stop is None or stop in around.stops else (*around.stops, stop),
+        around.most if most is None else most,
     )
     token = _current.set(inside)
     try:
@@ -118,7 +125,7 @@ class Attempts:
             clock: Tells the time, in seconds.
         """
         self._policy = _current.get()
-        self._seconds = self._policy.seconds if seconds is None else seconds
+        self._seconds = min(self._policy.seconds if seconds is None else seconds, self._policy.most)
         self._clock = clock
         self._begin = clock()
         self._pause = _FIRST_PAUSE

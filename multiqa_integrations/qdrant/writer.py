@@ -9,6 +9,10 @@ again afterwards: where the name stands for another collection by now, it writes
 A migration closes the old collection, waits until nothing counts any more that was seen before,
 copies what was written until then, and only then moves the alias. So a write that returned is in
 the new collection, and one that is not has raised an error. Clocks may differ by an hour.
+
+A worker, whose run holds the lease in another process, looks at that too: where it is no longer
+that run's, nothing more is written. Its requests are repeated only as long as a look counts, then
+it looks again: a worker that was cut off writes nothing when it is back, if it was replaced.
 """
 
 from __future__ import annotations
@@ -22,15 +26,21 @@ from multiqa_integrations.errors import (
     CollectionMismatchError,
     StoreError,
     StoreLockedError,
+    StoreUnavailableError,
 )
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
-from multiqa_integrations.qdrant.dual import Steps, ask, run
-from multiqa_integrations.qdrant.lease import closed_by
+from multiqa_integrations.qdrant.dual import Steps, ask, run, work
+from multiqa_integrations.qdrant.info import CollectionInfo
+from multiqa_integrations.qdrant.lease import LeaseToken, closed_by
 from multiqa_integrations.qdrant.names import collection_not_found_error
 from multiqa_integrations.qdrant.points import Point, PointId
-from multiqa_integrations.qdrant.retry import retrying
+from multiqa_integrations.qdrant.retry import Attempts, retrying
 from multiqa_integrations.qdrant.schema import CollectionSchema
 from multiqa_integrations.qdrant.store import Store
+
+# At a lease that is gone: so often, and after so much of the time that a look counts for.
+_LOOKS = 4
+_RELOOK = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,8 @@ class Writer:
         name: str,
         schema: CollectionSchema,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        token: LeaseToken | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -72,8 +84,10 @@ class Writer:
             name: Its name, or an alias.
             schema: What it must be.
             clock: Tells the time, in seconds.
+            token: The lease of the run that this one writes for, where another process holds it.
         """
         self._store, self._name, self._schema, self._clock = store, name, schema, clock
+        self._token = token
         self._seen: _Look | None = None
 
     def write(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> Steps[None]:
@@ -83,10 +97,20 @@ class Writer:
             CollectionMismatchError: The name stands for a collection of another model.
             StoreLockedError: A migration is about to move its alias to another one.
             StoreError: There is none, or the store refused or failed.
+            LeaseError: The lease of the writer's token is no longer that run's.
         """
+        attempts = Attempts()
         while True:
             look = yield from self._looked()
-            yield from ask(self._store, method, look.collection, *args, **kwargs)
+            if self._token is None:
+                yield from ask(self._store, method, look.collection, *args, **kwargs)
+            else:
+                try:
+                    with retrying(most=self._store.look_seconds):
+                        yield from ask(self._store, method, look.collection, *args, **kwargs)
+                except StoreUnavailableError as error:
+                    yield from work(attempts.wait, attempts.pause_after(error))
+                    continue
             if self._counts(look):
                 return
             try:
@@ -103,6 +127,15 @@ class Writer:
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete points; see `Store.delete` and `write`."""
         run(self.write(Store.delete, ids=ids))
+
+    def confirm(self) -> None:
+        """Look again, unless what was seen still counts.
+
+        Raises:
+            LeaseError: The lease of the writer's token is no longer that run's.
+            StoreError: As of `write`.
+        """
+        run(self._looked())
 
     def _looked(self) -> Steps[_Look]:
         """Return what was seen, if it still counts; else look again."""
@@ -129,8 +162,21 @@ class Writer:
                 "no more writes. Write again in a moment; where it is moved to another model, open "
                 "it with that model. If that process is gone, run what it did again."
             )
+        if self._token is not None:
+            yield from self._check_lease(self._token, collection, info)
         self._seen = look = _Look(moment, collection, info.identity)
         return look
+
+    def _check_lease(self, token: LeaseToken, collection: str, info: CollectionInfo) -> Steps[None]:
+        seen: CollectionInfo | None = info
+        for _ in range(_LOOKS):
+            in_points = yield from ask(self._store, Store.annotations_in_points, collection)
+            if token.is_valid({**({} if seen is None else seen.metadata), **in_points}):
+                return
+            # A node of a cluster may have been restarted, and not know of it yet.
+            yield from work(Attempts(0.0).wait, self._store.look_seconds * _RELOOK)
+            seen = yield from ask(self._store, Store.info, collection)
+        raise token.lost_error()
 
     def _own_name(self) -> Steps[str]:
         """Return the collection's own name; where aliases cannot be read, the one that was given.

@@ -1,0 +1,329 @@
+"""Find the files of a source, here and in object stores; only their metadata is read."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypeAlias, cast
+
+from multiqa_integrations._optional import require
+from multiqa_integrations.errors import ConfigurationError, SourceError
+from multiqa_integrations.etl.folder import SUFFIXES, Folder, document_of
+from multiqa_integrations.etl.open_source import format_of
+from multiqa_integrations.etl.records import MAX_RECORD_BYTES, BadRecord, Format, SourceItem
+
+_BUFFER_BYTES = 1 << 20  # that are fetched at a time from an object store
+_MAGIC = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file as it was found: it is read only as long as it stays so.
+
+    Attributes:
+        name: What messages call it.
+        path: Where it is: absolute, or in the file system.
+        format: What it is.
+        size: Its bytes.
+        changed: When it was written last, in nanoseconds; None where that is not known.
+        filesystem: Of pyarrow; None for files of this machine.
+    """
+
+    name: str
+    path: str
+    format: Format
+    size: int
+    changed: int | None
+    filesystem: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is read from its beginning or not at all."""
+        return self.path.endswith(".gz")
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """Open it; raise if it is not, or at the end was not, the file that was found.
+
+        Raises:
+            OSError: It is away, or was written since.
+        """
+        self._check_unchanged()
+        with self._open() as file:
+            yield file
+        self._check_unchanged()
+
+    def _open(self) -> IO[bytes]:
+        if self.filesystem is None:
+            return Path(self.path).open("rb")
+        file = self.filesystem.open_input_file(self.path)
+        return cast(IO[bytes], io.BufferedReader(file, _BUFFER_BYTES))
+
+    def _check_unchanged(self) -> None:
+        if self.filesystem is None:
+            status = Path(self.path).stat()
+            size, changed = status.st_size, status.st_mtime_ns
+        else:
+            info = self.filesystem.get_file_info(self.path)
+            if not info.is_file:
+                raise FileNotFoundError("it is no longer there")
+            size, changed = info.size, info.mtime_ns
+        if size != self.size:
+            raise OSError(f"it had {self.size:,} bytes when it was found, now {size:,}")
+        if changed != self.changed:
+            raise OSError("it was written after it was found")
+
+
+class StoredFolder:
+    """The documents in a folder of an object store; see `etl.folder.Folder`."""
+
+    def __init__(self, name: str, base: str, filesystem: Any, paths: Sequence[str]) -> None:
+        """Take the paths of its documents, from the folder."""
+        self.name = name
+        self.total: int | None = len(paths)
+        self._base, self._filesystem, self._paths = base, filesystem, paths
+        self._before = self._read = 0
+
+    def part(self, start: int, stop: int, *, unread: bool) -> StoredFolder:
+        """Return some of its documents as a source; see `Folder.part`."""
+        part = StoredFolder(self.name, self._base, self._filesystem, self._paths[start:stop])
+        part._before = start
+        return part
+
+    def __len__(self) -> int:
+        """Count its documents."""
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        """Read it from its beginning."""
+        for number, path in enumerate(self._paths, start=1):
+            self._read = number
+            yield self._item(self._before + number, path)
+
+    def fraction(self) -> float | None:
+        """Return how much of it has been read."""
+        return self._read / len(self._paths) if self._paths else None
+
+    def _item(self, number: int, path: str) -> SourceItem:
+        try:
+            with self._filesystem.open_input_file(f"{self._base}/{path}") as file:
+                content = file.read(MAX_RECORD_BYTES + 1)
+        except OSError as error:
+            return BadRecord(number, f"{path} cannot be read ({error})", id=path)
+        return document_of(number, path, content)
+
+
+Found: TypeAlias = FoundFile | Folder | StoredFolder
+
+
+def find(source: object, *, format: Format | None = None, glob: str | None = None) -> list[Found]:
+    """Find what a source names, in the order in which it is read.
+
+    Args:
+        source: A path, a pattern, a URI that pyarrow's file systems reach, or a list of these.
+        format: What files are, where their names do not say.
+        glob: Which files of a folder are read.
+
+    Raises:
+        ConfigurationError: It is nothing of these.
+        SourceError: There is no such file.
+    """
+    named = [source] if isinstance(source, str | os.PathLike) else source
+    if not isinstance(named, list | tuple) or not named:
+        raise ConfigurationError(_NOT_CUT.format(type(source).__name__))
+    found: dict[str, Found] = {}
+    for one in named:
+        if not isinstance(one, str | os.PathLike):
+            raise ConfigurationError(_NOT_CUT.format(f"a list with {type(one).__name__}"))
+        path = os.fspath(one)
+        if not path or path == "-":
+            raise ConfigurationError(
+                "source is standard input, which cannot be read in parts by several workers. Give "
+                "a file that all of them reach, or leave Ray out (without --ray; etl.sync)."
+            )
+        for item in _remote(path, format, glob) if "://" in path else _local(path, format, glob):
+            key = item.path if isinstance(item, FoundFile) else item.name
+            found.setdefault(key, item)
+    items = list(found.values())
+    if glob is not None and all(isinstance(item, FoundFile) for item in items):
+        raise ConfigurationError("glob goes with a folder, and the source has none.")
+    return items
+
+
+_NOT_CUT = (
+    "source is {}, expected a path, a pattern, a URI such as s3://bucket/file.parquet, a list of "
+    "these, or a ray.data.Dataset: what workers read must be reachable from each of them. For "
+    "objects of this process take etl.sync, or ray.data.from_items()."
+)
+
+
+def _local(path: str, format: Format | None, pattern: str | None) -> Iterator[Found]:
+    expanded = os.path.expanduser(path)  # noqa: PTH111  (of nobody's "~" it makes no error)
+    try:
+        names = [expanded]
+        if not Path(expanded).exists() and _MAGIC.search(expanded):
+            names = sorted(glob.glob(expanded, recursive=True))  # noqa: PTH207  (absolute ones too)
+        if not names or not all(Path(name).exists() for name in names):
+            raise SourceError(f"there is no file or folder {path!r}.", source=path)
+        for name in names:
+            file = Path(name)
+            if file.is_dir():
+                if name == expanded:
+                    _check_is_folder(path, format)
+                    yield _folder(file, name, pattern)
+                continue  # of a pattern, files alone are meant
+            status = file.stat()
+            yield FoundFile(
+                name,
+                str(file.absolute()),
+                _format(name, format),
+                status.st_size,
+                status.st_mtime_ns,
+            )
+    except OSError as error:
+        raise SourceError(f"{path!r} cannot be looked at ({error}).", source=path) from error
+
+
+def _folder(file: Path, name: str, pattern: str | None) -> Folder:
+    folder = Folder(file.absolute(), pattern)
+    folder.name = name
+    if pattern is None and not len(folder):
+        _check_no_data(name, [entry.name for entry in file.iterdir()])
+    return folder
+
+
+def _remote(uri: str, format: Format | None, pattern: str | None) -> Iterator[Found]:
+    require("pyarrow", purpose=f"reading {_shown(uri)}")
+    import pyarrow
+    from pyarrow import fs
+
+    shown = _shown(uri)
+    base, magic, rest = _before_magic(uri)
+    try:
+        filesystem, path = _filesystem(base if magic else uri)
+        path = path.rstrip("/")
+        if magic:
+            selector = fs.FileSelector(path, recursive="**" in rest or "/" in rest)
+            infos = sorted(filesystem.get_file_info(selector), key=lambda info: info.path)
+            start = len(path) + 1
+            infos = [i for i in infos if i.is_file and _matches(i.path[start:], rest)]
+            names = [f"{_shown(base)}{info.path[start:]}" for info in infos]
+        else:
+            infos, names = [filesystem.get_file_info(path)], [shown]
+        if not infos or infos[0].type == fs.FileType.NotFound:
+            raise SourceError(f"there is no file or folder {shown!r}.", source=shown)
+        if infos[0].type == fs.FileType.Directory:
+            _check_is_folder(shown, format)
+            yield _stored_folder(shown, path, filesystem, pattern)
+            return
+        for info, name in zip(infos, names, strict=True):
+            yield FoundFile(
+                name, info.path, _format(name, format), info.size, info.mtime_ns, filesystem
+            )
+    except (OSError, pyarrow.ArrowException) as error:
+        if isinstance(error, pyarrow.ArrowInvalid):
+            raise ConfigurationError(
+                f"source is {shown!r}, expected a path, or a URI that pyarrow reads, such as "
+                f"s3://, gs:// or file:// ({error})."
+            ) from error
+        raise SourceError(f"{shown!r} cannot be looked at ({error}).", source=shown) from error
+
+
+def _stored_folder(name: str, base: str, filesystem: Any, pattern: str | None) -> StoredFolder:
+    from pyarrow import fs
+
+    infos = filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+    start = len(base) + 1
+    paths = sorted(
+        (info.path[start:] for info in infos if info.is_file),
+        key=lambda path: PurePosixPath(path).parts,  # as `Folder` does
+    )
+    visible = [path for path in paths if not any(p.startswith(".") for p in path.split("/"))]
+    if pattern is None:
+        documents = [path for path in visible if path.lower().endswith(SUFFIXES)]
+        if not documents:
+            _check_no_data(name, visible)
+    else:
+        documents = [path for path in visible if _matches(path, pattern)]
+        for path in documents:
+            if not path.lower().endswith(SUFFIXES):
+                raise ConfigurationError(
+                    f"{pattern!r} selects {path} too, expected {', '.join(SUFFIXES)} only."
+                )
+    return StoredFolder(name, base, filesystem, documents)
+
+
+@lru_cache(maxsize=64)
+def _filesystem(uri: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    filesystem, path = fs.FileSystem.from_uri(uri)
+    return filesystem, path
+
+
+def _before_magic(uri: str) -> tuple[str, bool, str]:
+    """Part a URI into the folder before the first part with a * in it, and the rest."""
+    found = _MAGIC.search(uri)
+    if found is None or (found[0] == "?" and "*" not in uri):  # options of a URI follow a "?"
+        return uri, False, ""
+    end = uri.rindex("/", 0, found.start()) + 1
+    return uri[:end], True, uri[end:]
+
+
+def _matches(path: str, pattern: str) -> bool:
+    """Return whether a path is of a pattern: `**` stands for any folders, * for no slash."""
+    return _parts_match(path.split("/"), pattern.split("/"))
+
+
+def _parts_match(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_parts_match(path[n:], pattern[1:]) for n in range(len(path) + 1))
+    return bool(path) and fnmatchcase(path[0], pattern[0]) and _parts_match(path[1:], pattern[1:])
+
+
+def _check_is_folder(path: str, format: Format | None) -> None:
+    if format not in (None, "folder"):
+        raise ConfigurationError(f"{path!r} is a folder, expected {format!r}.")
+
+
+def _check_no_data(folder: str, names: Sequence[str]) -> None:
+    """Refuse a folder that has data files in place of documents.
+
+    Raises:
+        ConfigurationError: It has.
+    """
+    for name in names:
+        try:
+            format_of(name)
+        except ConfigurationError:
+            continue
+        ending = name[name.index(".", name.rfind("/") + 1) :]
+        raise ConfigurationError(
+            f"the folder {folder!r} has no documents ({', '.join(SUFFIXES)}), but files such as "
+            f"{name}. Give them by a pattern: '{folder.rstrip('/')}/*{ending}'."
+        )
+
+
+def _format(name: str, format: Format | None) -> Format:
+    if format == "folder":
+        raise ConfigurationError(f"{name!r} is a file, expected {format!r}.")
+    return format or format_of(name)
+
+
+def _shown(uri: str) -> str:
+    """Leave out of a URI what may be a secret: user, password and options."""
+    return (
+        re.sub(r"(?<=://)[^/@\s]+@", "", uri).partition("?")[0]
+        if "*" not in uri
+        else re.sub(r"(?<=://)[^/@\s]+@", "", uri)
+    )
