@@ -24,6 +24,7 @@ from multiqa_integrations.cli.doctor import doctor
 from multiqa_integrations.cli.download import download
 from multiqa_integrations.cli.encode import encode
 from multiqa_integrations.cli.evaluate import evaluate
+from multiqa_integrations.cli.options import Command
 from multiqa_integrations.cli.plan import plan
 from multiqa_integrations.cli.reembed import reembed
 from multiqa_integrations.cli.replay import replay
@@ -49,7 +50,7 @@ for function in (
     *(demo, search, encode, plan, sync, verify, replay),
     *(copy, alias, reembed, download, doctor, bench, evaluate),
 ):
-    app.command()(function)
+    app.command(cls=Command)(function)
 app.add_typer(collection.app)
 
 # Of click, or of the copy of it that typer has by now.

@@ -95,12 +95,16 @@ def _as_given(value: object, option: Any, where: str) -> Any:
         ConfigurationError: It is of no type that the option takes.
     """
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return value if option.multiple else ",".join(value)
+        return value if _takes_several(option) else ",".join(value)
     flag = getattr(option, "is_flag", False)
     if flag != isinstance(value, bool) or not isinstance(value, str | int | float):
         expected = "true or false" if flag else "text or a number"
         raise ConfigurationError(f"{where} is {value!r}, expected {expected}.")
-    return [value] if option.multiple else value
+    return [value] if _takes_several(option) else value
+
+
+def _takes_several(option: Any) -> bool:
+    return bool(getattr(option, "multiple", False) or option.nargs == -1)
 
 
 Job = Annotated[

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from multiqa_integrations.cli.options import (
+    NO_ADDRESS,
     EncoderOptions,
     Index,
     StoreOptions,
@@ -25,11 +27,12 @@ if TYPE_CHECKING:
 Format: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "folder"]
 
 SourceArgument = Annotated[
-    str,
+    list[str],
     typer.Argument(
-        metavar="SOURCE",
+        metavar="SOURCE...",
         help="A .jsonl, .csv, .tsv (also .gz), .parquet, .arrow or .feather file, a folder of "
-        "documents, or - for standard input.",
+        "documents, or - for standard input. With --ray also patterns, URIs of object stores, and "
+        "several of all these.",
     ),
 ]
 CollectionOption = Annotated[
@@ -119,6 +122,89 @@ class SourceOptions:
         )
 
 
+_RAY_PANEL = "Several machines"
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """Where workers are, where there are any."""
+
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS|local]",
+            help="Use workers on the cluster of Ray at this address; without one, on that which "
+            "RAY_ADDRESS names or which runs here; local: on this machine alone. Needs --url.",
+            show_default="this process alone",
+            rich_help_panel=_RAY_PANEL,
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of workers.",
+            show_default="as many as there is room for",
+            rich_help_panel=_RAY_PANEL,
+        ),
+    ] = None
+    worker_cpus: Annotated[
+        float | None,
+        typer.Option(
+            help="Processors of each worker.", show_default="1", rich_help_panel=_RAY_PANEL
+        ),
+    ] = None
+    worker_gpus: Annotated[
+        float | None,
+        typer.Option(
+            help="Accelerators of each worker.", show_default="0", rich_help_panel=_RAY_PANEL
+        ),
+    ] = None
+
+    def arguments(self) -> dict[str, Any] | None:
+        """Return them as arguments of `distributed`; None where no workers are wanted.
+
+        Raises:
+            ConfigurationError: An option is given that goes with --ray.
+        """
+        given = {
+            "workers": self.workers,
+            "worker_cpus": self.worker_cpus,
+            "worker_gpus": self.worker_gpus,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        if self.ray is not None:
+            return {"address": None if self.ray == NO_ADDRESS else self.ray, **given}
+        if given:
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ConfigurationError(f"{names} without --ray: there are no workers then.")
+        return None
+
+    def job(self, name: Literal["sync", "plan", "verify"]) -> Callable[..., Any]:
+        """Return the function of a job: of this process, or of one with workers."""
+        from multiqa_integrations import distributed, etl
+
+        arguments = self.arguments()
+        if arguments is None:
+            return getattr(etl, name)  # type: ignore[no-any-return]
+        return functools.partial(getattr(distributed, name), **arguments)
+
+    def one_source(self, sources: Sequence[str]) -> Any:
+        """Return what the job reads.
+
+        Raises:
+            ConfigurationError: There are several, and no workers.
+        """
+        if self.ray is not None:
+            return list(sources)
+        if len(sources) > 1:
+            raise ConfigurationError(
+                f"{len(sources)} sources are given, which go with --ray only. Give a folder, or "
+                "run the command for each, with a --source-name of its own."
+            )
+        return sources[0]
+
+
 @dataclass(frozen=True)
 class PruneOptions:
     """What may be deleted."""
@@ -165,6 +251,7 @@ def job_options(
     limit: int | None = None,
     existing: str | None = None,
     kept: SettingsOptions | None = None,
+    connects: bool = True,
 ) -> Iterator[JobOptions]:
     """Make the options of a job; opens the store, and closes it at the end.
 
@@ -176,17 +263,24 @@ def job_options(
         limit: Only the first so many records.
         existing: A collection that must exist.
         kept: How a new collection is kept.
+        connects: Whether this process alone does the job: workers connect by themselves.
     """
     from multiqa_integrations.etl import JobOptions
 
     options = JobOptions() if reading is None else reading.job_options()
     settings = None if kept is None else kept.made()
-    with store.open(creates=existing is None) as opened:
-        if existing is not None:
-            store.find(opened, existing)
+    with ExitStack() as stack:
+        place: dict[str, Any] = {}
+        if connects or existing is not None:
+            opened = stack.enter_context(store.open(creates=existing is None))
+            if existing is not None:
+                store.find(opened, existing)
+            place = {"store": opened}
+        if not connects:
+            place = store.place
         yield replace(
             options,
-            store=opened,
+            **place,
             encoder=encoder.encoder(),
             max_characters=target.max_characters,
             limit=limit,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import typer
+import typer.core
 
 from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.backends.base import BackendName, DType
@@ -22,6 +23,24 @@ from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA, default_model
 from multiqa_integrations.qdrant import CollectionInfo, Store
 from multiqa_integrations.types import OnTruncation
+
+NO_ADDRESS = "auto"
+"""What --ray stands for where no address follows it."""
+
+
+class Command(typer.core.TyperCommand):
+    """A command whose option --ray may be given without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the value in where it is left out."""
+        if any("--ray" in parameter.opts for parameter in self.params):
+            args = [part for n, arg in enumerate(args) for part in _with_value(arg, args[n + 1 :])]
+        return super().parse_args(ctx, args)
+
+
+def _with_value(arg: str, following: Sequence[str]) -> list[str]:
+    lacks = arg == "--ray" and (not following or following[0].startswith("-"))
+    return [arg, NO_ADDRESS] if lacks else [arg]
 
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
@@ -278,10 +297,20 @@ class StoreOptions(ConnectionFlags):
 
     def open(self, *, creates: bool = False) -> Store:
         """Open the store; a folder must exist unless the command creates it."""
+        return open_at(self.url, self.path, creates=creates, **self._connection_with_key())
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """Return where the store is, as options of a job whose workers open it."""
+        connection = self._connection_with_key()
+        api_key = connection.pop("api_key", None)
+        return {"url": self.url, "path": self.path, "api_key": api_key, "connection": connection}
+
+    def _connection_with_key(self) -> dict[str, Any]:
         connection = self.connection
         if self.api_key_variable is not None:
             connection["api_key"] = _read_key(self.api_key_variable)
-        return open_at(self.url, self.path, creates=creates, **connection)
+        return connection
 
     def find(self, opened: Store, name: str) -> CollectionInfo:
         """Describe a collection, or name those that exist."""

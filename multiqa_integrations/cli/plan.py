@@ -12,6 +12,7 @@ from multiqa_integrations.cli.job_options import (
     CollectionOption,
     Limit,
     PruneOptions,
+    RayOptions,
     SourceArgument,
     SourceOptions,
     TargetOptions,
@@ -31,6 +32,7 @@ def plan(
     *,
     job: Job = None,
     store: StoreOptions,
+    cluster: RayOptions,
     reading: SourceOptions,
     limit: Limit = None,
     pruning: PruneOptions,
@@ -44,16 +46,16 @@ def plan(
 
     Exit status: 0; 4 if --prune would be refused; otherwise as for multiqa sync.
     """
-    from multiqa_integrations.etl import plan as run
-
     with jobs.exit_statuses():
         with (
             jobs.showing_report(lambda report: _show(report, pruning.prune), as_json=as_json),
-            job_options(store, encoder, target, reading, limit=limit) as options,
+            job_options(
+                store, encoder, target, reading, limit=limit, connects=cluster.ray is None
+            ) as options,
             JobProgress() as progress,
         ):
-            report = run(
-                source,
+            report = cluster.job("plan")(
+                cluster.one_source(source),
                 collection,
                 prune=pruning.prune,
                 max_delete_share=pruning.max_delete_share,

@@ -63,9 +63,11 @@ class JobProgress:
         seconds = max(now - self._began, 1e-9)
         records = terminal.count(progress.records, "record")
         counts = f"{records}, {progress.records / seconds:,.0f}/s"
+        if progress.workers is not None:
+            counts += f", {terminal.count(progress.workers, 'worker')}"
         if progress.rejected:
             counts += f", {progress.rejected:,} rejected"
-        fraction = progress.fraction if progress.phase == "reading" else None
+        fraction = progress.fraction if progress.phase.startswith("reading") else None
         if self._bar is not None:
             self._bar.update(
                 self._task,

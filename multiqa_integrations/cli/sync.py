@@ -13,6 +13,7 @@ from multiqa_integrations.cli.job_options import (
     CollectionOption,
     Limit,
     PruneOptions,
+    RayOptions,
     SourceArgument,
     SourceOptions,
     TargetOptions,
@@ -34,6 +35,7 @@ def sync(
     *,
     job: Job = None,
     store: StoreOptions,
+    cluster: RayOptions,
     reading: SourceOptions,
     limit: Limit = None,
     pruning: PruneOptions,
@@ -66,18 +68,24 @@ def sync(
     later: store or model not available, or another run is at work; 6 the store denies it: API key,
     quota or disk; 130 or 143 stopped by a signal.
     """
-    from multiqa_integrations.etl import sync as run
-
     letters = dead_letter or Path(f"{collection}.dead-letters.jsonl")
     with jobs.exit_statuses(), jobs.Signals() as signals:
         check_file(letters, "--dead-letter", creates_folder=True)
         with (
             jobs.showing_report(lambda report: _show(report, letters), as_json=as_json),
-            job_options(store, encoder, target, reading, limit=limit, kept=kept) as options,
+            job_options(
+                store,
+                encoder,
+                target,
+                reading,
+                limit=limit,
+                kept=kept,
+                connects=cluster.ray is None,
+            ) as options,
             JobProgress() as progress,
         ):
-            report = run(
-                source,
+            report = cluster.job("sync")(
+                cluster.one_source(source),
                 collection,
                 prune=pruning.prune,
                 max_delete_share=pruning.max_delete_share,

@@ -10,6 +10,7 @@ from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.job_file import Job
 from multiqa_integrations.cli.job_options import (
     CollectionOption,
+    RayOptions,
     SourceArgument,
     SourceOptions,
     TargetOptions,
@@ -37,6 +38,7 @@ def verify(
     *,
     job: Job = None,
     store: StoreOptions,
+    cluster: RayOptions,
     reading: SourceOptions,
     as_json: AsJson = False,
     target: TargetOptions,
@@ -48,15 +50,22 @@ def verify(
 
     Exit status: 0 if they are equal, 3 if not; otherwise as for multiqa sync.
     """
-    from multiqa_integrations.etl import verify as run
-
     with jobs.exit_statuses():
         with (
             jobs.showing_report(_show, as_json=as_json),
-            job_options(store, encoder, target, reading, existing=collection) as options,
+            job_options(
+                store,
+                encoder,
+                target,
+                reading,
+                existing=collection,
+                connects=cluster.ray is None,
+            ) as options,
             JobProgress() as progress,
         ):
-            report = run(source, collection, progress=progress, options=options)
+            report = cluster.job("verify")(
+                cluster.one_source(source), collection, progress=progress, options=options
+            )
         if as_json:
             terminal.echo_json(report.to_dict())
         else:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from multiqa_integrations.distributed.ids import SourceIds, SplitIds
 from multiqa_integrations.distributed.splits import Split
@@ -31,7 +31,7 @@ from multiqa_integrations.etl.deadletter import DeadLetters
 from multiqa_integrations.etl.job import Job
 from multiqa_integrations.etl.pruning import PruneGuard
 from multiqa_integrations.etl.records import SourceItem, Unread
-from multiqa_integrations.etl.reports import Progress
+from multiqa_integrations.etl.reports import Progress, Report
 from multiqa_integrations.etl.sync import Run
 from multiqa_integrations.qdrant.lease import Lease
 from multiqa_integrations.qdrant.retry import retrying
@@ -42,7 +42,25 @@ _PROGRESS_SECONDS = 0.5
 
 
 class Pool(Protocol):
-    """Workers, wherever they are."""
+    """Workers, wherever they are. Use it with `with`."""
+
+    def __enter__(self) -> Pool:
+        """Connect to where they will be."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End them."""
+
+    def blocks_of(self, dataset: Any) -> list[int]:
+        """Compute a data set, and keep its blocks for `run`; returns how many rows each has.
+
+        Raises:
+            SourceError: It cannot be computed.
+        """
 
     @property
     def alive(self) -> int:
@@ -156,6 +174,11 @@ class Work:
                 result.unread = result.unread or known
                 yield task, result
 
+    def sort(self, report: Report) -> None:
+        """Put the rejections of a report in the order of the source."""
+        order = {split.name: split.file for split in self.splits}
+        report.rejections.sort(key=lambda one: (order.get(one.file or "", 0), one.line))
+
     def _tasks(self, method: Method) -> Iterator[Task]:
         ids = self.ids
         for split in self.splits:
@@ -263,6 +286,7 @@ class DistributedRun(Run):
                 sparse_vector=sparse_vector,
                 token=lease.token,
                 with_records=self._with_records,
+                max_errors=self._max_errors,
             )
             try:
                 work.start(settings)
@@ -275,8 +299,7 @@ class DistributedRun(Run):
                     raise
             if renewal.error is not None:
                 raise renewal.error
-        order = {split.name: split.file for split in work.splits}
-        report.rejections.sort(key=lambda one: (order.get(one.file or "", 0), one.line))
+        work.sort(report)
         self.report_progress("reading")
         if not job.stop.is_set():
             lease.confirm()

@@ -21,6 +21,7 @@ from multiqa_integrations.distributed.worker import (
     WorkerSettings,
     encoder_of_worker,
 )
+from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError, reporting
 from multiqa_integrations.etl.job import JobOptions, open_job
 from multiqa_integrations.etl.ledger import Ledger
@@ -111,7 +112,7 @@ def sync(
     if letter_file is not None:
         LetterFile(letter_file).check_writable()
     began = time.monotonic()
-    cluster = _Cluster(address, workers, worker_cpus, worker_gpus)
+    cluster = Cluster(address, workers, worker_cpus, worker_gpus)
     with _opened(source, collection, cluster, options, stop) as work:
         run = DistributedRun(
             work,
@@ -165,7 +166,7 @@ def plan(
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
     if prune:
         guard.check(options)
-    cluster = _Cluster(address, workers, worker_cpus, worker_gpus)
+    cluster = Cluster(address, workers, worker_cpus, worker_gpus)
     with _opened(source, collection, cluster, options, None) as work:
         job = work.job
         report = PlanReport(collection=collection, source=options.source_name)
@@ -180,6 +181,7 @@ def plan(
                     report.chunks += outcome.chunks
                     report.tokens += outcome.tokens
                     rates += [outcome.tokens_per_second] if outcome.tokens_per_second else []
+            work.sort(report)
             report.warn(source_notes(job, work.ids))
             ledger = Ledger(job.store, stored, options.source_name)
             report.deleted = find_deleted(ledger, work.ids)
@@ -224,7 +226,7 @@ def verify(
         MultiQAError: As of `sync`.
     """
     options = (options or JobOptions()).updated(settings)
-    cluster = _Cluster(address, workers, worker_cpus, worker_gpus)
+    cluster = Cluster(address, workers, worker_cpus, worker_gpus)
     with _opened(source, collection, cluster, options, None) as work:
         job = work.job
         if job.info() is None:
@@ -240,6 +242,7 @@ def verify(
                     for kind, ids in outcome.examples.items():
                         examples = report.examples.setdefault(kind, [])
                         examples += ids[: 10 - len(examples)]
+            work.sort(report)
             report.warn(source_notes(job, work.ids))
             ledger = Ledger(job.store, collection, options.source_name)
             notify = progress or (lambda _: None)
@@ -249,8 +252,8 @@ def verify(
 
 
 @dataclass(frozen=True, slots=True)
-class _Cluster:
-    """Where workers are, and what each of them gets."""
+class Cluster:
+    """Where workers are, and what each of them gets: see `sync`."""
 
     address: str | None
     workers: int | None
@@ -258,73 +261,63 @@ class _Cluster:
     gpus: float
 
 
-@contextmanager
-def _opened(
-    source: object,
-    collection: str,
-    cluster: _Cluster,
-    options: JobOptions,
-    stop: threading.Event | None,
-) -> Iterator[Work]:
-    """Find a source, connect to a cluster and open the job."""
+def pool_of(cluster: Cluster) -> Pool:
+    """Return the workers of a cluster, none of which is started yet.
+
+    Raises:
+        ConfigurationError: What was asked for is none.
+    """
     from multiqa_integrations.distributed.ray import RayPool
 
-    _check(options)
-    if options.encoder is not None:
-        encoder_of_worker(options.encoder, cpus=cluster.cpus, gpus=cluster.gpus)
-    pool = RayPool(
+    return RayPool(
         cluster.address,
         workers=cluster.workers,
         worker_cpus=cluster.cpus,
         worker_gpus=cluster.gpus,
     )
+
+
+@contextmanager
+def _opened(
+    source: object,
+    collection: str,
+    cluster: Cluster,
+    options: JobOptions,
+    stop: threading.Event | None,
+) -> Iterator[Work]:
+    """Find a source, connect to a cluster and open the job."""
+    _check(options)
+    encoder = MultiQAEncoder() if options.encoder is None else options.encoder
+    of_worker = encoder_of_worker(encoder, cpus=cluster.cpus, gpus=cluster.gpus)
+    pool = pool_of(cluster)
     with ExitStack() as stack:
         if type(source).__module__.startswith("ray.data"):
-            for name in ("format", "glob"):
-                if getattr(options, name) is not None:
-                    raise ConfigurationError(f"{name} goes with a path, not with a Dataset.")
             stack.enter_context(pool)
-            several, name = False, type(source).__name__
-            splits = cut_blocks(name, pool.blocks_of(source))
+            several, name, splits = False, "Dataset", _cut_dataset(source, pool, options)
         else:
             found = find(source, format=options.format, glob=options.glob)
             several, splits = len(found) > 1, cut(found)
             name = found[0].name if len(found) == 1 else f"{len(found):,} files"
             stack.enter_context(pool)
-        work = stack.enter_context(
-            opened_with(pool, name, splits, collection, options, stop, cluster, several=several)
-        )
-        yield work
-
-
-@contextmanager
-def opened_with(
-    pool: Pool,
-    name: str,
-    splits: list[Split],
-    collection: str,
-    options: JobOptions,
-    stop: threading.Event | None,
-    cluster: Any,
-    *,
-    several: bool,
-) -> Iterator[Work]:
-    """Open the job of splits, whoever carries them out."""
-    parts = Parts(name, splits)
-    of_driver = replace(options, format=None, glob=None)
-    with (
-        open_job(parts, collection, of_driver, stop) as job,
-        SourceIds(options.fields, splits) as ids,
-    ):
+        parts = Parts(name, splits)
+        of_driver = replace(options, encoder=encoder, format=None, glob=None)
+        job = stack.enter_context(open_job(parts, collection, of_driver, stop))
         yield Work(
             job=job,
             splits=splits,
             parts=parts,
-            ids=ids,
+            ids=stack.enter_context(SourceIds(options.fields, splits)),
             pool=pool,
-            encoder=encoder_of_worker(job.encoder, cpus=cluster.cpus, gpus=cluster.gpus),
+            encoder=of_worker,
             several=several,
         )
+
+
+def _cut_dataset(dataset: object, pool: Pool, options: JobOptions) -> list[Split]:
+    for name in ("format", "glob"):
+        if getattr(options, name) is not None:
+            raise ConfigurationError(f"{name} goes with a path, not with a Dataset.")
+    return cut_blocks("Dataset", pool.blocks_of(dataset))
 
 
 def _check(options: JobOptions) -> None:

@@ -229,12 +229,13 @@ def _remote(uri: str, format: Format | None, pattern: str | None) -> Iterator[Fo
                 name, info.path, _format(name, format), info.size, info.mtime_ns, filesystem
             )
     except (OSError, pyarrow.ArrowException) as error:
+        why = str(error).replace(uri, shown).replace(base, shown)
         if isinstance(error, pyarrow.ArrowInvalid):
             raise ConfigurationError(
                 f"source is {shown!r}, expected a path, or a URI that pyarrow reads, such as "
-                f"s3://, gs:// or file:// ({error})."
+                f"s3://, gs:// or file:// ({why})."
             ) from error
-        raise SourceError(f"{shown!r} cannot be looked at ({error}).", source=shown) from error
+        raise SourceError(f"{shown!r} cannot be looked at ({why}).", source=shown) from error
 
 
 def _stored_folder(name: str, base: str, filesystem: Any, pattern: str | None) -> StoredFolder:
@@ -322,8 +323,5 @@ def _format(name: str, format: Format | None) -> Format:
 
 def _shown(uri: str) -> str:
     """Leave out of a URI what may be a secret: user, password and options."""
-    return (
-        re.sub(r"(?<=://)[^/@\s]+@", "", uri).partition("?")[0]
-        if "*" not in uri
-        else re.sub(r"(?<=://)[^/@\s]+@", "", uri)
-    )
+    shown = re.sub(r"(?<=://)[^/@\s]+@", "", uri)
+    return shown if "*" in shown else shown.partition("?")[0]

@@ -49,6 +49,7 @@ class WorkerSettings:
         token: The driver's lease.
         several: Whether the source has several files, so that rejections must name theirs.
         with_records: Whether rejections are to bring their records, for dead letters.
+        max_errors: With more rejections than that, a split is not read on.
         version: Of the driver's package.
     """
 
@@ -58,6 +59,7 @@ class WorkerSettings:
     token: LeaseToken | None = None
     several: bool = False
     with_records: bool = False
+    max_errors: int | None = None
     version: str = multiqa_integrations.__version__
 
 
@@ -260,7 +262,7 @@ class Worker:
         return found
 
     def _store_split(self, job: Job, task: Task) -> Stored:
-        outcome = Stored()
+        outcome, most = Stored(), self._settings.max_errors
         documents = self._counting(read(job, self._earlier(task)), outcome)
         ledger = Ledger(job.store, job.collection, job.options.source_name)
         changes = decide(job, ledger, documents)
@@ -273,6 +275,9 @@ class Worker:
         with closing(writing) as results:
             for result in results:
                 job.writer.confirm()
+                if most is not None and len(outcome.rejections) > most:
+                    outcome.stopped = True
+                    break
                 if isinstance(result, Written):
                     outcome.documents[result.change.kind] += 1
                     outcome.kept += result.change.stored_hash is not None
@@ -333,7 +338,7 @@ class Worker:
         if not self._settings.with_records:
             changes["record"] = None
         outcome.rejections = [replace(one, **changes) for one in outcome.rejections]
-        outcome.stopped = self._stop.is_set()
+        outcome.stopped = outcome.stopped or self._stop.is_set()
 
 
 def _note(outcome: Outcome, item: Rejection | Unread) -> None:
