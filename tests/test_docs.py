@@ -60,7 +60,7 @@ def test_every_command_is_documented() -> None:
     assert not missing
 
 
-PACKAGES = ("", ".qdrant", ".langchain", ".llama_index", ".etl", ".evaluation")
+PACKAGES = ("", ".qdrant", ".langchain", ".llama_index", ".etl", ".evaluation", ".distributed")
 
 
 @pytest.mark.parametrize("package", PACKAGES)

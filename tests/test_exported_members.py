@@ -11,7 +11,16 @@ import pytest
 import multiqa_integrations
 from multiqa_integrations import MultiQAEncoder, errors, etl, llama_index, qdrant
 
-PACKAGES = ["", ".backends", ".etl", ".evaluation", ".langchain", ".llama_index", ".qdrant"]
+PACKAGES = [
+    "",
+    ".backends",
+    ".distributed",
+    ".etl",
+    ".evaluation",
+    ".langchain",
+    ".llama_index",
+    ".qdrant",
+]
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -97,6 +106,7 @@ def test_the_error_tree() -> None:
         },
         "SyncError": {
             "LeaseError": {},
+            "ClusterError": {},
             "PruneRefusedError": {},
             "SourceError": {},
             "SyncIncompleteError": {},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _POLL = 0.2  # seconds between two looks at whether to stop
 _LACK_SECONDS = 30.0
+_CONNECT_SECONDS = 5.0
 _MOST_DEATHS = 5  # of workers at one split: then it is taken to be what kills them
 _MOST_FAILED_STARTS = 10  # in a row
 _LOCAL_STORE_BYTES = 128 * 1024 * 1024  # what workers return is small
@@ -94,6 +96,8 @@ class RayPool:
 
     def _connect(self) -> None:
         ray, local = self._ray, self._address == "local"
+        if not local:
+            _check_listens(self._address)
         cpus = os.cpu_count() or 1
         if local and (self._workers or 1) * self._cpus > cpus:
             raise ConfigurationError(
@@ -111,12 +115,7 @@ class RayPool:
                     **(own if local else {}),
                 )
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            where = f"at {self._address}" if self._address not in (None, "auto") else "here"
-            why = " ".join(str(error).split())[:300]
-            raise ClusterError(
-                f"no cluster of Ray can be reached {where} ({why}). Name one (--ray ADDRESS, "
-                "address=), or start one on this machine alone: --ray local, address='local'."
-            ) from error
+            raise _no_cluster_error(self._address, error) from error
         self._owns = True
 
     def __exit__(
@@ -301,6 +300,32 @@ class RayPool:
             " and ".join(parts),
             "" if self.alive else " Waiting on; add nodes, or ask for less.",
         )
+
+
+def _check_listens(address: str | None) -> None:
+    """Make sure that somebody listens at an address: Ray tries for many minutes.
+
+    Raises:
+        ClusterError: Nobody does.
+    """
+    if address in (None, "auto"):
+        address = os.environ.get("RAY_ADDRESS", "auto")
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # "auto", or what Ray itself refuses
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster_error(address, error) from error
+
+
+def _no_cluster_error(address: str | None, error: Exception) -> ClusterError:
+    where = "here" if address in (None, "auto") else f"at {address}"
+    why = " ".join(str(error).split())[:300]
+    return ClusterError(
+        f"no cluster of Ray can be reached {where} ({why}). Name one (--ray ADDRESS, address=), "
+        "or start one on this machine alone: --ray local, address='local'."
+    )
 
 
 def _rows_of(table: Any) -> int:
