@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from multiqa_integrations.arguments import check_path
 from multiqa_integrations.distributed.driver import DistributedRun, Parts, Pool, Work
 from multiqa_integrations.distributed.ids import SourceIds
 from multiqa_integrations.distributed.sources import find
@@ -23,7 +24,7 @@ from multiqa_integrations.distributed.worker import (
 )
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError, reporting
-from multiqa_integrations.etl.job import JobOptions, open_job
+from multiqa_integrations.etl.job import JobOptions, check_hooks, open_job
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.pruning import PruneGuard, find_deleted
@@ -37,7 +38,7 @@ from multiqa_integrations.etl.reports import (
 )
 from multiqa_integrations.etl.sync import OnError, check_errors
 from multiqa_integrations.etl.verify import check_stored
-from multiqa_integrations.qdrant.schema import collection_not_found_error
+from multiqa_integrations.qdrant.names import collection_not_found_error
 
 
 def sync(
@@ -104,11 +105,12 @@ def sync(
         ... )
     """
     check_errors(on_error, max_errors)
-    options = (options or JobOptions()).updated(settings)
+    check_hooks(progress, stop)
+    options = JobOptions.of(options, settings)
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
     if prune:
         guard.check(options)
-    letter_file = None if dead_letter is None else Path(dead_letter)
+    letter_file = None if dead_letter is None else check_path("dead_letter", dead_letter)
     if letter_file is not None:
         LetterFile(letter_file).check_writable()
     began = time.monotonic()
@@ -162,7 +164,8 @@ def plan(
         SyncIncompleteError: Not all of the source can be read.
         MultiQAError: As of `sync`.
     """
-    options = (options or JobOptions()).updated(settings)
+    check_hooks(progress)
+    options = JobOptions.of(options, settings)
     guard = PruneGuard(max_delete_share=max_delete_share, allow_empty=allow_empty)
     if prune:
         guard.check(options)
@@ -225,7 +228,8 @@ def verify(
         SyncIncompleteError: Not all of the source can be read.
         MultiQAError: As of `sync`.
     """
-    options = (options or JobOptions()).updated(settings)
+    check_hooks(progress)
+    options = JobOptions.of(options, settings)
     cluster = Cluster(address, workers, worker_cpus, worker_gpus)
     with _opened(source, collection, cluster, options, None) as work:
         job = work.job

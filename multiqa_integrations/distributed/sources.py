@@ -47,7 +47,7 @@ class FoundFile:
     @property
     def packed(self) -> bool:
         """Whether it is read from its beginning or not at all."""
-        return self.path.endswith(".gz")
+        return self.path.lower().endswith(".gz")
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
