@@ -24,6 +24,8 @@ _EXTRA_OF = {
     "scipy.stats": "evaluate",
     "jinja2": "evaluate",
     "matplotlib": "evaluate",
+    "accelerate": "train",
+    "datasets": "train",
     "typer": "cli",
     "rich": "cli",
 }

@@ -19,12 +19,13 @@
     │   ├─ StoreClosedError
     │   ├─ StoreLockedError
     │   └─ WriteRejectedError                     .ids .reasons
-    └─ SyncError                                  an ETL job stopped
-        ├─ SourceError                            .source .line
-        ├─ LeaseError                             another run works on the source
-        ├─ ClusterError                           no cluster of Ray, or its workers cannot begin
-        ├─ PruneRefusedError                      .report
-        └─ SyncIncompleteError                    .report
+    ├─ SyncError                                  an ETL job stopped
+    │   ├─ SourceError                            .source .line
+    │   ├─ LeaseError                             another run works on the source
+    │   ├─ ClusterError                           no cluster of Ray, or its workers cannot begin
+    │   ├─ PruneRefusedError                      .report
+    │   └─ SyncIncompleteError                    .report
+    └─ TrainingError                              a training ended without a model
 
 Every message says what was given, what was expected and what to do next. An error that ends a job
 has `.report`, what was done before it.
@@ -258,6 +259,10 @@ class SyncIncompleteError(SyncError):
     def __init__(self, message: str, *, report: object) -> None:
         super().__init__(message)
         self.report = report
+
+
+class TrainingError(MultiQAError):
+    """A training ended before there was a model: it was stopped, diverged, or found no room."""
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from multiqa_integrations import MultiQAEncoder, errors, etl, llama_index, qdran
 PACKAGES = [
     "",
     ".backends",
-    ".distributed",
     ".etl",
     ".evaluation",
     ".langchain",
     ".llama_index",
     ".qdrant",
+    ".training",
+    ".distributed",
 ]
 
 
@@ -112,6 +113,7 @@ def test_the_error_tree() -> None:
             "SyncIncompleteError": {},
         },
         "TextError": {"TextTypeError": {}, "TruncationError": {}},
+        "TrainingError": {},
     }
 
 

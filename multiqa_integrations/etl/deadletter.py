@@ -223,7 +223,7 @@ def letter_value(rejection: Rejection, job: Job) -> dict[str, Any]:
         "fields": options.fields.to_dict(),
         "chunk_size": options.chunk_size,
         "chunk_overlap": options.chunk_overlap,
-        **_content(rejection.record),
+        **letter_content(rejection.record),
     }
 
 
@@ -253,7 +253,8 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()
 
 
-def _content(record: object) -> dict[str, Any]:
+def letter_content(record: object) -> dict[str, Any]:
+    """Return what a letter holds of a record, as it was read."""
     if record is None:
         return {}
     if isinstance(record, bytes):

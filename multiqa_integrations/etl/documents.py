@@ -106,12 +106,12 @@ def to_document(record: Record, fields: Fields, *, max_characters: int) -> Sourc
         if not isinstance(rest, Mapping):
             raise RecordError(f"its metadata is {type(rest).__name__}, expected an object")
         if found_id is None and fields.id is not None:
-            found_id = _get(rest, fields.id)
+            found_id = field_value(rest, fields.id)
         used: set[str] = set()
     else:
         rest = value
         id_field = fields.id or ("_id" if "id" not in value and "_id" in value else "id")
-        found_id, text = _get(value, id_field), _get(value, fields.text)
+        found_id, text = field_value(value, id_field), field_value(value, fields.text)
         used = {id_field, fields.text}
         if found_id is None:
             raise RecordError(
@@ -122,7 +122,7 @@ def to_document(record: Record, fields: Fields, *, max_characters: int) -> Sourc
         return SourceDocument(
             id=identity,
             text=_text(text, fields.text, max_characters),
-            title=_title(_get(rest, fields.title)) if fields.title else "",
+            title=_title(field_value(rest, fields.title)) if fields.title else "",
             metadata=_metadata(rest, fields, used),
             line=record.line,
             record=value,
@@ -211,12 +211,12 @@ def _identity(value: object) -> str:
         raise RecordError("it has no id")
     if value == "":
         raise RecordError("its id is an empty string")
-    raise RecordError(f"its id is {_short(value)}, expected a string or a whole number")
+    raise RecordError(f"its id is {short(value)}, expected a string or a whole number")
 
 
 def _text(value: object, field: str, max_characters: int) -> str:
     if not isinstance(value, str):
-        raise RecordError(f"its text ({field!r}) is {_short(value)}, expected a string")
+        raise RecordError(f"its text ({field!r}) is {short(value)}, expected a string")
     if len(value) > max_characters:
         raise RecordError(
             f"its text has {len(value):,} characters, the limit is {max_characters:,} "
@@ -231,7 +231,7 @@ def _title(value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise RecordError(f"its title is {_short(value)}, expected a string")
+        raise RecordError(f"its title is {short(value)}, expected a string")
     return repair_surrogates(value).strip()
 
 
@@ -244,7 +244,7 @@ def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[
     else:
         chosen = {}
         for path in fields.metadata:
-            item = _get(value, path)
+            item = field_value(value, path)
             if path in value:
                 chosen[path] = item
             elif item is not None:
@@ -262,11 +262,11 @@ def _metadata(value: Mapping[str, Any], fields: Fields, used: set[str]) -> dict[
 def _has(value: Mapping[str, Any], path: str) -> bool:
     """Return whether there is a field, be it null."""
     parent, _, name = path.rpartition(".")
-    inner = _get(value, parent) if parent else value
+    inner = field_value(value, parent) if parent else value
     return path in value or (isinstance(inner, Mapping) and name in inner)
 
 
-def _get(value: Any, path: str) -> Any:
+def field_value(value: Any, path: str) -> Any:
     """Follow a dotted path; a field whose own name has the dots comes first."""
     if isinstance(value, Mapping) and path in value:
         return value[path]
@@ -278,7 +278,7 @@ def _get(value: Any, path: str) -> Any:
 
 
 def _without(value: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Copy an object but for the field that `_get` finds there."""
+    """Copy an object but for the field that `field_value` finds there."""
     name, _, rest = path.partition(".")
     if path in value or not rest:
         return {key: item for key, item in value.items() if key != path}
@@ -293,7 +293,8 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
     target[name] = value
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Show a value of a record, in the bounds of a message."""
     if value is None:
         return "missing"
     if isinstance(value, float) and not math.isfinite(value):

@@ -63,6 +63,7 @@ def packages() -> list[tuple[str, str]]:
 
 
 EVALUATE = ["evaluate", "{set}", "--against", "dtype=int8"]
+TRAIN = "from multiqa_integrations.training import train; train([], '{folder}/model')"
 PAGE = ["evaluate", "{set}", "--html", "{folder}/page.html"]
 # Commands, and statements of Python, that cannot do without the package.
 DOORS: dict[str, list[str | list[str]]] = {
@@ -87,6 +88,8 @@ DOORS: dict[str, list[str | list[str]]] = {
     "scipy": [EVALUATE],
     "jinja2": [PAGE],
     "matplotlib": [PAGE],
+    "accelerate": [TRAIN],
+    "datasets": [TRAIN],
 }
 
 

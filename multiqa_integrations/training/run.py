@@ -1,0 +1,492 @@
+"""Train the model on a user's pairs: read, split, measure, train, blend, measure again, write."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from multiqa_integrations._optional import is_installed
+from multiqa_integrations.checkpoint import Checkpoint, parse_model, resolve
+from multiqa_integrations.encoder import MultiQAEncoder
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    MissingDependencyError,
+    TrainingError,
+)
+from multiqa_integrations.etl.records import Format
+from multiqa_integrations.evaluation import Dataset, read_dataset
+from multiqa_integrations.evaluation.metrics import Scores
+from multiqa_integrations.model import default_model
+from multiqa_integrations.training.heldout import (
+    Split,
+    shared_texts,
+    split,
+    write_retrieval_set,
+)
+from multiqa_integrations.training.measure import Held, best, measured, scores_of
+from multiqa_integrations.training.mine import mine
+from multiqa_integrations.training.pairs import Pair, PairFields, pair_sets, text_key
+from multiqa_integrations.training.read import PairData, read_pairs
+from multiqa_integrations.training.recipe import TRAINED_LENGTH, Recipe
+from multiqa_integrations.training.report import SHOWN, Phase, TrainProgress, TrainReport
+from multiqa_integrations.training.workplace import Workplace
+
+if TYPE_CHECKING:
+    import torch
+
+    from multiqa_integrations.training.fit import Plan
+    from multiqa_integrations.training.trainer import Part
+
+_PACKAGES = (
+    *("sentence_transformers", "torch", "accelerate", "datasets", "safetensors"),
+    *("ir_measures", "pytrec_eval", "scipy", "matplotlib"),
+)
+_BLENDS = (0.5, 0.75, 1.0)
+_COUNTED = 20_000  # texts of which the length is counted
+_LEAST_SHARE = 0.2  # of the time that training gets, however long measuring takes
+_RESERVE = 0.9  # of the time that is planned for
+_NAMED = 10  # rejections that a report shows
+
+
+def train(
+    pairs: object,
+    out: str | os.PathLike[str],
+    *,
+    base: str | os.PathLike[str] | None = None,
+    fields: PairFields | None = None,
+    format: Format | None = None,
+    mine_negatives: int = 0,
+    keep_general: str | Path | None = None,
+    blend: float | Literal["auto"] = "auto",
+    resume: bool = False,
+    dry_run: bool = False,
+    max_errors: int = 1_000,
+    dead_letter: str | Path | None = None,
+    local_files_only: bool = False,
+    progress: Callable[[TrainProgress], None] | None = None,
+    stop: threading.Event | None = None,
+    recipe: Recipe | None = None,
+    **settings: Any,
+) -> TrainReport:
+    """Train the model on pairs of a question and the text that answers it.
+
+    A tenth of the pairs is held out, by what hangs together and never by row; on it the model is
+    measured before and after. What was begun and killed goes on with `resume=True`, and ends as it
+    would have ended.
+
+    Args:
+        pairs: Records with `query` and `positive`, and optionally `negative`, `negatives` and
+            `group`, from whatever `open_source` takes; or a list of paths or of `PairSet`s.
+        out: The directory of the new model, which appears at the end, complete.
+        base: What is trained: a hub name or a directory; by default as for `MultiQAEncoder`.
+        fields: Which field of a record is what.
+        format: What the paths are, where their names do not say.
+        mine_negatives: So many hard negatives are found for each pair without one.
+        keep_general: A folder in the format of BEIR on which forgetting is measured.
+        blend: The share of the trained weights in the result, from 0 to 1; "auto" chooses it on
+            half of the held-out queries, and the other half is reported on.
+        resume: Go on with the training that was begun to `out`.
+        dry_run: Read, check and plan; write nothing.
+        max_errors: With more rejected records than that, nothing is trained.
+        dead_letter: A file to whose end rejected records are written.
+        local_files_only: Never use the network.
+        progress: Called now and then.
+        stop: Set it, from another thread or a signal handler, and the training ends after the step
+            in hand, with a checkpoint.
+        recipe: How to train.
+        settings: The same as keywords: those of `Recipe`, such as `minutes=10`.
+
+    Returns:
+        What was done. `report.better` is False where the model is not better than its base beyond
+        noise; it is there nevertheless.
+
+    Raises:
+        ConfigurationError: An argument is wrong, `out` exists, or what is resumed was begun with
+            something else.
+        SourceError: A source cannot be read, or too little of it can be learned from.
+        TrainingError: It was stopped, diverged, or found no room.
+        ModelError: The base cannot be found or used.
+        MissingDependencyError: The extra `train` is not installed.
+
+    Examples:
+        >>> report = train("faq.jsonl", "./my-model", minutes=10)  # doctest: +SKIP
+        >>> report.better, report.measured.difference  # doctest: +SKIP
+        (True, 0.0412)
+    """
+    began = time.monotonic()
+    try:
+        recipe = replace(recipe or Recipe(), **settings)
+    except TypeError as error:
+        known = ", ".join(Recipe().to_dict())
+        raise ConfigurationError(f"{error}. The settings of a recipe are {known}.") from error
+    _check(blend, mine_negatives, max_errors)
+    _require_packages()
+    show = progress or (lambda _: None)
+    general = None if keep_general is None else read_dataset(keep_general)
+    with _workplace(Path(out), resume=resume, dry_run=dry_run) as workplace:
+        checkpoint = resolve(
+            default_model() if base is None else base, local_files_only=local_files_only
+        )
+        show(TrainProgress("reading"))
+        data = read_pairs(
+            pair_sets(pairs),
+            fields or PairFields(),
+            format=format,
+            max_errors=max_errors,
+            dead_letter=None if dead_letter is None or dry_run else Path(dead_letter),
+            stop=stop,
+        )
+        run = _Run(
+            workplace=workplace,
+            checkpoint=checkpoint,
+            data=data,
+            parts=split(data.pairs, recipe.seed),
+            general=general,
+            recipe=recipe,
+            blend=blend,
+            mined=mine_negatives,
+            show=show,
+            stop=stop,
+            began=began,
+        )
+        workplace.check_same(run.asked) if workplace.plan is not None else None
+        return run.plan_only() if dry_run else run.train()
+
+
+@dataclass
+class _Run:
+    """One start of a training."""
+
+    workplace: Workplace
+    checkpoint: Checkpoint
+    data: PairData
+    parts: Split
+    general: Dataset | None
+    recipe: Recipe
+    blend: float | Literal["auto"]
+    mined: int
+    show: Callable[[TrainProgress], None]
+    stop: threading.Event | None
+    began: float
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What must be the same when the run is resumed."""
+        return {
+            **self.recipe.to_dict(),
+            "base": self.checkpoint.fingerprint,
+            "pairs": [[counts.digest, counts.weight] for counts in self.data.sets],
+            "mine_negatives": self.mined,
+            "blend": self.blend,
+            "keep_general": None if self.general is None else self.general.name,
+        }
+
+    def plan_only(self) -> TrainReport:
+        """Tell what would be done."""
+        lengths, long_texts = self._lengths()
+        held = self._held_out()
+        began = time.monotonic()
+        self._scores(held.dataset, self._encoder(self.checkpoint.directory))
+        plan = self._plan(self._parts_of(self.parts.trained), lengths, time.monotonic() - began)
+        return self._report(plan, long_texts)
+
+    def train(self) -> TrainReport:
+        """Do it."""
+        lengths, long_texts = self._lengths()
+        held = self._held_out()
+        began = time.monotonic()
+        base_encoder = self._encoder(self.checkpoint.directory)
+        before = self._scores(held.dataset, base_encoder)
+        measuring = time.monotonic() - began
+        general_before = None
+        if self.general is not None:
+            general_before = self._scores(self.general, base_encoder)
+            measuring += (time.monotonic() - began - measuring) / self._tries
+        trained = self.parts.trained
+        if self.mined:
+            trained = mine(trained, base_encoder, self.mined, self._progress("mining"))
+        del base_encoder
+        parts = self._parts_of(trained)
+        plan = self._plan(parts, lengths, measuring * self._tries)
+        tensors, loss = self._fit(parts, plan)
+        share, blends, after, folder = self._blended(tensors, held, before)
+        report = self._report(
+            plan,
+            long_texts,
+            out=self.workplace.out,
+            fingerprint=resolve(folder).fingerprint,
+            loss=tuple(loss),
+            blend=share,
+            blends=blends,
+            measured=measured(
+                held.dataset, "held-out queries", before, after, held.reported, self.recipe.seed
+            ),
+        )
+        if self.general is not None and general_before is not None:
+            report = replace(
+                report,
+                general=measured(
+                    self.general,
+                    self.general.name,
+                    general_before,
+                    self._scores(self.general, self._encoder(folder)),
+                    np.arange(len(self.general.queries)),
+                    self.recipe.seed,
+                ),
+            )
+        self._write(report, folder)
+        return replace(report, seconds=time.monotonic() - self.began)
+
+    # --- the steps ------------------------------------------------------------------------------
+
+    @property
+    def _tries(self) -> int:
+        return len(_BLENDS) if self.blend == "auto" else 1
+
+    def _held_out(self) -> Held:
+        dataset = write_retrieval_set(
+            self.workplace.sets / "held-out",
+            self.parts.held_out,
+            self.parts.trained,
+            self.recipe.seed,
+        )
+        rows = np.arange(len(dataset.queries))
+        if self.blend != "auto":
+            return Held(dataset, rows, rows[:0])
+        first, _ = self.parts.halves(self.recipe.seed)
+        chosen = {text_key(pair.query) for pair in first}
+        on = np.array([text_key(text) in chosen for text in dataset.queries.values()], bool)
+        return Held(dataset, rows[~on], rows[on])
+
+    def _lengths(self) -> tuple[tuple[float, int], float]:
+        """Count word pieces: of a query with its positive, the longest, the share over 250."""
+        from multiqa_integrations.tokenizer import WordPieceTokenizer
+
+        tokenizer = WordPieceTokenizer(self.checkpoint.tokenizer_file)
+        rows = np.random.default_rng(self.recipe.seed).permutation(len(self.data.pairs))
+        sample = [self.data.pairs[row] for row in rows[: _COUNTED // 2]]
+        counts = tokenizer.count([text for pair in sample for text in pair[:2]])
+        cut = np.minimum(counts, TRAINED_LENGTH).reshape(-1, 2)
+        return (float(cut.sum(axis=1).mean()), int(counts.max())), float(
+            (counts > TRAINED_LENGTH).mean()
+        )
+
+    def _parts_of(self, pairs: Sequence[Pair]) -> list[Part]:
+        from multiqa_integrations.training.trainer import parts_of
+
+        return parts_of(pairs, [counts.weight for counts in self.data.sets])
+
+    def _plan(self, parts: list[Part], lengths: tuple[float, int], measuring: float) -> Plan:
+        from multiqa_integrations.training.fit import Plan, make_plan, quiet
+        from multiqa_integrations.training.trainer import Settings
+
+        if self.workplace.plan is not None:
+            kept = dict(self.workplace.plan["plan"])
+            return Plan(**{**kept, "settings": Settings(**kept["settings"])})
+        self._show("measuring", "how long a step takes")
+
+        def seconds() -> float:
+            whole = self.recipe.minutes * 60
+            left = whole - (time.monotonic() - self.began) - measuring
+            return _RESERVE * max(left, _LEAST_SHARE * whole)
+
+        with quiet():
+            return make_plan(
+                self.checkpoint,
+                parts,
+                self.recipe,
+                lengths,
+                seconds,
+                self.workplace.checkpoints,
+            )
+
+    def _fit(
+        self, parts: list[Part], plan: Plan
+    ) -> tuple[dict[str, torch.Tensor], list[tuple[int, float]]]:
+        from multiqa_integrations.training.fit import fit, quiet
+
+        if self.workplace.plan is None:
+            self.workplace.keep_plan({"asked": self.asked, "plan": asdict(plan)})
+        last = self.workplace.last_checkpoint()
+        with quiet():
+            made = fit(
+                self.checkpoint,
+                parts,
+                plan,
+                self.recipe,
+                self.workplace.checkpoints,
+                last,
+                progress=self.show,
+                stop=self.stop,
+            )
+        gc.collect()  # the trainer, its model and the optimiser hold each other
+        return made
+
+    def _blended(
+        self, tensors: dict[str, torch.Tensor], held: Held, before: Scores
+    ) -> tuple[float, dict[float, float], Scores, Path]:
+        """Write the checkpoint of each share, and keep the best."""
+        from multiqa_integrations.training.output import base_tensors, blend, write_checkpoint
+
+        shares = _BLENDS if self.blend == "auto" else (float(self.blend),)
+        old = base_tensors(self.checkpoint)
+        scores: dict[float, Scores] = {}
+        for share in shares:
+            self._show("blending", f"{share:.0%} of the trained weights")
+            folder = self.workplace.results / f"{share:g}"
+            write_checkpoint(folder, self.checkpoint, blend(old, tensors, share))
+            scores[share] = self._scores(held.dataset, self._encoder(folder))
+        share, blends = shares[0], {}
+        if len(held.chosen_on):
+            blends = {s: float(scores[s][SHOWN[0]][held.chosen_on].mean()) for s in shares}
+            blends[0.0] = float(before[SHOWN[0]][held.chosen_on].mean())
+            share = best(shares, [blends[s] for s in shares])
+        return (
+            share,
+            dict(sorted(blends.items())),
+            scores[share],
+            self.workplace.results / (f"{share:g}"),
+        )
+
+    def _write(self, report: TrainReport, folder: Path) -> None:
+        from multiqa_integrations.training.card import model_card
+        from multiqa_integrations.training.picture import write_picture
+
+        self._show("writing")
+        write_picture(report, folder / "training.svg")
+        report = replace(report, seconds=time.monotonic() - self.began)
+        _, directory = parse_model(self.checkpoint.spec.name)
+        hub_name = self.checkpoint.spec.name if directory is None else None
+        card = model_card(report, picture="training.svg", hub_name=hub_name)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        values = report.to_dict()
+        del values["rejections"]  # they may quote text
+        (folder / "training.json").write_text(
+            json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        self.workplace.publish(folder)
+
+    # --- what they share ------------------------------------------------------------------------
+
+    def _report(self, plan: Plan, long_texts: float, **values: Any) -> TrainReport:
+        trained = len(self.parts.trained)
+        settings = {
+            **self.recipe.to_dict(),
+            **asdict(plan.settings),
+            "freeze_embeddings": plan.frozen,
+            "mine_negatives": self.mined,
+            "blend": self.blend,
+            "keep_general": None if self.general is None else self.general.name,
+        }
+        return TrainReport(
+            **{"out": None, **values},
+            base=self.checkpoint.spec.name,
+            base_fingerprint=self.checkpoint.fingerprint,
+            sets=tuple(self.data.sets),
+            pairs=trained,
+            held_out=len(self.parts.held_out),
+            long_texts=long_texts,
+            steps=plan.steps,
+            epochs=plan.steps * plan.settings.batch_size / max(trained, 1),
+            settings=settings,
+            notes=tuple(self._notes(long_texts)),
+            rejections=tuple(
+                f"{self.data.sets[number].name}, line {rejection.line:,}: {rejection.reason}"
+                for number, rejection in self.data.rejections[:_NAMED]
+            ),
+            seconds=time.monotonic() - self.began,
+        )
+
+    def _notes(self, long_texts: float) -> Iterator[str]:
+        data = self.data
+        for counts in data.sets:
+            if counts.rejected:
+                yield f"{counts.name}: {counts.rejected:,} of {counts.records:,} records rejected"
+            if counts.duplicates:
+                yield f"{counts.name}: {counts.duplicates:,} pairs occur more than once"
+        if data.unwritten:
+            yield f"{data.unwritten:,} dead letters could not be written"
+        if long_texts:
+            yield (
+                f"{long_texts:.1%} of the texts are longer than {TRAINED_LENGTH} word pieces; "
+                "what is beyond is not trained on"
+            )
+        if self.general is not None:
+            shared = shared_texts(self.parts.trained, self.general)
+            if shared:
+                yield (
+                    f"{shared:,} pairs have a text of {self.general.name}: its figures say little "
+                    "about what was forgotten"
+                )
+
+    def _encoder(self, directory: Path) -> MultiQAEncoder:
+        return MultiQAEncoder(
+            directory,
+            device=self.recipe.device,
+            threads=self.recipe.threads,
+            on_truncation="ignore",
+            local_files_only=True,
+        )
+
+    def _scores(self, dataset: Dataset, encoder: MultiQAEncoder) -> Scores:
+        return scores_of(dataset, encoder, self._progress("measuring"))
+
+    def _progress(self, phase: Phase) -> Callable[[str, int, int], None]:
+        def progress(what: str, done: int, total: int) -> None:
+            self._show(phase, f"{what} {done:,} of {total:,}" if total else what)
+
+        return progress
+
+    def _show(self, phase: Phase, detail: str = "") -> None:
+        if self.stop is not None and self.stop.is_set():
+            again = "" if self.workplace.plan is None else "; pass resume=True (--resume) to go on"
+            raise TrainingError(f"the training was stopped while {phase}{again}.")
+        self.show(TrainProgress(phase, detail))
+
+
+@contextmanager
+def _workplace(out: Path, *, resume: bool, dry_run: bool) -> Iterator[Workplace]:
+    """Take the folder beside the output; of a dry run, one that is gone at the end."""
+    if not dry_run:
+        with Workplace(out, resume=resume) as workplace:
+            yield workplace
+        return
+    if resume:
+        raise ConfigurationError("dry_run and resume exclude each other. Pass one of them.")
+    Workplace(out, resume=False)  # that it could be written
+    with (
+        tempfile.TemporaryDirectory(prefix="multiqa-train-") as folder,
+        Workplace(Path(folder) / "model", resume=False) as workplace,
+    ):
+        yield workplace
+
+
+def _check(blend: object, mine_negatives: object, max_errors: object) -> None:
+    is_share = isinstance(blend, int | float) and not isinstance(blend, bool) and 0 <= blend <= 1
+    if blend != "auto" and not is_share:
+        raise ConfigurationError(f"blend is {blend!r}, expected 'auto' or a share from 0 to 1.")
+    for name, value, most in (
+        ("mine_negatives", mine_negatives, 32),
+        ("max_errors", max_errors, 10**9),
+    ):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+            raise ConfigurationError(
+                f"{name} is {value!r}, expected a whole number from 0 to {most:,}."
+            )
+
+
+def _require_packages() -> None:
+    for package in _PACKAGES:
+        if not is_installed(package):
+            raise MissingDependencyError(package, "train", "training")
