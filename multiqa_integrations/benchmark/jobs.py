@@ -1,12 +1,15 @@
-"""What a worker does: each job loads the model and measures one thing.
+"""A process that measures one thing: `python -m multiqa_integrations.benchmark.jobs`.
 
-Only the standard library and numpy are imported here: all else belongs to the cold start.
+It reads `{"job": "module:function", …arguments}` as JSON from standard input, and writes what the
+function returns as JSON to standard output. Only the standard library and numpy are imported here:
+all else belongs to the cold start.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import sys
 import tempfile
 import time
@@ -76,7 +79,7 @@ def ingest(
     return {"seconds": seconds, "points": points, "peak_mb": peak_memory()}
 
 
-def roofline(**_: object) -> dict[str, Any]:
+def peaks(**_: object) -> dict[str, Any]:
     """Measure how fast matrix products are here at most; no model is needed."""
     from multiqa_integrations.backends.openvino_peak import measure_peaks
 
@@ -97,13 +100,6 @@ def make_encoder(model: str, limit_tokens: int, **settings: Any) -> MultiQAEncod
         on_truncation="ignore",
         **settings,
     )
-
-
-def arithmetic_of(dtype: str) -> str:
-    """Return what the matrix products of a dtype are computed in on this processor."""
-    from multiqa_integrations.backends.cpu import has_native_int8
-
-    return "float32" if dtype == "int8" and not has_native_int8() else dtype
 
 
 def read(file: str) -> list[str]:
@@ -132,3 +128,17 @@ def memory(field: str = "VmRSS") -> float | None:
         return int(line.split()[1]) * 1024 / 1e6
     except (OSError, StopIteration, ValueError):
         return None
+
+
+def main() -> None:
+    """Run the job; what libraries print goes to standard error."""
+    parent = os.dup(1)
+    os.dup2(2, 1)
+    task = json.load(sys.stdin)
+    result = pkgutil.resolve_name(task.pop("job"))(**task)
+    with os.fdopen(parent, "w", encoding="utf-8") as stream:
+        json.dump(result, stream)
+
+
+if __name__ == "__main__":
+    main()

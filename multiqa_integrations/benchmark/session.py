@@ -115,7 +115,7 @@ def run_worker(
     begin = time.perf_counter()
     # The command is a Python, this one or one that the user named, with a module of this package.
     done = subprocess.run(  # noqa: S603
-        [python, "-m", "multiqa_integrations.benchmark.worker"],
+        [python, "-m", "multiqa_integrations.benchmark.jobs"],
         input=json.dumps(task),
         capture_output=True,
         encoding="utf-8",

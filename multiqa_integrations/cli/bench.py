@@ -19,10 +19,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from multiqa_integrations.benchmark.machine import describe_machine, render_machine
 from multiqa_integrations.benchmark.measures import Measure, measure
 from multiqa_integrations.benchmark.session import Settings
 from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.machine import describe_machine, render_machine
 from multiqa_integrations.cli.options import TestModel, choose_model, options
 from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.model import MULTI_QA

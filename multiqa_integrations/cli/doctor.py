@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import time
 from typing import Annotated
 
 import numpy as np
 import typer
 
-from multiqa_integrations import __version__
 from multiqa_integrations.backends import choose
-from multiqa_integrations.backends.cpu import available_cpus, cpu_features
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.job_file import read_job
+from multiqa_integrations.cli.machine import describe_machine, render_processor
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, options
 from multiqa_integrations.cli.variables import set_variables, without_user
 from multiqa_integrations.errors import MultiQAError
-
-_PACKAGES = (
-    "numpy",
-    "tokenizers",
-    "huggingface-hub",
-    "openvino",
-    "sentence-transformers",
-    "torch",
-    "qdrant-edge-py",
-    "qdrant-client",
-)
-_RELEVANT_FEATURES = "avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_bf16 amx_int8".split()
 
 
 @options
@@ -53,11 +38,11 @@ def doctor(
     Exits with status 1 if something that is needed does not work.
     """
     failed = False
+    machine = describe_machine()
     rows = [
-        ("multiqa-integrations", __version__),
-        ("Python", f"{platform.python_version()} on {platform.platform()}"),
-        *((package, _version(package)) for package in _PACKAGES),
-        ("Processor", _processor()),
+        ("Python", f"{machine['python']} on {machine['system']}"),
+        *machine["versions"].items(),
+        ("Processor", render_processor(machine)),
     ]
     try:
         compute = choose(encoder.backend, encoder.dtype, encoder.device)
@@ -90,18 +75,6 @@ def doctor(
         terminal.stdout().pairs(rows)
     if failed:
         raise typer.Exit(1)
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _processor() -> str:
-    features = [name for name in _RELEVANT_FEATURES if name in cpu_features()]
-    return f"{available_cpus()} usable; {', '.join(features) or 'instruction sets unknown'}"
 
 
 def _network(offline: bool) -> str:

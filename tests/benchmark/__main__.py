@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from multiqa_integrations._test_model import require_test_model
-from multiqa_integrations.benchmark.machine import describe_machine, render_machine
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.bench import new_progress
+from multiqa_integrations.cli.machine import describe_machine, render_machine
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
 from multiqa_integrations.model import MULTI_QA
 from tests.benchmark import chart

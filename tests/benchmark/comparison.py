@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from multiqa_integrations.benchmark.measures import cosine
-from multiqa_integrations.benchmark.roofline import Roofline
+from multiqa_integrations.benchmark.measures import cosine, fastest, least_seconds, limit_table
 from multiqa_integrations.benchmark.table import Column, Row, Table, present
 from multiqa_integrations.benchmark.texts import first_texts, questions
 from multiqa_integrations.tokenizer import WordPieceTokenizer
@@ -45,10 +44,9 @@ def encode(session: Session) -> Iterator[Table]:
     tokenizer = WordPieceTokenizer(session.checkpoint.tokenizer_file)
     lengths = np.minimum(tokenizer.count(texts), settings.limit_tokens)
     tokens = int(lengths.sum())
-    peaks = [run["peaks"] for run in session.rounds("roofline")]
-    fastest = {name: max(peak[name] for peak in peaks) for name in peaks[0]}
-    limit = Roofline.of(fastest, session.checkpoint.spec, lengths)
-    yield limit.table(tokens)
+    peaks = fastest(run["peaks"] for run in session.rounds("peaks"))
+    least = least_seconds(peaks, session.checkpoint.spec, lengths)
+    yield limit_table(peaks, {name: tokens / seconds for name, seconds in least.items()})
     names = [*OURS, *PEERS]
     folder = session.subfolder("encode")
     results, absent = session.in_turn(
@@ -64,7 +62,7 @@ def encode(session: Session) -> Iterator[Table]:
                     "tokens/s": [tokens / s for s in seconds[name]],
                     _RATIO.name: speed_ratios(seconds[name], seconds.get(REFERENCE)),
                     _LIMIT.name: [
-                        100 * limit.seconds(run["arithmetic"]) / run["seconds"]
+                        100 * least.get(run["arithmetic"], least["float32"]) / run["seconds"]
                         for run in results[name]
                     ],
                     **_cosines(folder, name, REFERENCE if REFERENCE in results else None),

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from multiqa_integrations.benchmark.jobs import memory, peak_memory, read, roofline
+from multiqa_integrations.benchmark.jobs import memory, peak_memory, peaks, read
 from tests.benchmark import implementations
 from tests.benchmark.concurrency_job import concurrency
 from tests.benchmark.export_job import export
@@ -32,8 +32,8 @@ __all__ = [
     "long_text",
     "look_up",
     "padding",
+    "peaks",
     "query_latency",
-    "roofline",
     "search",
     "stream",
 ]

@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from multiqa_integrations.benchmark.machine import describe_machine
 from multiqa_integrations.benchmark.table import Table
+from multiqa_integrations.cli.machine import describe_machine
 from multiqa_integrations.errors import ConfigurationError
 from tests.benchmark import (
     adapters,

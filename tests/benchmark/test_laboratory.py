@@ -293,7 +293,7 @@ def test_worker_needs_nothing_but_numpy() -> None:
     """In a peer's Python this package's own dependencies may be missing, or other versions."""
     code = (
         "import sys\n"
-        "from multiqa_integrations.benchmark import worker\n"
+        "from multiqa_integrations.benchmark import jobs as worker\n"
         "from tests.benchmark import export_job, jobs, peers\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that this runs on: processor, system and package versions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from multiqa_integrations.backends.cpu import available_cpus, cpu_features
 
 _INSTRUCTION_SETS = "avx2 avx512f avx512_bf16 avx512_vnni avx_vnni amx_bf16 amx_int8".split()
 _PACKAGES = (
-    *("openvino", "tokenizers", "numpy", "torch", "sentence-transformers", "transformers"),
-    *("qdrant-edge-py", "qdrant-client"),
+    *("numpy", "tokenizers", "huggingface-hub", "openvino", "sentence-transformers"),
+    *("transformers", "torch", "qdrant-edge-py", "qdrant-client"),
 )
 
 
@@ -24,22 +24,26 @@ def describe_machine() -> dict[str, Any]:
         "processor": _processor(),
         "cpus": available_cpus(),
         "instruction_sets": {name: name in cpu_features() for name in _INSTRUCTION_SETS},
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {"multiqa-integrations": __version__}
         | {package: _version(package) for package in _PACKAGES},
     }
 
 
-def render_machine(machine: Mapping[str, Any]) -> str:
-    """Write that in two lines."""
+def render_processor(machine: Mapping[str, Any]) -> str:
+    """Write how many processors there are, of what kind, and their instruction sets."""
     sets: Mapping[str, bool] = machine["instruction_sets"]
-    present = ", ".join(name for name, has in sets.items() if has) or "none known"
+    present = ", ".join(name for name, has in sets.items() if has) or "no instruction set known"
     lacking = ", ".join(name for name, has in sets.items() if not has) or "none"
+    return f"{machine['cpus']} × {machine['processor']}; has {present}; lacks {lacking}"
+
+
+def render_machine(machine: Mapping[str, Any]) -> str:
+    """Write the whole description in two lines."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
-        f"{machine['cpus']} × {machine['processor']}; has {present}; lacks {lacking}; "
-        f"{machine['system']}\nPython {machine['python']}, {versions}"
+        f"{render_processor(machine)}; {machine['system']}\nPython {machine['python']}, {versions}"
     )
 
 
