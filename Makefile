@@ -59,14 +59,15 @@ demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
 	$(BIN)/multiqa demo
 
 # More than there are processors: a good part of their time tests wait for a server or a process.
-PYTEST = $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+WORKERS ?= 4
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 # The last -m counts: make test ARGS="-m server"
 test: $(VENV)/.stamp-dev ## install what is needed and run the quick tests, some minutes
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.stamp-dev ## run the tests that kill, fork, fill much or start many processes
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) -m slow $(shell grep --recursive --files-with-matches --include 'test_*.py' 'mark\.slow' tests) $(ARGS)
 
 bench: $(VENV)/.stamp-dev ## measure against peers: make bench ARGS="encode --test-model"
 	$(BIN)/python -m tests.benchmark $(ARGS)

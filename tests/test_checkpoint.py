@@ -420,6 +420,7 @@ def test_what_is_left_out_of_messages(text: str, shown: str) -> None:
     assert _without_secrets(text) == shown
 
 
+@pytest.mark.slow
 def test_download_offline(machine: Machine, hub: HubServer) -> None:
     call = f"download({NAME!r})"
     assert "offline" in machine.fails(
@@ -435,6 +436,7 @@ def test_the_pinned_commit_is_the_default(machine: Machine, hub: HubServer) -> N
     assert f"GET /api/models/{MULTI_QA.name}/revision/{MULTI_QA.revision}" in hub.requests
 
 
+@pytest.mark.slow
 def test_other_revisions_in_the_cache_are_told(machine: Machine) -> None:
     machine.run(resolve_call())
     message = machine.fails(
@@ -443,6 +445,7 @@ def test_other_revisions_in_the_cache_are_told(machine: Machine) -> None:
     assert COMMIT in message
 
 
+@pytest.mark.slow
 def test_a_branch_is_taken_from_the_cache_with_a_warning_if_the_hub_is_away(
     machine: Machine, hub: HubServer
 ) -> None:
@@ -453,6 +456,7 @@ def test_a_branch_is_taken_from_the_cache_with_a_warning_if_the_hub_is_away(
     assert "HTTP 503" in machine.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_fetch_is_completed(machine: Machine) -> None:
     first = Path(machine.run(resolve_call(revision=COMMIT))["value"])
     (first / "model.safetensors").resolve().unlink()
@@ -461,6 +465,7 @@ def test_an_interrupted_fetch_is_completed(machine: Machine) -> None:
     Weights(first / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_name_for_the_pooling(machine: Machine, hub: HubServer) -> None:
     files = hub.repositories[NAME]
     files["1_MeanPooling/config.json"] = files.pop("1_Pooling/config.json")
@@ -469,6 +474,7 @@ def test_a_folder_of_another_name_for_the_pooling(machine: Machine, hub: HubServ
     assert machine.run(resolve_call(local_files_only=True, revision=COMMIT))["value"] == first
 
 
+@pytest.mark.slow
 def test_cache_folder(machine: Machine, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     first = machine.run(resolve_call(cache_folder=str(folder)))["value"]
@@ -478,6 +484,7 @@ def test_cache_folder(machine: Machine, tmp_path: Path) -> None:
     assert machine.run(call)["value"] == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("faults", "name", "revision", "says"),
     [
@@ -517,6 +524,7 @@ def test_no_such_host(tmp_path: Path) -> None:
     assert "http://hub.invalid could not be reached" in message
 
 
+@pytest.mark.slow
 def test_the_hub_swallows_everything(machine: Machine, hub: HubServer) -> None:
     hub.faults = {"silent": True}
     shorter = {"HF_HUB_ETAG_TIMEOUT": "2"}
@@ -525,6 +533,7 @@ def test_the_hub_swallows_everything(machine: Machine, hub: HubServer) -> None:
     assert_three_ways_out(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["silent_files", "silent_cdn"])
 def test_files_do_not_come(machine: Machine, hub: HubServer, fault: str) -> None:
     hub.faults = {fault: True}
@@ -535,6 +544,7 @@ def test_files_do_not_come(machine: Machine, hub: HubServer, fault: str) -> None
     assert_three_ways_out(message)
 
 
+@pytest.mark.slow
 def test_a_repository_of_pickled_weights_only(machine: Machine, hub: HubServer) -> None:
     files = hub.repositories[NAME]
     files["pytorch_model.bin"] = files.pop("model.safetensors")
@@ -543,11 +553,13 @@ def test_a_repository_of_pickled_weights_only(machine: Machine, hub: HubServer) 
     assert not any(".bin" in request for request in hub.requests)
 
 
+@pytest.mark.slow
 def test_a_repository_without_a_tokenizer(machine: Machine, hub: HubServer) -> None:
     del hub.repositories[NAME]["tokenizer.json"]
     assert "tokenizer.json missing" in machine.fails(resolve_call(), "ModelNotFoundError")
 
 
+@pytest.mark.slow
 def test_a_repository_without_pooling(machine: Machine, hub: HubServer) -> None:
     del hub.repositories[NAME]["1_Pooling/config.json"]
     message = machine.fails(resolve_call(), "ModelNotFoundError")
@@ -555,6 +567,7 @@ def test_a_repository_without_pooling(machine: Machine, hub: HubServer) -> None:
     assert "could not be reached" not in message
 
 
+@pytest.mark.slow
 def test_another_kind_is_found_before_its_weights_are_fetched(
     machine: Machine, hub: HubServer
 ) -> None:
@@ -572,11 +585,13 @@ def test_a_file_altered_on_the_way(machine: Machine, hub: HubServer, file: str) 
     assert machine.run(f"resolve({NAME!r}).fingerprint")["value"].startswith("sha256:")
 
 
+@pytest.mark.slow
 def test_a_file_altered_once_is_fetched_again(machine: Machine, hub: HubServer) -> None:
     hub.faults = {"corrupt": "model.safetensors", "corrupt_times": 1}
     assert "value" in machine.run(resolve_call())
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks(machine: Machine, hub: HubServer) -> None:
     hub.faults = {"cut": "model.safetensors"}
     message = machine.fails(resolve_call(), "ModelNotFoundError")
@@ -587,11 +602,13 @@ def test_a_connection_that_breaks(machine: Machine, hub: HubServer) -> None:
     assert "value" in machine.run(resolve_call())
 
 
+@pytest.mark.slow
 def test_a_mirror_without_digests(machine: Machine, hub: HubServer) -> None:
     hub.faults = {"no_digests": True}
     assert "no digest" in machine.fails(resolve_call(), "ModelIntegrityError")
 
 
+@pytest.mark.slow
 def test_download_repairs_the_cache(machine: Machine) -> None:
     first = Path(machine.run(resolve_call(revision=COMMIT))["value"])
     blob = (first / "model.safetensors").resolve()
@@ -605,6 +622,7 @@ def test_download_repairs_the_cache(machine: Machine) -> None:
 # --- the disk -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_space_for_the_cache(machine: Machine) -> None:
     pytest.importorskip("resource")
     message = machine.fails(f"[{LIMIT_FILES}, {resolve_call()}]", "ModelError")
@@ -614,6 +632,7 @@ def test_no_space_for_the_cache(machine: Machine) -> None:
     machine.fails(resolve_call(revision=COMMIT), "ModelNotFoundError", environment=offline)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("below", ["", "deeper"])
 def test_a_cache_folder_that_is_a_file(machine: Machine, tmp_path: Path, below: str) -> None:
     file = tmp_path / "file"
@@ -653,6 +672,7 @@ def test_download_to_a_directory(machine: Machine, hub: HubServer, tmp_path: Pat
     assert not any("resolve" in request for request in hub.requests)
 
 
+@pytest.mark.slow
 def test_download_takes_files_from_the_cache(
     machine: Machine, hub: HubServer, tmp_path: Path
 ) -> None:
@@ -664,6 +684,7 @@ def test_download_takes_files_from_the_cache(
     assert "value" in machine.run(resolve_call(local_files_only=True))  # the cache still has them
 
 
+@pytest.mark.slow
 def test_download_into_an_empty_directory(machine: Machine, tmp_path: Path) -> None:
     to = tmp_path / "model"
     to.mkdir()
@@ -671,6 +692,7 @@ def test_download_into_an_empty_directory(machine: Machine, tmp_path: Path) -> N
     assert resolve(to).directory == to
 
 
+@pytest.mark.slow
 def test_download_writes_over_nothing(machine: Machine, tmp_path: Path) -> None:
     to = write_files(tmp_path / "model", {"notes.txt": b"mine"})
     assert "not empty" in machine.fails(download_call(to), "ConfigurationError")
@@ -678,6 +700,7 @@ def test_download_writes_over_nothing(machine: Machine, tmp_path: Path) -> None:
     assert "is a file" in machine.fails(download_call(to / "notes.txt"), "ConfigurationError")
 
 
+@pytest.mark.slow
 def test_a_damaged_copy_is_told(machine: Machine, tmp_path: Path) -> None:
     to = tmp_path / "model"
     machine.run(download_call(to))
@@ -690,6 +713,7 @@ def test_a_damaged_copy_is_told(machine: Machine, tmp_path: Path) -> None:
     assert [problem.partition(":")[0] for problem in problems] == ["config.json", "tokenizer.json"]
 
 
+@pytest.mark.slow
 def test_another_model_there_is_told(machine: Machine, hub: HubServer, tmp_path: Path) -> None:
     hub.repositories["other/model"] = hub.repositories[NAME]
     to = tmp_path / "model"
@@ -717,6 +741,7 @@ def test_a_failed_download_leaves_nothing(
     assert list(to.parent.iterdir()) == ([to] if error is None else [])
 
 
+@pytest.mark.slow
 def test_no_space_for_the_directory(machine: Machine, tmp_path: Path) -> None:
     pytest.importorskip("resource")
     machine.run(resolve_call())  # so that it is the copying that fails
@@ -731,6 +756,7 @@ def test_a_directory_cannot_be_downloaded(directory: Path) -> None:
         download(str(directory))
 
 
+@pytest.mark.slow
 def test_progress_bars_can_be_turned_off(machine: Machine, tmp_path: Path) -> None:
     shown = {"TQDM_POSITION": "-1"}  # the hub library's way to show bars without a terminal
     machine.run(download_call(tmp_path / "quiet"), environment=shown)
@@ -760,6 +786,7 @@ def test_sums_that_cost_more_than_a_look(directory: Path) -> None:
 # --- the command line -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command(machine: Machine, tmp_path: Path) -> None:
     pytest.importorskip("typer")
     to = tmp_path / "a directory with a name long enough to be wrapped by a terminal" / "model"
