@@ -23,6 +23,9 @@ _UNSEEN = {"script", "style", "template", "noscript", "title"}
 # The parser looks through all that it was fed for the end of each tag: pages of some kinds took
 # it hours in one piece.
 _PIECE_CHARACTERS = 32_768
+# What is left at the end of a page, in a tag that never ends, is looked through from each "<" in
+# it: time that grows with the square of this.
+_UNCLOSED_CHARACTERS = 8_192
 
 
 def parse_html(number: int, name: str, content: bytes) -> SourceItem:
@@ -61,7 +64,7 @@ def _parse(markup: str) -> BeautifulSoup:
                 size = max(_PIECE_CHARACTERS, len(self.rawdata))
                 super().feed(data[start : start + size])
                 start += size
-            if len(self.rawdata) > _PIECE_CHARACTERS:
+            if len(self.rawdata) > _UNCLOSED_CHARACTERS:
                 raise ValueError(f"{self.rawdata[:20]!r}… is not closed")
 
     class Builder(HTMLParserTreeBuilder):
