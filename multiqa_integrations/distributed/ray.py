@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from math import inf
 from types import TracebackType
 from typing import Any
 
@@ -37,7 +36,7 @@ _POLL = 0.2  # seconds between two looks at whether to stop
 _LACK_SECONDS = 30.0
 _CONNECT_SECONDS = 5.0
 _MOST_DEATHS = 5  # of workers at one split: then it is taken to be what kills them
-_MOST_FAILED_STARTS = 10  # in a row
+_MOST_FAILED_STARTS = 5  # in a row
 _LOCAL_STORE_BYTES = 128 * 1024 * 1024  # what workers return is small
 
 
@@ -81,7 +80,8 @@ class RayPool:
         self._starting: dict[Any, Any] = {}
         self._busy: dict[Any, tuple[Any, Task]] = {}
         self._failed_starts = 0
-        self._lack_told = inf
+        self._short_since: float | None = None
+        self._lack_told: float | None = None
 
     def __enter__(self) -> RayPool:
         """Connect to the cluster, or start one.
@@ -169,8 +169,6 @@ class RayPool:
             scheduling_strategy="SPREAD",
         )
         self._settings = self._ray.put(settings)
-        self._began = time.monotonic()
-        self._lack_told = self._began
         self._replace()
 
     def run(
@@ -181,14 +179,14 @@ class RayPool:
         waiting: deque[Task] = deque()
         deaths: dict[int, int] = {}
         left = iter(tasks)
-        told = ended = False
+        told = False
         while True:
             stops = halted()
             if stops and not told:
                 told = True
                 for actor, _ in self._busy.values():
                     actor.stop.remote()
-            while not stops and self._idle and not ended:
+            while not stops and self._idle:
                 task = waiting.popleft() if waiting else next(left, None)
                 if task is None:
                     break
@@ -211,7 +209,7 @@ class RayPool:
                     self._idle.append(actor)
                     yield task, result
                     continue
-                self._bury(actor)
+                ray.kill(actor)  # it may only be out of reach
                 number = task.split.number
                 deaths[number] = deaths.get(number, 0) + 1
                 if deaths[number] < _MOST_DEATHS:
@@ -244,7 +242,7 @@ class RayPool:
         try:
             failure: Failure | None = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
-            self._bury(actor)
+            self._ray.kill(actor)
             self._failed_starts += 1
             why = " ".join(str(error).split())[:500]
             if self._failed_starts < _MOST_FAILED_STARTS:
@@ -259,10 +257,6 @@ class RayPool:
             self._failed_starts = 0
             self._idle.append(actor)
         return failure
-
-    def _bury(self, actor: Any) -> None:
-        """Make sure that an actor that cannot be reached does nothing more."""
-        self._ray.kill(actor)
 
     def _replace(self) -> None:
         """Ask for as many workers as are missing."""
@@ -281,9 +275,15 @@ class RayPool:
     def _tell_lack(self) -> None:
         """Say what the cluster lacks, where workers have not begun for long."""
         now = time.monotonic()
-        if not self._starting or now - self._lack_told < _LACK_SECONDS:
+        if self.alive == self._wanted:
+            self._short_since = self._lack_told = None
             return
-        self._lack_told = now if not self.alive else inf
+        self._short_since = self._short_since or now
+        if now - (self._lack_told or self._short_since) < _LACK_SECONDS:
+            return
+        if self._lack_told is not None and self.alive:
+            return  # once is enough while the work goes on
+        self._lack_told = now
         has, free = self._ray.cluster_resources(), self._ray.available_resources()
         parts = [
             f"{has.get(kind, 0.0):g} {kind}s ({free.get(kind, 0.0):g} free)"
@@ -295,7 +295,7 @@ class RayPool:
             "%d of %d workers have begun after %.0f s: each asks for %s, and the cluster has %s.%s",
             self.alive,
             self._wanted,
-            now - self._began,
+            now - self._short_since,
             each,
             " and ".join(parts),
             "" if self.alive else " Waiting on; add nodes, or ask for less.",

@@ -24,10 +24,15 @@ from multiqa_integrations.etl.records import Source, SourceItem
 BYTES = 1 << 20
 """About how large a split is, of files that can be cut."""
 
-RECORDS = 2_000
-"""About how many records, where those are counted."""
+LEAST_BYTES = 1 << 17
+"""About how large it is at least, of a source that would have few splits."""
 
+RECORDS = 2_000
+"""About how many records it has at least, of small row groups."""
+
+_SPLITS = 64  # so many are enough for all workers to end at about the same time
 _DOCUMENTS = 200
+_LEAST_ROWS = 100
 _RANGES = 16  # of one row group: for each, the rows before it are decoded too
 
 
@@ -147,9 +152,11 @@ def cut(found: Sequence[Found]) -> list[Split]:
     Raises:
         SourceError: A file is not what its name says.
     """
+    total = sum(item.size for item in found if isinstance(item, FoundFile))
+    size = min(BYTES, max(LEAST_BYTES, total // _SPLITS))
     splits: list[Split] = []
     for number, item in enumerate(found):
-        for source, weight, before in _parts(item):
+        for source, weight, before in _parts(item, size):
             splits.append(Split(len(splits), number, item.name, source, weight, before))
     return splits
 
@@ -164,18 +171,18 @@ def cut_blocks(name: str, rows: Sequence[int]) -> list[Split]:
     return splits
 
 
-def _parts(item: Found) -> Iterator[tuple[Source, int, int | None]]:
+def _parts(item: Found, size: int) -> Iterator[tuple[Source, int, int | None]]:
     if not isinstance(item, FoundFile):
         for start in range(0, max(1, len(item)), _DOCUMENTS):
             documents = item.part(start, start + _DOCUMENTS, unread=not start)
             yield documents, 1 + (documents.total or 0), 0  # their numbers are theirs already
     elif item.format == "parquet":
         require("pyarrow", purpose=f"reading {item.name}")
-        for rows in _row_ranges(item):
+        for rows in _row_ranges(item, size):
             part = FilePart(file=item, rows=rows)
             yield part, rows.stop - rows.start, 0
     elif item.format == "jsonl" and not item.packed:
-        count = max(1, -(-item.size // BYTES))
+        count = max(1, -(-item.size // size))
         for n in range(count):
             bytes = (item.size * n // count, item.size * (n + 1) // count)
             yield FilePart(file=item, lines=bytes), bytes[1] - bytes[0], None if n else 0
@@ -185,7 +192,7 @@ def _parts(item: Found) -> Iterator[tuple[Source, int, int | None]]:
         yield FilePart(file=item), item.size, 0
 
 
-def _row_ranges(item: FoundFile) -> Iterator[RowRange]:
+def _row_ranges(item: FoundFile, most: int) -> Iterator[RowRange]:
     import pyarrow
     import pyarrow.parquet
 
@@ -206,9 +213,9 @@ def _row_ranges(item: FoundFile) -> Iterator[RowRange]:
     for number, (group_rows, group_size) in enumerate(groups):
         waiting.append(number)
         rows, size = rows + group_rows, size + group_size
-        if rows < RECORDS and size < BYTES and number + 1 < len(groups):
+        if rows < RECORDS and size < most and number + 1 < len(groups):
             continue
-        ranges = max(1, min(_RANGES, rows // RECORDS, -(-size // BYTES)))
+        ranges = max(1, min(_RANGES, rows // _LEAST_ROWS, -(-size // most)))
         for n in range(ranges):
             yield RowRange(tuple(waiting), before, rows * n // ranges, rows * (n + 1) // ranges)
         before, waiting, rows, size = before + rows, [], 0, 0

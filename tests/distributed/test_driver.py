@@ -38,6 +38,7 @@ WriteRows = Callable[..., str]
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> InProcessPool:
     monkeypatch.setattr(splits, "BYTES", 300)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 300)
     found = InProcessPool(seed=3)
     monkeypatch.setattr(jobs, "pool_of", lambda cluster: found)
     return found
@@ -238,6 +239,7 @@ def test_what_travels_is_small(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(splits, "BYTES", 100_000)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 100_000)
     file = write("a.jsonl", [{"id": n, "text": "word " * 400} for n in range(500)])
     assert distributed.sync(file, name, **where(stand_in.url)).added == 500
     assert pool.largest < 5_000 < Path(file).stat().st_size / 100

@@ -28,7 +28,10 @@ from multiqa_integrations.etl.records import SourceItem, Unread
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits, "BYTES", 400)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 1)
+    monkeypatch.setattr(splits, "_SPLITS", 1)
     monkeypatch.setattr(splits, "RECORDS", 7)
+    monkeypatch.setattr(splits, "_LEAST_ROWS", 7)
     monkeypatch.setattr(splits, "_DOCUMENTS", 3)
 
 
@@ -124,12 +127,14 @@ def test_parquet_is_cut_at_row_groups_and_within_large_ones(
     tmp_path: Path, group: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(splits, "BYTES", 1 << 20)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 1 << 20)
     monkeypatch.setattr(splits, "RECORDS", 20)
     file = tmp_path / "a.parquet"
     rows = [{"id": n, "text": "word " * (n % 50)} for n in range(300)]
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows), file, row_group_size=group)
     assert len(assert_same(str(file), least=1)) == (1 if group == 1_000 else 15)
     monkeypatch.setattr(splits, "BYTES", 100)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 100)
     assert 15 <= len(assert_same(str(file), least=1)) <= 300
 
 

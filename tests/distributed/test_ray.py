@@ -1,0 +1,225 @@
+"""On a real cluster of Ray: three nodes on this machine, whose processes are killed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from multiqa_integrations import distributed, etl
+from multiqa_integrations.distributed import splits
+from multiqa_integrations.errors import (
+    ClusterError,
+    CollectionMismatchError,
+    ConfigurationError,
+    SyncIncompleteError,
+)
+from multiqa_integrations.qdrant import open_store
+from multiqa_integrations.testing import FakeEncoder
+from tests.distributed.conftest import TOP, Nodes
+from tests.distributed.slow_encoder import ElsewhereEncoder, SlowEncoder
+from tests.support.loopback_qdrant import LoopbackQdrant
+
+pytestmark = pytest.mark.slow
+
+# MULTIQA_TEST_CRASHES=10 for the long run.
+ROUNDS = int(os.environ.get("MULTIQA_TEST_CRASHES", "1"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "BYTES", 20_000)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 20_000)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    rows = [
+        {"id": f"a{n}", "text": f"Text number {n}. " + "More words. " * (n % 40), "n": n}
+        for n in range(1_200)
+    ]
+    rows[700] = {"id": "a3", "text": "A duplicate.", "n": 0}
+    lines = [json.dumps(row) for row in rows]
+    lines[500] = "{bad"
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(lines) + "\n")
+    return str(file)
+
+
+def contents(url: str, name: str) -> dict[Any, Any]:
+    found = {}
+    with open_store(url=url) as store:
+        offset = None
+        while True:
+            page, offset = store.scroll(name, limit=500, offset=offset, with_vectors=True)
+            for point in page:
+                vector: Any = point.vectors[""]
+                found[point.id] = dict(point.payload), vector.tolist()
+            if offset is None:
+                return found
+
+
+def counts(report: Any) -> dict[str, Any]:
+    return {**report.to_dict(), "seconds": 0, "collection": ""}
+
+
+def processes(folder: Path) -> list[int]:
+    """The workers that have encoded something and are still there."""
+    pids = [int(file.name) for file in folder.iterdir()]
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 200.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen in {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_the_same_as_in_one_process(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str
+) -> None:
+    one_job = {"url": stand_in.url, "encoder": FakeEncoder()}
+    job = {**one_job, "address": nodes.address, "workers": 3}  # as many as there are processors
+    one = etl.sync(source, f"{name}-one", **one_job)
+    many = distributed.sync(source, f"{name}-many", **job)
+    assert counts(one) == counts(many)
+    assert (many.added, many.rejected) == (1_198, 2)
+    assert contents(stand_in.url, f"{name}-one") == contents(stand_in.url, f"{name}-many")
+    assert etl.sync(source, f"{name}-many", **one_job).unchanged == 1_198
+    assert distributed.sync(source, f"{name}-one", **job).unchanged == 1_198
+
+
+def test_killed_workers_and_a_lost_node_cost_nothing(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+    for number in range(ROUNDS):
+        notes = tmp_path / f"notes-{number}"
+        notes.mkdir()
+        node = nodes.add()
+        job = {"url": stand_in.url, "encoder": SlowEncoder(str(notes))}
+        collection = f"{name}-{number}"
+
+        def disturb(notes: Path = notes, node: Any = node) -> None:
+            killed: set[int] = set()
+            while len(killed) < 2:
+                wait_for(lambda: set(processes(notes)) - killed, "a worker")
+                pid = chance.choice(sorted(set(processes(notes)) - killed))
+                kill(pid)
+                killed.add(pid)
+            nodes.remove(node)
+
+        disturber = threading.Thread(target=disturb)
+        disturber.start()
+        report = distributed.sync(source, collection, address=nodes.address, workers=3, **job)
+        disturber.join()
+        assert (report.added, report.rejected, report.encoded) == (1_198, 2, 1_198)
+        assert len(list(notes.iterdir())) > 3
+        assert_fits(source, collection, url=stand_in.url)
+
+
+def assert_fits(source: str, collection: str, url: str) -> None:
+    found = etl.verify(source, collection, url=url, encoder=FakeEncoder())
+    assert found.equal == 1_198
+    assert not any(found.differences.values())
+
+
+def test_a_killed_driver_leaves_no_writers_and_no_gap(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str, tmp_path: Path
+) -> None:
+    for number in range(ROUNDS):
+        notes = tmp_path / f"notes-{number}"
+        notes.mkdir()
+        collection = f"{name}-{number}"
+        arguments = [nodes.address, stand_in.url, collection, source, str(notes)]
+        driver = subprocess.Popen(
+            [sys.executable, "-m", "tests.distributed.a_driver", *arguments],
+            cwd=TOP,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for(lambda notes=notes: processes(notes), "a worker")  # type: ignore[misc]
+            time.sleep(random.Random(number).random() * 2)
+        finally:
+            driver.kill()
+            driver.wait()
+        wait_for(lambda notes=notes: not processes(notes), "their end")  # type: ignore[misc]
+        job = {"url": stand_in.url, "encoder": FakeEncoder(), "address": nodes.address}
+        report = distributed.sync(source, collection, workers=2, **job)
+        assert report.added + report.unchanged == 1_198
+        assert_fits(source, collection, url=stand_in.url)
+
+
+def test_an_error_of_a_worker_arrives_as_itself(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str, tmp_path: Path
+) -> None:
+    encoder = ElsewhereEncoder()
+    job = {"url": stand_in.url, "address": nodes.address, "workers": 1}
+    with pytest.raises(CollectionMismatchError) as refused:
+        distributed.sync(source, name, encoder=encoder, **job)
+    assert refused.value.collection == name
+    assert refused.value.expected["fingerprint"] == "fake:1"
+    assert refused.value.report.added == 0
+
+
+def test_what_the_cluster_lacks_is_said(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("multiqa_integrations.distributed.ray._LACK_SECONDS", 0.5)
+    stop = threading.Event()
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            stop.set()
+
+    logger = logging.getLogger("multiqa_integrations.distributed.ray")
+    handler = Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(SyncIncompleteError, match="it was stopped"):
+            distributed.sync(
+                source, name, url=stand_in.url, encoder=FakeEncoder(), address=nodes.address,
+                workers=2, worker_gpus=1, stop=stop,
+            )  # fmt: skip
+    finally:
+        logger.removeHandler(handler)
+    assert "0 of 2 workers have begun" in caplog.text
+    assert "each asks for 1 CPUs and 1 GPUs, and the cluster has 3 CPUs" in caplog.text
+    assert "0 GPUs (0 free)" in caplog.text
+
+
+def test_no_cluster_at_an_address(stand_in: LoopbackQdrant, source: str) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    with pytest.raises(ClusterError, match="no cluster of Ray can be reached at 127.0.0.1:1 "):
+        distributed.sync(
+            source, "docs", url=stand_in.url, encoder=FakeEncoder(), address="127.0.0.1:1"
+        )
+
+
+def test_more_workers_than_this_machine_has_room_for(stand_in: LoopbackQdrant, source: str) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    many = (os.cpu_count() or 1) + 1
+    with pytest.raises(ConfigurationError, match=f"need {many}, and this machine has {many - 1}"):
+        distributed.sync(
+            source, "docs", url=stand_in.url, encoder=FakeEncoder(), address="local", workers=many
+        )
