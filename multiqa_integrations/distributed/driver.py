@@ -25,7 +25,7 @@ from multiqa_integrations.distributed.worker import (
     Task,
     WorkerSettings,
 )
-from multiqa_integrations.errors import LeaseError, MultiQAError
+from multiqa_integrations.errors import LeaseError, MultiQAError, StoreUnavailableError
 from multiqa_integrations.etl.changes import Outcome as RecordOutcome
 from multiqa_integrations.etl.deadletter import DeadLetters
 from multiqa_integrations.etl.job import Job
@@ -212,9 +212,9 @@ class Work:
 class Renewal:
     """A thread that renews a lease, whatever else the driver waits for."""
 
-    def __init__(self, lease: Lease) -> None:
-        """Take a lease that the run holds."""
-        self._lease = lease
+    def __init__(self, lease: Lease, stop: threading.Event) -> None:
+        """Take a lease that the run holds, and what stops the run."""
+        self._lease, self._stop = lease, stop
         self._ended = threading.Event()
         self.error: MultiQAError | None = None
         work = contextvars.copy_context().run
@@ -228,8 +228,11 @@ class Renewal:
                 try:
                     self._lease.renew()
                 except MultiQAError as error:
-                    self.error = None if self._ended.is_set() else error
-                    return
+                    # After a stop nothing is waited for, while workers finish what they have.
+                    stopped = self._stop.is_set() and isinstance(error, StoreUnavailableError)
+                    if not stopped and not self._ended.is_set():
+                        self.error = error
+                        return
 
     def __enter__(self) -> Renewal:
         self._thread.start()
@@ -277,7 +280,7 @@ class DistributedRun(Run):
     ) -> Generator[RecordOutcome, None, None]:
         """Have workers store what the source has; yields rejections, and what was not read."""
         job, report, work = self._job, self.report, self._work
-        with Renewal(lease) as renewal:
+        with Renewal(lease, job.stop) as renewal:
             work.halted = lambda: renewal.error is not None or self.why_stop(lease) is not None
             work.progress = self.report_progress
             settings = WorkerSettings(

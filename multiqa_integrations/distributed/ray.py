@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -75,6 +76,7 @@ class RayPool:
         self._cpus, self._gpus = worker_cpus, worker_gpus
         self._blocks: list[Any] = []
         self._owns = False
+        self._print: Any = None
         self._wanted = 0
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -117,6 +119,11 @@ class RayPool:
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
             raise _no_cluster_error(self._address, error) from error
         self._owns = True
+        # Ray prints to standard output what becomes of workers; there is no setting against it.
+        internals = sys.modules.get("ray._private.worker")
+        self._print = getattr(internals, "print_to_stdstream", None)
+        if self._print is not None:
+            internals.print_to_stdstream = _log_what_ray_prints  # type: ignore[union-attr]
 
     def __exit__(
         self,
@@ -131,6 +138,8 @@ class RayPool:
         self._idle, self._starting, self._busy = [], {}, {}
         if self._owns:
             ray.shutdown()
+            if self._print is not None:
+                sys.modules["ray._private.worker"].print_to_stdstream = self._print  # type: ignore[attr-defined]
 
     @property
     def alive(self) -> int:
@@ -328,6 +337,10 @@ def _no_cluster_error(address: str | None, error: Exception) -> ClusterError:
     )
 
 
+def _log_what_ray_prints(data: dict[str, Any], ignore_prefix: bool) -> None:
+    logger.info("Ray: %s", " ".join(map(str, data.get("lines", ()))))
+
+
 def _rows_of(table: Any) -> int:
     return int(table.num_rows)
 
@@ -335,7 +348,10 @@ def _rows_of(table: Any) -> int:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Let Ray tell nobody of its start, and leave the handling of signals as it is."""
-    environment = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    environment = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    }
     added = [name for name in environment if name not in os.environ]
     os.environ.update({name: environment[name] for name in added})
     in_main = threading.current_thread() is threading.main_thread()

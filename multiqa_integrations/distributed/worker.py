@@ -19,7 +19,12 @@ import multiqa_integrations
 from multiqa_integrations.distributed.ids import EarlierIds, SplitIds
 from multiqa_integrations.distributed.splits import FilePart, Split
 from multiqa_integrations.encoder import MultiQAEncoder
-from multiqa_integrations.errors import ConfigurationError, MultiQAError, SyncError
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    MultiQAError,
+    StoreUnavailableError,
+    SyncError,
+)
 from multiqa_integrations.etl.changes import ChangeKind, Encoded, Rejection, Written
 from multiqa_integrations.etl.decide import decide
 from multiqa_integrations.etl.documents import FieldUse
@@ -230,12 +235,22 @@ class Worker:
             with self._job(task, block) as job:
                 if task.method == "ids":
                     return self._ids(job)
-                work = {
-                    "store": self._store_split,
-                    "plan": self._plan_split,
-                    "verify": self._verify_split,
-                }
-                outcome = work[task.method](job, task)
+                outcome: Stored | Planned | Compared
+                steps: Iterator[None]
+                if task.method == "store":
+                    outcome = Stored()
+                    steps = self._store_split(job, task, outcome)
+                elif task.method == "plan":
+                    outcome = Planned()
+                    steps = self._plan_split(job, task, outcome)
+                else:
+                    outcome = Compared()
+                    steps = self._verify_split(job, task, outcome)
+                try:
+                    deque(steps, maxlen=0)
+                except StoreUnavailableError:  # nothing is waited for after a stop
+                    if not self._stop.is_set():
+                        raise
                 self._put_in_place(task, outcome)
                 return outcome
         except MultiQAError as error:
@@ -261,8 +276,8 @@ class Worker:
         found.stopped = job.stop.is_set()
         return found
 
-    def _store_split(self, job: Job, task: Task) -> Stored:
-        outcome, most = Stored(), self._settings.max_errors
+    def _store_split(self, job: Job, task: Task, outcome: Stored) -> Iterator[None]:
+        most = self._settings.max_errors
         documents = self._counting(read(job, self._earlier(task)), outcome)
         ledger = Ledger(job.store, job.collection, job.options.source_name)
         changes = decide(job, ledger, documents)
@@ -274,7 +289,9 @@ class Worker:
         )
         with closing(writing) as results:
             for result in results:
-                job.writer.confirm()
+                yield
+                if not job.stop.is_set():
+                    job.writer.confirm()
                 if most is not None and len(outcome.rejections) > most:
                     outcome.stopped = True
                     break
@@ -286,10 +303,8 @@ class Worker:
                     outcome.encoded += result.chunks
                 else:
                     _note(outcome, result)
-        return outcome
 
-    def _plan_split(self, job: Job, task: Task) -> Planned:
-        outcome = Planned()
+    def _plan_split(self, job: Job, task: Task, outcome: Planned) -> Iterator[None]:
         stored = None if job.info() is None else job.collection
         ledger = Ledger(job.store, stored, job.options.source_name)
         changes = decide(job, ledger, self._counting(read(job, self._earlier(task)), outcome))
@@ -301,26 +316,24 @@ class Worker:
             else:
                 outcome.kept += item.stored_hash is not None
 
-        deque(estimate(job, changes, report, note, encodes=not self._has_tried), maxlen=0)
+        yield from estimate(job, changes, report, note, encodes=not self._has_tried)
         outcome.rejections += report.rejections
         self._has_tried = self._has_tried or report.tokens_per_second is not None
         outcome.documents, outcome.chunks = report.documents, report.chunks
         outcome.tokens, outcome.tokens_per_second = report.tokens, report.tokens_per_second
-        return outcome
 
-    def _verify_split(self, job: Job, task: Task) -> Compared:
-        outcome = Compared()
+    def _verify_split(self, job: Job, task: Task, outcome: Compared) -> Iterator[None]:
         report = VerifyReport(collection=job.collection, source=job.options.source_name)
         ledger = Ledger(job.store, job.collection, job.options.source_name)
         documents = self._counting(read(job, self._earlier(task)), outcome)
         for change in decide(job, ledger, documents):
+            yield
             if isinstance(change, Rejection | Unread):
                 _note(outcome, change)
             else:
                 compare(change, report)
         outcome.equal, outcome.differences = report.equal, report.differences
         outcome.examples = report.examples
-        return outcome
 
     def _earlier(self, task: Task) -> EarlierIds:
         return EarlierIds(self._options.fields, task.earlier)

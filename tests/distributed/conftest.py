@@ -66,7 +66,7 @@ def nodes() -> Iterator[Nodes]:
         yield found
     finally:
         ray.shutdown()
-        cluster.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
         shutil.rmtree(folder, ignore_errors=True)
         for name, value in before.items():
             if value is None:

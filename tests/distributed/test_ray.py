@@ -96,8 +96,12 @@ def kill(pid: int) -> None:
 def test_the_same_as_in_one_process(
     stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str
 ) -> None:
-    one_job = {"url": stand_in.url, "encoder": FakeEncoder()}
-    job = {**one_job, "address": nodes.address, "workers": 3}  # as many as there are processors
+    one_job: dict[str, Any] = {"url": stand_in.url, "encoder": FakeEncoder()}
+    job: dict[str, Any] = {
+        **one_job,
+        "address": nodes.address,
+        "workers": 3,
+    }  # as many as there are processors
     one = etl.sync(source, f"{name}-one", **one_job)
     many = distributed.sync(source, f"{name}-many", **job)
     assert counts(one) == counts(many)
@@ -115,7 +119,7 @@ def test_killed_workers_and_a_lost_node_cost_nothing(
         notes = tmp_path / f"notes-{number}"
         notes.mkdir()
         node = nodes.add()
-        job = {"url": stand_in.url, "encoder": SlowEncoder(str(notes))}
+        job: dict[str, Any] = {"url": stand_in.url, "encoder": SlowEncoder(str(notes))}
         collection = f"{name}-{number}"
 
         def disturb(notes: Path = notes, node: Any = node) -> None:
@@ -131,8 +135,11 @@ def test_killed_workers_and_a_lost_node_cost_nothing(
         disturber.start()
         report = distributed.sync(source, collection, address=nodes.address, workers=3, **job)
         disturber.join()
-        assert (report.added, report.rejected, report.encoded) == (1_198, 2, 1_198)
-        assert len(list(notes.iterdir())) > 3
+        # What a killed worker had stored of a split, its next attempt finds unchanged.
+        assert report.added + report.unchanged == 1_198
+        assert (report.changed, report.rejected, report.records) == (0, 2, 1_200)
+        assert report.complete is False
+        assert report.ended
         assert_fits(source, collection, url=stand_in.url)
 
 
@@ -163,7 +170,11 @@ def test_a_killed_driver_leaves_no_writers_and_no_gap(
             driver.kill()
             driver.wait()
         wait_for(lambda notes=notes: not processes(notes), "their end")  # type: ignore[misc]
-        job = {"url": stand_in.url, "encoder": FakeEncoder(), "address": nodes.address}
+        job: dict[str, Any] = {
+            "url": stand_in.url,
+            "encoder": FakeEncoder(),
+            "address": nodes.address,
+        }
         report = distributed.sync(source, collection, workers=2, **job)
         assert report.added + report.unchanged == 1_198
         assert_fits(source, collection, url=stand_in.url)
@@ -173,7 +184,7 @@ def test_an_error_of_a_worker_arrives_as_itself(
     stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str, tmp_path: Path
 ) -> None:
     encoder = ElsewhereEncoder()
-    job = {"url": stand_in.url, "address": nodes.address, "workers": 1}
+    job: dict[str, Any] = {"url": stand_in.url, "address": nodes.address, "workers": 1}
     with pytest.raises(CollectionMismatchError) as refused:
         distributed.sync(source, name, encoder=encoder, **job)
     assert refused.value.collection == name
