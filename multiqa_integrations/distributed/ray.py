@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -177,7 +178,13 @@ class RayPool:
             max_concurrency=2,  # so that one at work can be told to stop
             scheduling_strategy="SPREAD",
         )
-        self._settings = self._ray.put(settings)
+        try:
+            self._settings = self._ray.put(settings)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            raise ConfigurationError(
+                f"the options of the job cannot be sent to workers ({error}). An encoder of your "
+                "own must be one that pickle takes."
+            ) from error
         self._replace()
 
     def run(
