@@ -20,6 +20,7 @@ from tests.benchmark.concurrency_job import concurrency
 from tests.benchmark.export_job import export
 from tests.benchmark.ingest_job import ingest
 from tests.benchmark.search_job import search
+from tests.benchmark.workers_job import workers
 
 __all__ = [
     "adapter",
@@ -36,6 +37,7 @@ __all__ = [
     "query_latency",
     "search",
     "stream",
+    "workers",
 ]
 
 Result: TypeAlias = dict[str, Any]

@@ -20,6 +20,7 @@ from tests.benchmark import (
     load,
     quality,
     search,
+    workers,
 )
 from tests.benchmark.session import Session
 from tests.benchmark.settings import Settings
@@ -35,6 +36,7 @@ MEASURES: dict[str, Callable[[Session], Iterable[Table]]] = {
     "chunk": load.chunk,
     "search": search.search,
     "ingest": ingest.ingest,
+    "workers": workers.workers,
     "langchain": adapters.langchain,
     "llama-index": adapters.llama_index,
 }
