@@ -29,7 +29,7 @@ Format: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet", "arrow", "folder"]
 SourceArgument = Annotated[
     list[str],
     typer.Argument(
-        metavar="SOURCE...",
+        metavar="SOURCE",
         help="A .jsonl, .csv, .tsv (also .gz), .parquet, .arrow or .feather file, a folder of "
         "documents, or - for standard input. With --ray also patterns, URIs of object stores, and "
         "several of all these.",
