@@ -221,14 +221,17 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
     raise _no_json_error(value, where, "Pass .item() or str(...).")
 
 
+_CHANGED = ("[ns", "time32[", "time64[", "interval", "pandas.")
+
+
 def is_changed_by_arrow(kind: Any) -> bool:
     """Return whether Arrow may make another value of a value of this type of its own.
 
     Nanoseconds it refuses without pandas, and with it drops those of a time of the day; a time
-    beyond the day's end becomes one of the next day.
+    beyond the day's end becomes one of the next day. Intervals and periods become bare numbers.
     """
     name = str(kind)
-    return "[ns" in name or "time32[" in name or "time64[" in name
+    return any(part in name for part in _CHANGED)
 
 
 def _arrow(value: Any, where: str, depth: int) -> Any:
@@ -246,6 +249,8 @@ def _exact(value: Any) -> Any:
     kind = value.type
     if not value.is_valid:
         return None
+    if ("interval" in str(kind) and not pa.types.is_nested(kind)) or _of_pandas(kind):
+        raise ValueError(f"{kind} is no value of JSON")
     if pa.types.is_time(kind):
         seconds = value.value // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
         if not 0 <= seconds < 86_400:
@@ -271,6 +276,11 @@ def _exact(value: Any) -> Any:
     if isinstance(inner := getattr(value, "value", None), pa.Scalar):  # of a dictionary
         return inner
     return value.as_py()
+
+
+def _of_pandas(kind: Any) -> bool:
+    """Return whether an Arrow type is one of pandas's own: a period, or an interval."""
+    return str(getattr(kind, "extension_name", "")).startswith("pandas.")
 
 
 def _is_missing(value: object) -> bool:

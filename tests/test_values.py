@@ -239,7 +239,7 @@ for value in refused:
 @pytest.mark.parametrize("pandas", ["with", "without"])
 def test_nanoseconds_of_arrow_are_kept_with_or_without_pandas(pandas: str) -> None:
     pytest.importorskip("pyarrow")
-    subprocess.run([sys.executable, "-c", NANOSECONDS, pandas], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", NANOSECONDS, pandas], check=True, timeout=280)
 
 
 def test_neither_pandas_nor_arrow_is_imported() -> None:

@@ -16,6 +16,9 @@ from multiqa_integrations.etl.records import MAX_RECORD_BYTES, BadRecord, Record
 # Python's csv refuses longer fields than 131,072 characters, for the whole process.
 _FIELD_CHARACTERS = (1 << 31) - 1
 
+# How much of a line that is too long is read at a time.
+_SKIPPED = 1 << 20
+
 
 class Delimited(File):
     """CSV or TSV with a header. Every value is text; an empty one counts as not there.
@@ -55,6 +58,12 @@ class Delimited(File):
         header: list[str] | None = None
         while lines.begin():
             self._line = lines.number
+            if lines.skip_long():
+                reason = f"the line is longer than {MAX_RECORD_BYTES:,} characters"
+                if header is None:
+                    raise self._header_error(f"cannot be read: {reason}")
+                yield BadRecord(self._line, reason)
+                continue
             try:
                 row = next(csv.reader(lines, delimiter=self._delimiter, strict=True))
             except csv.Error as error:
@@ -130,6 +139,17 @@ class _Lines:
         if first:
             self._back.appendleft(first)
         return bool(first)
+
+    def skip_long(self) -> bool:
+        """Skip the first line of the row if it is too long for a record; return whether it was."""
+        line = self._back[0]
+        if len(line) < MAX_RECORD_BYTES or line.endswith(("\r", "\n")):
+            return False
+        self._back.popleft()
+        while line and not line.endswith(("\r", "\n")):
+            line = self._back.popleft() if self._back else self._text.readline(_SKIPPED)
+        self._next = self.number + 1
+        return True
 
     def only_first(self) -> str:
         """Return the first line of the row, and push the others back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
@@ -113,6 +114,8 @@ class Folder:
                     yield path
                 elif entry.is_symlink() and not (self._folder / path).exists():
                     self._note(path, "is a link whose target is away")
+                elif path.suffix.lower() in SUFFIXES:
+                    self._note(path, "is neither a file nor a folder")
             except OSError as error:
                 self._note(path, f"cannot be looked at ({error.strerror})")
 
@@ -136,8 +139,10 @@ class Folder:
     def _item(self, number: int, path: Path) -> SourceItem:
         name = _name(path)
         try:
-            with (self._folder / path).open("rb") as file:
+            with open(self._folder / path, "rb", opener=_open_at_once) as file:
                 before = os.fstat(file.fileno())
+                if not stat.S_ISREG(before.st_mode):
+                    return BadRecord(number, f"{name} is not a regular file any more", id=name)
                 content = file.read(MAX_RECORD_BYTES + 1)
                 after = os.fstat(file.fileno())
         except OSError as error:
@@ -159,6 +164,11 @@ def document_of(number: int, name: str, content: bytes) -> SourceItem:
         line = content.count(b"\n", 0, error.start) + 1
         return BadRecord(number, f"line {line} of {name} is not UTF-8", id=name)
     return Record(number, {"id": name, "text": text, "path": name})
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; that of a named pipe would wait for whoever writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _name(path: PurePath) -> str:

@@ -10,7 +10,7 @@ from multiqa_integrations.errors import SourceError
 from multiqa_integrations.etl.records import ARROW_ROWS, BadRecord, Record, SourceItem, plain, rows
 from multiqa_integrations.types import Document
 
-_ARROW_ERRORS = (LookupError, NotImplementedError, OSError, TypeError, ValueError)
+_ARROW_ERRORS = (ArithmeticError, LookupError, NotImplementedError, OSError, TypeError, ValueError)
 
 
 class Objects:
@@ -72,11 +72,7 @@ class Table:
             return
         try:
             table = pa.Table.from_pandas(self._table, preserve_index=False)
-        except (
-            NotImplementedError,
-            TypeError,
-            ValueError,
-        ):  # a column of several types: one row may be at fault
+        except _ARROW_ERRORS:  # a column of several types: one row may be at fault
             yield from self._pandas_rows()
             return
         for batch in table.to_batches(ARROW_ROWS):

@@ -251,6 +251,22 @@ def test_a_quote_that_is_not_closed_costs_little(
     assert len(found) == 19_999
 
 
+def test_a_row_without_end_is_one_bad_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("files", "delimited"):
+        monkeypatch.setattr(f"multiqa_integrations.etl.{module}.MAX_RECORD_BYTES", 1_000)
+    long = "x" * 5_000
+    content = f'id,text\na,{long}\nb,"A\ndoor."\nc,"{long}\nd,A window.\n{long}'
+    assert read(written(tmp_path / "a.csv", content.encode())) == [
+        (2, "the line is longer than 1,000 characters"),
+        (3, "b"),
+        (5, "the line is longer than 1,000 characters"),
+        (6, "d"),
+        (7, "the line is longer than 1,000 characters"),
+    ]
+    with pytest.raises(SourceError, match="the header"):
+        read(written(tmp_path / "b.csv", content[8:].encode()))
+
+
 def test_a_line_without_end_is_not_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,6 +566,27 @@ def test_tables(kind: str) -> None:
         assert datetime.fromisoformat(row["at"]) == datetime.fromisoformat(str(expected["at"]))
     if opened.total:
         assert opened.fraction() == 1.0
+
+
+def test_a_number_of_pandas_beyond_64_bits_costs_its_row_alone(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": ["a", "b"], "text": ["A door.", "A."], "n": [10**30, 1]})
+    report = sync(frame, "docs", path=tmp_path, encoder=FakeEncoder())
+    assert [rejection.id for rejection in report.rejections] == ["a"]
+    assert report.added == 1
+
+
+def test_periods_and_intervals_are_no_bare_numbers(tmp_path: Path) -> None:
+    pandas, arrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    rows = {"id": ["a", "b"], "text": ["A door.", "A window."]}
+    interval = arrow.array([(1, 2, 3), None], arrow.month_day_nano_interval())
+    for source, added in (
+        (pandas.DataFrame({**rows, "at": pandas.period_range("2024-01", periods=2)}), 0),
+        (arrow.table({**rows, "at": interval}), 1),
+    ):
+        path = tmp_path / str(added)
+        report = sync(source, "docs", path=path, encoder=FakeEncoder())
+        assert (report.added, report.rejected) == (added, 2 - added)
 
 
 def test_a_missing_number_of_pandas_is_none() -> None:

@@ -111,6 +111,11 @@ def test_folders_nested_deeper_than_pythons_calls(tmp_path: Path, options: Optio
     assert rejection.id == "d/" * 1_100 + "deep.md"  # which is empty
 
 
+def make_a_pipe(folder: Path) -> None:
+    (folder / "7.md").unlink()
+    os.mkfifo(folder / "7.md")
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -121,6 +126,7 @@ def test_folders_nested_deeper_than_pythons_calls(tmp_path: Path, options: Optio
         (link_file_away, "next.md in .* is a link whose target is away"),
         (link, "team in .* is a link to a folder"),
         (loop, "again in .* is a link to a folder"),
+        (make_a_pipe, "7.md in .* is neither a file nor a folder"),
     ],
 )
 def test_a_part_of_a_folder(
