@@ -60,7 +60,16 @@ def test_every_command_is_documented() -> None:
     assert not missing
 
 
-PACKAGES = ("", ".qdrant", ".langchain", ".llama_index", ".etl", ".evaluation", ".distributed")
+PACKAGES = (
+    "",
+    ".qdrant",
+    ".langchain",
+    ".llama_index",
+    ".etl",
+    ".evaluation",
+    ".training",
+    ".distributed",
+)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -31,6 +31,7 @@ from multiqa_integrations.cli.replay import replay
 from multiqa_integrations.cli.search import search
 from multiqa_integrations.cli.signals import Signals, end_in_time
 from multiqa_integrations.cli.sync import sync
+from multiqa_integrations.cli.train import train
 from multiqa_integrations.cli.variables import unknown_variables
 from multiqa_integrations.cli.verify import verify
 from multiqa_integrations.errors import MultiQAError
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 for function in (
     *(demo, search, encode, plan, sync, verify, replay),
-    *(copy, alias, reembed, download, doctor, bench, evaluate),
+    *(copy, alias, reembed, download, doctor, bench, evaluate, train),
 ):
     app.command(cls=Command)(function)
 app.add_typer(collection.app)

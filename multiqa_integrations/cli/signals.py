@@ -31,6 +31,7 @@ class Signals:
     Attributes:
         stop: Set by the first signal.
         received: The signal's number, or None.
+        finishes: Whether the block ends by itself once `stop` is set; it may change meanwhile.
     """
 
     def __init__(self, *, finishes: bool = True) -> None:
@@ -42,7 +43,7 @@ class Signals:
         """
         self.stop = threading.Event()
         self.received: int | None = None
-        self._finishes = finishes
+        self.finishes = finishes
 
     def __enter__(self) -> Signals:
         self._handlers = {
@@ -71,9 +72,9 @@ class Signals:
         again = self.stop.is_set()
         self.received = self.received or number
         self.stop.set()
-        if again and not self._finishes:
+        if again and not self.finishes:
             return  # it is on its way out
-        if again or not self._finishes:
+        if again or not self.finishes:
             raise KeyboardInterrupt
         _end_standard_input()
         hint = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""

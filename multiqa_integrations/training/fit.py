@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback, set_seed
@@ -31,10 +30,26 @@ from multiqa_integrations.training.recipe import TRAINED_LENGTH, Recipe
 from multiqa_integrations.training.report import TrainProgress
 from multiqa_integrations.training.trainer import PairTrainer, Part, Settings
 
-_CPU_BATCH, _GPU_BATCH = 64, 1024
-_CPU_PIECES, _GPU_PIECES = 4_096, 65_536  # word pieces that are computed at a time
+_CPU_BATCH, _GPU_BATCH = 32, 1024
+# Word pieces that are computed at a time: on a processor some 500 kB each, for the backward pass.
+_CPU_PIECES, _GPU_PIECES = 1_024, 65_536
 _SHORTER = (128, 64)  # word pieces of a text, where the time is too short for longer ones
 _MEASURED_STEPS = 100  # a plan to measure the speed by; never run
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """How long the texts are, in word pieces.
+
+    Attributes:
+        padded: Of a query and its positive together, as long as the longest of a batch are.
+        longest: The longest of all.
+        beyond: The share of texts that are longer than 250.
+    """
+
+    padded: float
+    longest: int
+    beyond: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,7 @@ def make_plan(
     checkpoint: Checkpoint,
     parts: Sequence[Part],
     recipe: Recipe,
-    lengths: tuple[float, int],
+    lengths: Lengths,
     seconds: Callable[[], float],
     folder: Path,
 ) -> Plan:
@@ -120,7 +135,7 @@ def make_plan(
         checkpoint: The base.
         parts: What batches are drawn of.
         recipe: What was asked for.
-        lengths: Word pieces of a query and its positive together, on average, and the longest.
+        lengths: Of the texts.
         seconds: Returns the time that is left for the training.
         folder: Of checkpoints; none is written.
     """
@@ -132,7 +147,6 @@ def make_plan(
     )
     most = max(1, math.ceil(examples * recipe.epochs / batch_size))
     frozen = on_cpu if recipe.freeze_embeddings is None else recipe.freeze_embeddings
-    average, longest = lengths
     limit = _CPU_PIECES if on_cpu else _GPU_PIECES
     prompts = checkpoint.spec.prompts
     columns = {"query": "query", "positive": "document", "negative": "document"}
@@ -141,14 +155,16 @@ def make_plan(
         learning_rate=recipe.learning_rate,
         warmup=recipe.warmup,
         max_length=recipe.max_length or TRAINED_LENGTH,
-        cached=limit if 2 * batch_size * average > limit else None,
+        cached=limit if batch_size * lengths.padded > limit else None,
         seed=recipe.seed,
         prompts={name: prompts[role] for name, role in columns.items() if prompts.get(role)},
     )
     if recipe.steps is not None:
         return Plan(settings, recipe.steps, frozen, 0.0)
     # Shorter texts only where there are longer ones, and one pass over all would not fit.
-    shorter = [n for n in _SHORTER if n < longest] if recipe.max_length is None and on_cpu else []
+    shorter = (
+        [n for n in _SHORTER if n < lengths.longest] if recipe.max_length is None and on_cpu else []
+    )
     while True:
         model = load(checkpoint, device, frozen=frozen)
         trainer = PairTrainer(model, parts, settings, steps=_MEASURED_STEPS, folder=folder)
@@ -192,12 +208,10 @@ def fit(
     set_seed(recipe.seed)  # whatever was measured before
     try:
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "writ" not in str(error):
-            raise
+    except torch.OutOfMemoryError as error:
         raise TrainingError(
-            f"a checkpoint cannot be written to {str(folder)!r} ({error}). Make room, and pass "
-            "resume=True (--resume) to go on."
+            f"the device has too little memory for batches of {plan.settings.batch_size:,}. Pass a "
+            "smaller batch_size (--batch-size)."
         ) from error
     if stop is not None and stop.is_set() and trainer.state.global_step < plan.steps:
         raise TrainingError(
@@ -264,8 +278,14 @@ class _Watch(TrainerCallback):
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' own bars, notes and warnings on training to themselves."""
+def surroundings(recipe: Recipe) -> Iterator[None]:
+    """Give torch its threads, and keep the libraries' own bars, notes and warnings to themselves.
+
+    What is set for the whole process is as before at the end.
+    """
+    threads = torch.get_num_threads()
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
     loggers = [logging.getLogger(name) for name in ("sentence_transformers", "accelerate")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -279,6 +299,7 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", module=r"torch\..*|transformers\..*|accelerate\..*")
             yield
     finally:
+        torch.set_num_threads(threads)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         transformers_logging.set_verbosity(verbosity)

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from multiqa_integrations import hub
 from multiqa_integrations.checkpoint import Checkpoint
-from multiqa_integrations.errors import ModelIntegrityError
+from multiqa_integrations.errors import ModelIntegrityError, TrainingError
 
 _PREFIXES = ("0.auto_model.", "0.model.")
 
@@ -71,7 +72,20 @@ def write_checkpoint(folder: Path, base: Checkpoint, tensors: Mapping[str, torch
         folder: Where.
         base: Whose configuration it has.
         tensors: Its weights.
+
+    Raises:
+        TrainingError: It cannot be written.
     """
+    try:
+        _write_checkpoint(folder, base, tensors)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"the model cannot be written to {str(folder)!r} ({error}). Make room, and pass "
+            "resume=True (--resume) to go on."
+        ) from error
+
+
+def _write_checkpoint(folder: Path, base: Checkpoint, tensors: Mapping[str, torch.Tensor]) -> None:
     folder.mkdir()
     source = base.directory
     pooling = json.loads((source / "modules.json").read_text(encoding="utf-8"))[1].get("path")

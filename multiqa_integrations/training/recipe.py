@@ -30,7 +30,7 @@ class Recipe:
             it when the run begins, and then stays.
         steps: That number, where it must not depend on how fast the machine is.
         epochs: How often a pair is seen at most.
-        batch_size: Examples of a batch; by default 64 on a processor, 1,024 on an accelerator.
+        batch_size: Examples of a batch; by default 32 on a processor, 1,024 on an accelerator.
         learning_rate: The highest, reached after the warm-up.
         warmup: The share of the steps during which the learning rate grows.
         max_length: Word pieces of a text that are trained on; by default 250, on a processor 128

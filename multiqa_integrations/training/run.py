@@ -45,7 +45,7 @@ from multiqa_integrations.training.workplace import Workplace
 if TYPE_CHECKING:
     import torch
 
-    from multiqa_integrations.training.fit import Plan
+    from multiqa_integrations.training.fit import Lengths, Plan
     from multiqa_integrations.training.trainer import Part
 
 _PACKAGES = (
@@ -53,6 +53,9 @@ _PACKAGES = (
     *("ir_measures", "pytrec_eval", "scipy", "matplotlib"),
 )
 _BLENDS = (0.5, 0.75, 1.0)
+_BLEND = 0.5  # where nothing can be chosen on
+_LEAST_QUERIES = 5  # to choose a blend on, and to report on
+_PADDED = 0.98  # the longest of a batch is about so long
 _COUNTED = 20_000  # texts of which the length is counted
 _LEAST_SHARE = 0.2  # of the time that training gets, however long measuring takes
 _RESERVE = 0.9  # of the time that is planned for
@@ -194,16 +197,16 @@ class _Run:
 
     def plan_only(self) -> TrainReport:
         """Tell what would be done."""
-        lengths, long_texts = self._lengths()
+        lengths = self._lengths()
         held = self._held_out()
         began = time.monotonic()
         self._scores(held.dataset, self._encoder(self.checkpoint.directory))
         plan = self._plan(self._parts_of(self.parts.trained), lengths, time.monotonic() - began)
-        return self._report(plan, long_texts)
+        return self._report(plan, lengths)
 
     def train(self) -> TrainReport:
         """Do it."""
-        lengths, long_texts = self._lengths()
+        lengths = self._lengths()
         held = self._held_out()
         began = time.monotonic()
         base_encoder = self._encoder(self.checkpoint.directory)
@@ -223,7 +226,7 @@ class _Run:
         share, blends, after, folder = self._blended(tensors, held, before)
         report = self._report(
             plan,
-            long_texts,
+            lengths,
             out=self.workplace.out,
             fingerprint=resolve(folder).fingerprint,
             loss=tuple(loss),
@@ -267,19 +270,24 @@ class _Run:
         first, _ = self.parts.halves(self.recipe.seed)
         chosen = {text_key(pair.query) for pair in first}
         on = np.array([text_key(text) in chosen for text in dataset.queries.values()], bool)
+        if min(on.sum(), (~on).sum()) < _LEAST_QUERIES:  # it hangs together too much
+            return Held(dataset, rows, rows[:0])
         return Held(dataset, rows[~on], rows[on])
 
-    def _lengths(self) -> tuple[tuple[float, int], float]:
-        """Count word pieces: of a query with its positive, the longest, the share over 250."""
+    def _lengths(self) -> Lengths:
+        """Count word pieces, of a sample."""
         from multiqa_integrations.tokenizer import WordPieceTokenizer
+        from multiqa_integrations.training.fit import Lengths
 
         tokenizer = WordPieceTokenizer(self.checkpoint.tokenizer_file)
         rows = np.random.default_rng(self.recipe.seed).permutation(len(self.data.pairs))
         sample = [self.data.pairs[row] for row in rows[: _COUNTED // 2]]
         counts = tokenizer.count([text for pair in sample for text in pair[:2]])
-        cut = np.minimum(counts, TRAINED_LENGTH).reshape(-1, 2)
-        return (float(cut.sum(axis=1).mean()), int(counts.max())), float(
-            (counts > TRAINED_LENGTH).mean()
+        cut = np.minimum(counts, self.recipe.max_length or TRAINED_LENGTH).reshape(-1, 2)
+        return Lengths(
+            padded=float(np.quantile(cut, _PADDED, axis=0).sum()),
+            longest=int(counts.max()),
+            beyond=float((counts > TRAINED_LENGTH).mean()),
         )
 
     def _parts_of(self, pairs: Sequence[Pair]) -> list[Part]:
@@ -287,8 +295,8 @@ class _Run:
 
         return parts_of(pairs, [counts.weight for counts in self.data.sets])
 
-    def _plan(self, parts: list[Part], lengths: tuple[float, int], measuring: float) -> Plan:
-        from multiqa_integrations.training.fit import Plan, make_plan, quiet
+    def _plan(self, parts: list[Part], lengths: Lengths, measuring: float) -> Plan:
+        from multiqa_integrations.training.fit import Plan, make_plan, surroundings
         from multiqa_integrations.training.trainer import Settings
 
         if self.workplace.plan is not None:
@@ -301,7 +309,7 @@ class _Run:
             left = whole - (time.monotonic() - self.began) - measuring
             return _RESERVE * max(left, _LEAST_SHARE * whole)
 
-        with quiet():
+        with surroundings(self.recipe):
             return make_plan(
                 self.checkpoint,
                 parts,
@@ -314,12 +322,12 @@ class _Run:
     def _fit(
         self, parts: list[Part], plan: Plan
     ) -> tuple[dict[str, torch.Tensor], list[tuple[int, float]]]:
-        from multiqa_integrations.training.fit import fit, quiet
+        from multiqa_integrations.training.fit import fit, surroundings
 
         if self.workplace.plan is None:
             self.workplace.keep_plan({"asked": self.asked, "plan": asdict(plan)})
         last = self.workplace.last_checkpoint()
-        with quiet():
+        with surroundings(self.recipe):
             made = fit(
                 self.checkpoint,
                 parts,
@@ -339,7 +347,9 @@ class _Run:
         """Write the checkpoint of each share, and keep the best."""
         from multiqa_integrations.training.output import base_tensors, blend, write_checkpoint
 
-        shares = _BLENDS if self.blend == "auto" else (float(self.blend),)
+        shares: tuple[float, ...] = _BLENDS if len(held.chosen_on) else (_BLEND,)
+        if self.blend != "auto":
+            shares = (float(self.blend),)
         old = base_tensors(self.checkpoint)
         scores: dict[float, Scores] = {}
         for share in shares:
@@ -379,7 +389,7 @@ class _Run:
 
     # --- what they share ------------------------------------------------------------------------
 
-    def _report(self, plan: Plan, long_texts: float, **values: Any) -> TrainReport:
+    def _report(self, plan: Plan, lengths: Lengths, **values: Any) -> TrainReport:
         trained = len(self.parts.trained)
         settings = {
             **self.recipe.to_dict(),
@@ -396,11 +406,11 @@ class _Run:
             sets=tuple(self.data.sets),
             pairs=trained,
             held_out=len(self.parts.held_out),
-            long_texts=long_texts,
+            long_texts=lengths.beyond,
             steps=plan.steps,
             epochs=plan.steps * plan.settings.batch_size / max(trained, 1),
             settings=settings,
-            notes=tuple(self._notes(long_texts)),
+            notes=tuple(self._notes(lengths.beyond)),
             rejections=tuple(
                 f"{self.data.sets[number].name}, line {rejection.line:,}: {rejection.reason}"
                 for number, rejection in self.data.rejections[:_NAMED]

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset, DatasetDict
+from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
@@ -24,6 +25,7 @@ from sentence_transformers.sentence_transformer.training_args import (
 )
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
+from multiqa_integrations.errors import TrainingError
 from multiqa_integrations.training.pairs import Pair
 from multiqa_integrations.training.recipe import GRADIENT_NORM, SCALE
 from multiqa_integrations.training.sampler import (
@@ -133,14 +135,14 @@ class PairTrainer(SentenceTransformerTrainer):
             optim="adamw_torch",
             seed=settings.seed,
             data_seed=settings.seed,
-            bf16=not on_cpu,
+            bf16=model.device.type == "cuda" and torch.cuda.is_bf16_supported(),
             use_cpu=on_cpu,
             prompts=dict(settings.prompts) or None,
             logging_steps=max(1, steps // _POINTS),
             logging_nan_inf_filter=False,
             save_strategy="steps",
             save_steps=max(1, math.ceil(steps / _CHECKPOINTS)),
-            save_total_limit=2,
+            save_total_limit=1,
             disable_tqdm=True,
             report_to="none",
             dataloader_pin_memory=not on_cpu,
@@ -179,6 +181,16 @@ class PairTrainer(SentenceTransformerTrainer):
         folder = Path(output_dir or self.args.output_dir or "")
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(str(folder), create_model_card=False)
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super()._save_checkpoint(*arguments, **options)
+        except (OSError, SafetensorError, RuntimeError) as error:  # the last is torch's
+            raise TrainingError(
+                f"a checkpoint cannot be written to {self.args.output_dir!r} "
+                f"({str(error).splitlines()[0]}). Make room, and pass resume=True (--resume) to "
+                "go on."
+            ) from error
 
     def seconds_per_step(self) -> float:
         """Measure how long a step takes, without changing the model."""

@@ -150,8 +150,7 @@ class Workplace:
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             self.results.mkdir()
         except BlockingIOError as error:
-            os.close(self._lock or 0)
-            self._lock = None
+            self._release()
             raise TrainingError(
                 f"another process is training to {str(self.out)!r}. Wait for it, or name another "
                 "directory."
