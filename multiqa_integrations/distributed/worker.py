@@ -212,8 +212,8 @@ class Worker:
                 glob=None,
             )
             encoder = options.encoder
-            if isinstance(encoder, MultiQAEncoder):
-                encoder.compute  # noqa: B018  (a device that was asked for, and is not there)
+            if isinstance(encoder, MultiQAEncoder) and encoder.settings["device"] != "cpu":
+                encoder.load()  # the device may not be there
         except MultiQAError as error:
             return Failure(error)
         except Exception as error:  # noqa: BLE001  (of whatever a node lacks)

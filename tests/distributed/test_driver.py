@@ -14,7 +14,12 @@ import pytest
 
 from multiqa_integrations import distributed, etl
 from multiqa_integrations.distributed import jobs, splits
-from multiqa_integrations.distributed.worker import Task, encoder_of_worker
+from multiqa_integrations.distributed.worker import (
+    Task,
+    Worker,
+    WorkerSettings,
+    encoder_of_worker,
+)
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import (
     CollectionMismatchError,
@@ -25,7 +30,7 @@ from multiqa_integrations.errors import (
     StoreUnavailableError,
     SyncIncompleteError,
 )
-from multiqa_integrations.etl import Fields
+from multiqa_integrations.etl import Fields, JobOptions
 from multiqa_integrations.qdrant import Store, open_store
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.in_process_pool import InProcessPool
@@ -428,6 +433,21 @@ def test_no_server(pool: InProcessPool, write: WriteRows, monkeypatch: pytest.Mo
     job = where("http://127.0.0.1:1", wait=0.0)
     with pytest.raises(StoreUnavailableError):
         distributed.sync(write("a.jsonl", articles(3)), "docs", **job)
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_accelerator_that_was_asked_for_does_not_begin(
+    test_model: Path,
+) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    encoder = encoder_of_worker(MultiQAEncoder(test_model), cpus=1, gpus=1)
+    options = JobOptions(url="http://127.0.0.1:1", encoder=encoder)
+    failure = Worker(WorkerSettings(collection="docs", options=options)).prepare()
+    assert failure is not None
+    assert isinstance(failure.error, ConfigurationError)
+    assert "cuda" in str(failure.error)
 
 
 def test_the_encoder_of_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
