@@ -169,7 +169,7 @@ class MultiQAEncoder:
 
     def load(self) -> MultiQAEncoder:
         """Load the model for queries now instead of at the first one; returns the encoder."""
-        _ = self._runtime.tokenizer, self._runtime.query_backend
+        _ = self._runtime.tokenizer, self._runtime.queries
         return self
 
     def encode(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
@@ -279,9 +279,14 @@ class MultiQAEncoder:
             max_texts=self.compute.batch_texts,
             limit=limit,
         )
-        lone = len(batches) == 1  # a query
-        backend = self._runtime.query_backend if lone else self._runtime.backend
         vectors = np.empty((len(tokenized), self.dimension), np.float32)
+
+        if len(batches) == 1:  # a query: no pool, and no switch of threads where it is alone
+            (rows,) = batches
+            vectors[rows] = self._runtime.queries.embed(*tokenized.pad(rows, limit))
+            bar.update(len(rows))
+            return self._checked(vectors)
+        backend = self._runtime.backend
 
         def embed(rows: NDArray[np.intp]) -> int:
             ids, mask = tokenized.pad(rows, limit)
@@ -289,9 +294,6 @@ class MultiQAEncoder:
                 vectors[rows] = backend.embed(ids, mask)
             return len(rows)
 
-        if lone:  # no pool, no switch of threads
-            bar.update(embed(batches[0]))
-            return self._checked(vectors)
         with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:
             try:  # Ctrl-C may come while batches are still being handed over
                 for future in as_completed(_submit(pool, embed, batches)):

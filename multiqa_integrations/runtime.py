@@ -17,6 +17,7 @@ import weakref
 from multiqa_integrations import backends
 from multiqa_integrations.backends import Backend, Compute
 from multiqa_integrations.checkpoint import Checkpoint, resolve
+from multiqa_integrations.gathering import Gatherer
 from multiqa_integrations.settings import LoadSettings
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from multiqa_integrations.weights import Weights, open_weights
@@ -38,6 +39,7 @@ class Runtime:
         self._tokenizer: WordPieceTokenizer | None = None
         self._compute: Compute | None = None
         self._backends: dict[bool, Backend] = {}  # by `one_batch`
+        self._queries: Gatherer | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -98,16 +100,22 @@ class Runtime:
         return self._backend(one_batch=False)
 
     @property
-    def query_backend(self) -> Backend:
+    def queries(self) -> Gatherer:
         """The loaded model, for one batch that is wanted soon.
 
         OpenVINO keeps two compiled models, since one that computes several batches at the same
-        time takes twice as long for a single one. Where the first is busy, the other serves.
+        time takes twice as long for a single one.
         """
-        if self.compute.backend != "openvino":
-            return self.backend
-        first = self._backend(one_batch=True)
-        return self.backend if first.busy else first
+        if self._queries is None:
+            backend = self._backend(one_batch=self.compute.backend == "openvino")
+            with self._lock:
+                if self._queries is None:
+                    self._queries = Gatherer(
+                        backend.embed,
+                        batch_tokens=self.compute.batch_tokens,
+                        max_texts=self.compute.batch_texts,
+                    )
+        return self._queries
 
     def _backend(self, *, one_batch: bool) -> Backend:
         backend = self._backends.get(one_batch)
@@ -143,6 +151,7 @@ class Runtime:
         for backend in self._backends.values():
             backend.abandon()
         self._backends = {}
+        self._queries = None
 
 
 _loading = threading.RLock()  # held while a native library is imported or set up

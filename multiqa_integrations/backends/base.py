@@ -25,10 +25,6 @@ class Backend(Protocol):
     device: str
     parallelism: int
 
-    @property
-    def busy(self) -> bool:
-        """Whether another call of `embed` would have to wait."""
-
     def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         """Compute unit vectors.
 

@@ -71,11 +71,6 @@ class OpenVINOBackend:
         for request in self._all_requests:
             self._requests.put(request)
 
-    @property
-    def busy(self) -> bool:
-        """Whether another call would have to wait."""
-        return self._requests.empty()
-
     def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         """Compute unit vectors, float32 `(b, 384)`."""
         request = self._requests.get()

@@ -102,11 +102,6 @@ class SentenceTransformersBackend:
             tensor.data = tensor.data.clone()
         weights.check_current()
 
-    @property
-    def busy(self) -> bool:
-        """Whether another call would have to wait."""
-        return self._lock.locked()
-
     def embed(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
         """Compute unit vectors, float32 `(b, 384)`."""
         with self._lock, torch.inference_mode():
