@@ -78,7 +78,8 @@ class MultiQAEncoder:
             backend: "openvino" (CPU, no torch), "sentence-transformers" (extra `torch`:
                 CUDA, MPS, …), or "auto": the latter where torch can use an accelerator.
             dtype: "auto" is bfloat16 where the processor computes it natively, else float32;
-                on CUDA bfloat16. "int8" is faster still and a little less exact.
+                on CUDA bfloat16. "int8" has 8-bit weights: less memory, vectors a little less
+                exact, and more speed on processors with VNNI but without AMX.
             device: "auto", "cpu", or a torch device such as "cuda:1".
             max_seq_length: Limit in word pieces, [CLS] and [SEP] included, 3 to 512; by
                 default the checkpoint's own.

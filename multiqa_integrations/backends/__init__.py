@@ -13,8 +13,10 @@ from pathlib import Path
 from multiqa_integrations._optional import is_installed, require
 from multiqa_integrations.backends.base import Backend, BackendName, DType
 from multiqa_integrations.backends.cpu import (
+    arithmetic_of,
+    fastest_dtype,
     has_native_bfloat16,
-    has_native_int8,
+    has_tiles,
     has_wide_vectors,
 )
 from multiqa_integrations.checkpoint import Checkpoint
@@ -188,13 +190,16 @@ def load(
 
 def warn_of_slowness(compute: Compute) -> None:
     """Warn of a setting that is honoured, but is no faster on this machine."""
-    if compute.dtype == "int8" and not has_native_int8():
-        warnings.warn(
-            "dtype='int8' on a processor without 8-bit dot products (VNNI): the weights are "
-            "8-bit, the activations stay float32. It saves memory, not time.",
-            PerformanceWarning,
-            stacklevel=2,
-        )
+    if compute.dtype != "int8" or (fastest := fastest_dtype()) == "int8":
+        return
+    lacking = "with AMX" if has_tiles() else "without 8-bit dot products (VNNI)"
+    warnings.warn(
+        f"dtype='int8' on a processor {lacking}: the weights are 8-bit, the products are "
+        f"{arithmetic_of('int8')}. It saves memory, not time: the fastest here is "
+        f"dtype={fastest!r}, which dtype='auto' chooses.",
+        PerformanceWarning,
+        stacklevel=2,
+    )
 
 
 def note_fork() -> None:

@@ -38,6 +38,32 @@ def has_native_int8() -> bool:
     return bool(cpu_features() & _NATIVE_INT8)
 
 
+def has_tiles() -> bool:
+    """Check whether the processor multiplies tiles of bfloat16 (AMX)."""
+    return "amx_bf16" in cpu_features()
+
+
+def arithmetic_of(dtype: str) -> str:
+    """Return what the matrix products of a dtype are computed in on this processor.
+
+    8-bit weights go with whatever activations are fastest. Tiles multiply bfloat16 faster than
+    activations can be quantised; dot products of bytes are worth that; without either, activations
+    stay float32.
+    """
+    if dtype != "int8":
+        return dtype
+    if has_tiles():
+        return "bfloat16"
+    return "int8" if has_native_int8() else "float32"
+
+
+def fastest_dtype() -> str:
+    """Return the dtype that encodes most texts a second on this processor."""
+    if has_native_int8() and not has_tiles():
+        return "int8"
+    return "bfloat16" if has_native_bfloat16() else "float32"
+
+
 def available_cpus() -> int:
     """Count the processors this process may use: affinity and container quota respected.
 

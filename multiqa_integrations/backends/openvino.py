@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiqa_integrations.backends.base import DType
-from multiqa_integrations.backends.cpu import available_cpus
+from multiqa_integrations.backends.cpu import arithmetic_of, available_cpus
 from multiqa_integrations.backends.openvino_graph import build_graph
 from multiqa_integrations.backends.openvino_import import ov
 from multiqa_integrations.model import ModelSpec
@@ -51,6 +51,7 @@ class OpenVINOBackend:
         # machines that many batches would take much memory, so streams get more threads.
         streams = threads if threads <= 8 else max(8, threads // 4)
         self.parallelism = 1 if one_batch else streams
+        arithmetic = arithmetic_of(dtype)
         config: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY" if one_batch else "THROUGHPUT",
             "INFERENCE_NUM_THREADS": threads,
@@ -58,8 +59,8 @@ class OpenVINOBackend:
             # Pinned threads of two compiled models would fight for the same processors.
             "ENABLE_CPU_PINNING": not one_batch,
             # Run-time quantisation of activations works on float32 ones only.
-            "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if dtype == "int8" else 0,
+            "INFERENCE_PRECISION_HINT": "bf16" if arithmetic == "bfloat16" else "f32",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if arithmetic == "int8" else 0,
         }
         graph = build_graph(weights, spec, int8=dtype == "int8")
         self._compiled = ov.Core().compile_model(graph, "CPU", config)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiqa_integrations.backends import choose
-from multiqa_integrations.backends.cpu import has_native_bfloat16
+from multiqa_integrations.backends.cpu import arithmetic_of, has_native_bfloat16
 from multiqa_integrations.benchmark.jobs import make_encoder
 from multiqa_integrations.benchmark.session import Session, Settings
 from multiqa_integrations.benchmark.table import Column, Row, Table, present
@@ -85,7 +85,7 @@ def encode(session: Session) -> Iterator[Table]:
             "texts/s": [len(texts) / s for s in seconds],
             "tokens/s": [tokens / s for s in seconds],
             "× float32": [b / s for b, s in zip(baseline, seconds, strict=True)],
-            "% of the limit": [100 * least.get(dtype, least["float32"]) / s for s in seconds],
+            "% of the limit": [100 * least[arithmetic_of(dtype)] / s for s in seconds],
             "cosine mean": [float(cosines.mean())],
             "cosine min": [float(cosines.min())],
             _PEAK.name: [run["peak_mb"] for run in results[dtype]],

@@ -9,7 +9,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from multiqa_integrations.backends import choose
+from multiqa_integrations.backends import Compute, choose
+from multiqa_integrations.backends.cpu import fastest_dtype
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.job_file import read_job
 from multiqa_integrations.cli.machine import describe_machine, render_processor
@@ -48,6 +49,8 @@ def doctor(
         compute = choose(encoder.backend, encoder.dtype, encoder.device)
         rows.append(("Computes with", f"{compute.backend}, {compute.dtype}, {compute.device}"))
         rows.append(("because", compute.reason))
+        if compute.backend == "openvino":
+            rows.append(("Fastest dtype", _fastest(compute)))
     except MultiQAError as error:
         failed = True
         rows.append(("Computes with", f"nothing: {error}"))
@@ -75,6 +78,14 @@ def doctor(
         terminal.stdout().pairs(rows)
     if failed:
         raise typer.Exit(1)
+
+
+def _fastest(compute: Compute) -> str:
+    fastest = fastest_dtype()
+    if fastest == compute.dtype:
+        return f"{fastest}, this one"
+    costs = ", a little less exact (see `multiqa bench encode`)" if fastest == "int8" else ""
+    return f"{fastest}{costs}"
 
 
 def _network(offline: bool) -> str:

@@ -13,7 +13,7 @@ from multiqa_integrations.backends import Compute, cpu
 from multiqa_integrations.backends.base import Backend
 from multiqa_integrations.backends.tensors import TOKEN_TYPES, read_tensors, tensor_shapes
 from multiqa_integrations.checkpoint import resolve
-from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
+from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError, PerformanceWarning
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.weights import Weights
 from tests.support.installed import BACKENDS, needs_torch
@@ -204,3 +204,29 @@ def test_weights_that_numpy_does_not_have(checkpoint: Path) -> None:
     encoder = MultiQAEncoder(checkpoint, backend="openvino", dtype="float32")
     with pytest.raises(ModelIntegrityError, match="of type U32"):
         encoder.encode(["a"])
+
+
+@pytest.mark.parametrize(
+    ("features", "arithmetic", "fastest"),
+    [
+        ("avx2", "float32", "float32"),
+        ("avx512f", "float32", "float32"),
+        ("avx512f avx512_vnni", "int8", "int8"),
+        ("avx2 avx_vnni", "int8", "int8"),
+        ("avx512f avx512_vnni avx512_bf16", "int8", "int8"),
+        ("avx512f avx512_vnni avx512_bf16 amx_bf16 amx_int8", "bfloat16", "bfloat16"),
+    ],
+)
+def test_int8_computes_in_what_the_processor_is_fast_at(
+    features: str, arithmetic: str, fastest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "cpu_features", lambda: frozenset(features.split()))
+    assert cpu.arithmetic_of("int8") == arithmetic
+    assert cpu.arithmetic_of("float32") == "float32"
+    assert cpu.fastest_dtype() == fastest
+    compute = backends.Compute("openvino", "int8", "cpu", "a test")
+    if fastest == "int8":
+        backends.warn_of_slowness(compute)  # a warning would be an error here
+    else:
+        with pytest.warns(PerformanceWarning, match=f"products are {arithmetic}.*{fastest!r}"):
+            backends.warn_of_slowness(compute)

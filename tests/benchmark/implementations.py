@@ -176,8 +176,7 @@ def our_encoder(dtype: DType, model: str, limit_tokens: int, **settings: Any) ->
 
 
 def _arithmetic(dtype: str) -> tuple[str, str]:
-    from multiqa_integrations.backends.cpu import has_native_int8
+    from multiqa_integrations.backends.cpu import arithmetic_of
 
-    if dtype == "int8" and not has_native_int8():
-        return "float32", "8-bit weights, float32 activations: no VNNI here"
-    return dtype, dtype
+    arithmetic = arithmetic_of(dtype)
+    return arithmetic, dtype if arithmetic == dtype else f"8-bit weights, {arithmetic} activations"
