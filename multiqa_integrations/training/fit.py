@@ -31,8 +31,8 @@ from multiqa_integrations.training.report import TrainProgress
 from multiqa_integrations.training.trainer import PairTrainer, Part, Settings
 
 _CPU_BATCH, _GPU_BATCH = 32, 1024
-# Word pieces that are computed at a time: on a processor some 500 kB each, for the backward pass.
-_CPU_PIECES, _GPU_PIECES = 1_024, 65_536
+# Word pieces that are computed at a time: on a processor some 700 kB each, for the backward pass.
+_CPU_PIECES, _GPU_PIECES = 512, 65_536
 _SHORTER = (128, 64)  # word pieces of a text, where the time is too short for longer ones
 _MEASURED_STEPS = 100  # a plan to measure the speed by; never run
 
@@ -208,7 +208,7 @@ def fit(
     set_seed(recipe.seed)  # whatever was measured before
     try:
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         raise TrainingError(
             f"the device has too little memory for batches of {plan.settings.batch_size:,}. Pass a "
             "smaller batch_size (--batch-size)."

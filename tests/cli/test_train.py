@@ -122,7 +122,7 @@ def wait_for_a_checkpoint(out: Path, process: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "Ctrl-C"])
 def test_killed_and_resumed(number: signal.Signals, test_model: Path, tmp_path: Path) -> None:
     pairs = write_lines(tmp_path / "pairs.jsonl", rows(220))
-    arguments = [pairs, "--base", test_model, "--steps", "60", *QUICK]
+    arguments = [pairs, "--base", test_model, "--steps", "20", *QUICK]
     out = tmp_path / "model"
     with begin(out, *arguments) as process:
         wait_for_a_checkpoint(out, process)
@@ -131,7 +131,7 @@ def test_killed_and_resumed(number: signal.Signals, test_model: Path, tmp_path: 
     assert process.returncode == (130 if number == signal.SIGINT else -9), errors
     assert "Traceback" not in errors
     if number == signal.SIGINT:
-        assert "of 60; pass resume=True (--resume) to go on" in errors
+        assert "of 20; pass resume=True (--resume) to go on" in errors
     assert not out.exists()
     resumed = multiqa("train", *arguments, "--out", out, "--resume", "--json")
     assert resumed.exit_code in (0, 3), resumed.output

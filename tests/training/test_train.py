@@ -192,6 +192,19 @@ def test_killed_after_the_last_step(test_model: Path, tmp_path: Path) -> None:
     assert train(rows(200), tmp_path / "model", **settings, resume=True).loss[-1][0] == 6
 
 
+@pytest.mark.parametrize("phase", ["reading", "measuring"])
+def test_an_interrupt_before_there_is_a_plan_leaves_nothing(
+    phase: str, test_model: Path, tmp_path: Path
+) -> None:
+    def progress(shown: TrainProgress) -> None:
+        if shown.phase == phase:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(rows(200), tmp_path / "m", base=test_model, recipe=SHORT, progress=progress)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_blend_lies_between(test_model: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
