@@ -97,6 +97,8 @@ def _write_checkpoint(folder: Path, base: Checkpoint, tensors: Mapping[str, torc
     _change(folder / "tokenizer.json", truncation=None, padding=None)
     _change(folder / "sentence_bert_config.json", max_seq_length=base.spec.max_seq_length)
     save_file(dict(tensors), folder / hub.WEIGHTS, metadata={"format": "pt"})
+    # safetensors makes its file for the owner alone; whoever may read the others may read it.
+    (folder / hub.WEIGHTS).chmod((folder / "config.json").stat().st_mode & 0o777)
 
 
 def _change(file: Path, **values: object) -> None:

@@ -79,6 +79,7 @@ def test_the_directory(learned: tuple[TrainReport, list[TrainProgress]], test_mo
             *["tokenizer_config.json", "training.json", "training.svg", "vocab.txt"],
         ]
     )
+    assert len({path.stat().st_mode for path in out.glob("*.*")}) == 1
     assert list(out.parent.iterdir()) == [out]  # what was needed to go on is gone
     tokenizer = json.loads((out / "tokenizer.json").read_text(encoding="utf-8"))
     assert (tokenizer["truncation"], tokenizer["padding"]) == (None, None)
