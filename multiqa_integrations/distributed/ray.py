@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import signal
 import socket
 import sys
@@ -39,6 +40,7 @@ _LACK_SECONDS = 30.0
 _CONNECT_SECONDS = 5.0
 _MOST_DEATHS = 5  # of workers at one split: then it is taken to be what kills them
 _MOST_FAILED_STARTS = 5  # in a row
+_ERROR_LINE = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .*", re.M)
 _LOCAL_STORE_BYTES = 128 * 1024 * 1024  # what workers return is small
 
 
@@ -157,12 +159,12 @@ class RayPool:
         """
         count = self._ray.remote(_rows_of)
         try:
-            self._blocks = dataset.materialize().to_arrow_refs()
+            with _in_order(dataset):
+                self._blocks = dataset.materialize().to_arrow_refs()
             rows: list[int] = self._ray.get([count.remote(block) for block in self._blocks])
         except Exception as error:  # of whatever the user's functions do
-            why = " ".join(str(error).split())[-300:]
             raise SourceError(
-                f"the data set cannot be computed ({why}).", source="Dataset"
+                f"the data set cannot be computed ({_first_error(error)}).", source="Dataset"
             ) from error
         return rows
 
@@ -350,6 +352,28 @@ def _log_what_ray_prints(data: dict[str, Any], ignore_prefix: bool) -> None:
 
 def _rows_of(table: Any) -> int:
     return int(table.num_rows)
+
+
+def _first_error(error: BaseException) -> str:
+    """Return what was wrong in the first place, of an error that came through many processes."""
+    text = str(error)
+    found = _ERROR_LINE.search(text)
+    return (found[0] if found else " ".join(text.split()) or type(error).__name__)[:300]
+
+
+@contextmanager
+def _in_order(dataset: Any) -> Iterator[None]:
+    """Let a data set have its blocks in their order, whichever is computed first, and be quiet."""
+    options = dataset.context.execution_options
+    log = logging.getLogger("ray.data")
+    before = options.preserve_order, log.level
+    options.preserve_order = True
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        options.preserve_order, level = before
+        log.setLevel(level)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from multiqa_integrations.errors import (
     ClusterError,
     CollectionMismatchError,
     ConfigurationError,
+    SourceError,
     SyncIncompleteError,
 )
 from multiqa_integrations.qdrant import open_store
@@ -190,6 +191,37 @@ def test_an_error_of_a_worker_arrives_as_itself(
     assert refused.value.collection == name
     assert refused.value.expected["fingerprint"] == "fake:1"
     assert refused.value.report.added == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_data_set_in_the_order_of_its_blocks(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes
+) -> None:
+    import ray
+
+    rows = [{"id": str(n), "text": f"Text {n}."} for n in range(400)]
+    rows[350] = {"id": "3", "text": "A duplicate."}
+    job: dict[str, Any] = {"url": stand_in.url, "encoder": FakeEncoder(), "workers": 1}
+    ray.init(address=nodes.address, log_to_driver=False)
+    try:
+        made = ray.data.from_items(rows, override_num_blocks=4)
+        report = distributed.sync(made.map(_with_language), name, **job)
+        assert ray.is_initialized()  # what was there before stays
+        with pytest.raises(SourceError, match="cannot be computed .ZeroDivisionError"):
+            distributed.sync(made.map(_divided), name, **job)
+    finally:
+        ray.shutdown()
+    assert (report.added, report.rejected) == (399, 1)
+    assert report.rejections[0].line == 351
+    assert report.rejections[0].reason == "its id was that of line 4 already"
+
+
+def _with_language(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "lang": "en"}
+
+
+def _divided(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "n": 1 // 0}
 
 
 def test_what_the_cluster_lacks_is_said(
