@@ -81,6 +81,9 @@ DOORS: dict[str, list[str | list[str]]] = {
         ["plan", "{folder}/rows.parquet", "-c", "docs", "--path", "{folder}"],
     ],
     "beautifulsoup4": [["plan", "{folder}", "-c", "docs", "--path", "{folder}"]],
+    "ray": [
+        ["sync", "{set}/corpus.jsonl", "-c", "docs", "--url", "http://127.0.0.1:9", "--ray"],
+    ],
     "typer": [["--version"]],
     "rich": [["--version"]],
     "ir-measures": [EVALUATE],
