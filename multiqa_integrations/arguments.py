@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from inspect import getattr_static
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from multiqa_integrations.errors import ConfigurationError
+
+_ENCODER = (
+    *("dimension", "max_seq_length", "fingerprint"),
+    *("encode", "encode_query", "encode_document"),
+)
 
 
 def check_path(name: str, value: str | os.PathLike[str]) -> Path:
@@ -42,6 +48,24 @@ def check_kind(
     """
     if not isinstance(value, kind) and not (optional and value is None):
         raise ConfigurationError(f"{name} is {value!r}, expected {expected}.")
+
+
+def check_encoder(encoder: object, *, optional: bool = False) -> None:
+    """Check an argument that encodes, without loading what it encodes with.
+
+    `isinstance` of a protocol asks for each property, before Python 3.12: the model would be
+    looked for before any other argument is checked.
+
+    Raises:
+        ConfigurationError: It lacks something of an `Encoder`; None is right where it is optional.
+    """
+    if optional and encoder is None:
+        return
+    missing = object()
+    if any(getattr_static(encoder, name, missing) is missing for name in _ENCODER):
+        raise ConfigurationError(
+            f"encoder is {encoder!r}, expected MultiQAEncoder or another Encoder."
+        )
 
 
 def check_count(name: str, value: object) -> None:

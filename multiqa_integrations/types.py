@@ -50,9 +50,6 @@ class Hit:
     vector: Vectors | None = None
 
 
-AN_ENCODER = "MultiQAEncoder or another Encoder"
-
-
 @runtime_checkable
 class Encoder(Protocol):
     """What stores and jobs need of an encoder.

@@ -10,6 +10,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from multiqa_integrations import etl
+from multiqa_integrations.arguments import check_encoder
 from multiqa_integrations.download import download, verify
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.langchain import MultiQAVectorStore, WordPieceTextSplitter
@@ -136,3 +137,15 @@ def test_langchain(store: Store) -> None:
         embedding=MultiQAEmbeddings(encoder=FakeEncoder()), collection_name="docs", store=store
     )
     refused(vectors.add_documents, "ids", [5, "x", {}, object()], documents=[])
+
+
+def test_an_encoder_is_checked_without_loading_it() -> None:
+    class Unloadable(FakeEncoder):
+        @property
+        def fingerprint(self) -> str:
+            raise AssertionError("it was asked for its weights")
+
+    check_encoder(Unloadable())
+    for wrong in (5, "x", object()):
+        with pytest.raises(ConfigurationError, match="expected MultiQAEncoder or another"):
+            check_encoder(wrong)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multiqa_integrations.arguments import check_callable, check_kind, is_whole
+from multiqa_integrations.arguments import check_callable, check_encoder, check_kind, is_whole
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import CollectionWarning, ConfigurationError
 from multiqa_integrations.etl.documents import Fields
@@ -32,7 +32,7 @@ from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.qdrant.writer import Writer
-from multiqa_integrations.types import AN_ENCODER, Encoder
+from multiqa_integrations.types import Encoder
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -297,7 +297,7 @@ def open_job(
         SourceError: There is no such source.
         StoreError: The store cannot be opened.
     """
-    check_kind("encoder", options.encoder, Encoder, AN_ENCODER)
+    check_encoder(options.encoder, optional=True)
     opened = open_source(source, format=options.format, glob=options.glob)
     stop = stop or threading.Event()
     store = use_store(options.store, options.place)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from multiqa_integrations.arguments import check_kind
+from multiqa_integrations.arguments import check_encoder, check_kind
 from multiqa_integrations.coroutines import in_own_thread, in_thread
 from multiqa_integrations.errors import ConfigurationError, TextTypeError, WriteRejectedError
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
@@ -426,8 +426,5 @@ def _encoder(encoder: Encoder | None) -> Encoder:
         from multiqa_integrations.encoder import MultiQAEncoder
 
         return MultiQAEncoder()
-    if not isinstance(encoder, Encoder):
-        raise ConfigurationError(
-            f"encoder is {type(encoder).__name__}, expected MultiQAEncoder or another Encoder."
-        )
+    check_encoder(encoder)
     return encoder

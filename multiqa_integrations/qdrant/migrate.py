@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import wraps
 from typing import Any, ParamSpec
 
-from multiqa_integrations.arguments import check_callable, check_kind
+from multiqa_integrations.arguments import check_callable, check_encoder, check_kind
 from multiqa_integrations.errors import (
     CollectionWarning,
     ConfigurationError,
@@ -37,7 +37,7 @@ from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying
 from multiqa_integrations.qdrant.schema import CollectionSchema, model_name
 from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.types import AN_ENCODER, Encoder
+from multiqa_integrations.types import Encoder
 
 # How long a migration waits in proportion to `look_seconds`: until no writer relies any more on
 # what it saw before, and until the nodes of a cluster agree. A look at a node that has just been
@@ -213,7 +213,7 @@ def reembed(
             points arrived; `.report` has what was done.
     """
     check_kind("store", store, Store, "that of open_store(...)", optional=False)
-    check_kind("encoder", encoder, Encoder, AN_ENCODER, optional=False)
+    check_encoder(encoder)
     check_kind("settings", settings, CollectionSettings, "CollectionSettings(...)")
     check_name(collection)
     aliases = store.aliases()

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from multiqa_integrations.arguments import check_kind
+from multiqa_integrations.arguments import check_encoder, check_kind
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.types import AN_ENCODER, Encoder
+from multiqa_integrations.types import Encoder
 from multiqa_integrations.values import json_fault
 
 Distance: TypeAlias = Literal["cosine", "dot"]
@@ -84,7 +84,7 @@ class CollectionSchema:
         Raises:
             ConfigurationError: An argument is wrong.
         """
-        check_kind("encoder", encoder, Encoder, AN_ENCODER, optional=False)
+        check_encoder(encoder)
         return cls(
             fingerprint=encoder.fingerprint,
             model=model_name(encoder),
