@@ -36,6 +36,7 @@ def test_single_queries_from_many_threads(encoder: MultiQAEncoder, expected: Vec
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bulk_calls_from_many_threads(encoder: MultiQAEncoder, expected: Vectors) -> None:
     orders = [np.random.default_rng(seed).permutation(len(QUERIES)) for seed in range(6)]
 

@@ -52,6 +52,7 @@ def test_encode_lines_to_npy(test_model: Path, tmp_path: Path, encoder: MultiQAE
     assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
 
 
+@pytest.mark.slow
 def test_encode_json_lines_from_gzip(
     test_model: Path, tmp_path: Path, encoder: MultiQAEncoder
 ) -> None:
@@ -72,6 +73,7 @@ def test_encode_json_lines_from_gzip(
     )
 
 
+@pytest.mark.slow
 def test_encode_standard_input(test_model: Path) -> None:
     result = multiqa("encode", "-", "-m", test_model, stdin="one\ntwo\n")
     assert result.returncode == 0, result.stderr
@@ -109,6 +111,7 @@ def test_encode_leaves_no_half_file(test_model: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]
 
 
+@pytest.mark.slow
 def test_encode_tells_of_truncation(test_model: Path, tmp_path: Path) -> None:
     source = tmp_path / "long.txt"
     source.write_text("word " * 400 + "\nshort\n", encoding="utf-8")

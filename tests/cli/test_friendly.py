@@ -433,6 +433,7 @@ def test_an_argument_with_control_characters_is_shown_visibly() -> None:
     assert not {"\x1b", "\x07", "\u202e"} & set(result.stderr)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough(tmp_path: Path, test_model: Path) -> None:
     source = tmp_path / "lines.txt"
     source.write_text("one line\n" * 400, encoding="utf-8")

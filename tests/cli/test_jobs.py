@@ -166,6 +166,7 @@ def test_wrong_usage(multiqa: Any, tmp_path: Path, arguments: list[str], message
         assert store.collections() == []
 
 
+@pytest.mark.slow
 def test_a_source_that_breaks_off(multiqa: Any, tmp_path: Path) -> None:
     source = tmp_path / "rows.csv.gz"
     text = "id,text\n" + "".join(f"{number},number {number * 7919}\n" for number in range(3_000))
@@ -185,6 +186,7 @@ def test_another_model_has_filled_the_collection(multiqa: Any, tmp_path: Path) -
     assert "fingerprint" in result.stderr
 
 
+@pytest.mark.slow
 def test_store_or_model_not_available(
     multiqa: Any, encoder: MultiQAEncoder, tmp_path: Path
 ) -> None:

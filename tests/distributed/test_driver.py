@@ -239,6 +239,7 @@ def test_blocks_of_a_data_set(stand_in: LoopbackQdrant, name: str, pool: InProce
     assert report.rejections[0].reason == "its id was that of line 4 already"
 
 
+@pytest.mark.slow
 def test_what_travels_is_small(
     stand_in: LoopbackQdrant, name: str, pool: InProcessPool, write: WriteRows,
     monkeypatch: pytest.MonkeyPatch,
@@ -287,6 +288,7 @@ def test_a_file_that_vanishes_during_the_run_ends_incomplete(
     assert ended.value.report.pruning == "left out"
 
 
+@pytest.mark.slow
 def test_a_file_that_breaks_off_ends_as_in_one_process(
     stand_in: LoopbackQdrant, name: str, pool: InProcessPool, tmp_path: Path
 ) -> None:

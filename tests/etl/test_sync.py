@@ -294,6 +294,7 @@ def unindexed(store: Store, collection: str) -> int:
     return info.points - info.indexed_vectors
 
 
+@pytest.mark.slow
 def test_a_long_run_optimises_as_it_goes(embedded: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     optimized: list[tuple[int, int]] = []
     optimize = embedded.optimize

@@ -209,6 +209,7 @@ def write_stream(file: Path, rows: list[dict[str, Any]]) -> None:
         stream.write_table(table, max_chunksize=500)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "write", "size"),
     [

@@ -42,6 +42,7 @@ def test_bad_settings(arguments: dict[str, Any], message: str) -> None:
         MultiQAEmbedding(**arguments)
 
 
+@pytest.mark.slow
 def test_windows_are_large(embedding: MultiQAEmbedding, encoder: MultiQAEncoder) -> None:
     assert embedding.embed_batch_size == 512
     texts = [f"text number {n}" for n in range(700)]

@@ -152,6 +152,7 @@ def filled(
         store.drop(name)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(filters=FILTERS)
 def test_as_simple_vector_store_filters(

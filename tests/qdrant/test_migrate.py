@@ -105,6 +105,7 @@ def test_a_copy_is_equal_and_found_the_same(source: EdgeStore, store: Store, nam
     assert_equal(source, "back", source, "docs")
 
 
+@pytest.mark.slow
 def test_a_second_copy_writes_what_changed_only(source: EdgeStore, store: Store, name: str) -> None:
     copy(source, store, "docs", to=name)
     collection = Collection.open("docs", encoder=OLD, store=source)
@@ -153,6 +154,7 @@ def at_server(loopback: LoopbackQdrant) -> Iterator[Store]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["copy", "reembed"])
 def test_a_server_that_restarts_costs_no_page(
     at_server: Store, loopback: LoopbackQdrant, kind: str
@@ -196,6 +198,7 @@ def test_a_stop_ends_the_wait_for_a_server(
     hold.open()
 
 
+@pytest.mark.slow
 def test_a_stop_between_pages(at_server: Store) -> None:
     stop = threading.Event()
     copy(at_server, at_server, "docs", to="new")

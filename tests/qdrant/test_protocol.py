@@ -204,6 +204,7 @@ def our_rights() -> Iterator[dict[str, dict[str, Answer]]]:
         yield answers(running.url, KEY)
 
 
+@pytest.mark.slow
 def test_who_may_do_what(our_rights: dict[str, dict[str, Answer]]) -> None:
     def allowed(who: str) -> set[str]:
         return {name for name, (status, _) in our_rights[who].items() if status == 200}

@@ -71,6 +71,7 @@ class At:
             self._act()
 
 
+@pytest.mark.slow
 def test_what_is_written_meanwhile_is_carried(quick: Store, name: str) -> None:
     old = Collection.open(f"{name}@old", encoder=OLD, store=quick, sparse=True)
     ids = [f"i{n}" for n in range(600)]
