@@ -81,6 +81,7 @@ def test_what_is_refused(test_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_random_pairs_give_status_3(test_model: Path, tmp_path: Path) -> None:
     pairs = rows(220)
     positives = [pair["positive"] for pair in pairs]
@@ -152,6 +153,7 @@ def retrieval_set(folder: Path, asked: Sequence[dict[str, Any]]) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_from_pairs_to_a_better_collection(test_model: Path, tmp_path: Path) -> None:
     """The whole workflow: train, evaluate, change over."""
     from multiqa_integrations.langchain import MultiQAEmbeddings, MultiQAVectorStore

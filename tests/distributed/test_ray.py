@@ -33,7 +33,7 @@ from tests.distributed.conftest import TOP, Nodes
 from tests.distributed.slow_encoder import ElsewhereEncoder, SlowEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # MULTIQA_TEST_CRASHES=10 for the long run.
 ROUNDS = int(os.environ.get("MULTIQA_TEST_CRASHES", "1"))

@@ -23,7 +23,7 @@ from multiqa_integrations.training import Recipe, TrainProgress, TrainReport, tr
 from tests.support.pairs import glossary, rows
 from tests.support.retrieval_set import MakeSet
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SHORT = Recipe(steps=6, batch_size=8, max_length=16, threads=1)
 """Too few steps to learn anything: what is tested is what happens around them."""

@@ -22,7 +22,7 @@ from multiqa_integrations.training.pairs import Pair
 from multiqa_integrations.training.trainer import PairTrainer, Settings, parts_of
 from tests.support.pairs import glossary
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def settings(cached: int | None) -> Settings:
