@@ -50,7 +50,7 @@ install: $(VENV)/.stamp-dev
 
 # --- what it is for -----------------------------------------------------------------------
 
-.PHONY: help demo test test-slow bench check lint types imports workflows docs wheel release image-lock image format clean
+.PHONY: help demo test test-slow test-soak bench check lint types imports workflows docs wheel release image-lock image format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,14 +60,21 @@ demo: $(VENV)/.stamp-demo ## install what is needed and show the package at work
 
 # More than there are processors: a good part of their time tests wait for a server or a process.
 WORKERS ?= 4
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS)
 
 # The last -m counts: make test ARGS="-m server"
 test: $(VENV)/.stamp-dev ## install what is needed and run the quick tests, some minutes
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) --dist worksteal -m "not slow" $(ARGS)
+
+# By file: trainings and clusters are made once for all tests of theirs.
+SLOW = $(PYTEST) --dist loadfile \
+	$(shell grep --recursive --files-with-matches --include 'test_*.py' 'mark\.slow' tests)
 
 test-slow: $(VENV)/.stamp-dev ## run the tests that kill, fork, fill much or start many processes
-	$(PYTEST) -m slow $(shell grep --recursive --files-with-matches --include 'test_*.py' 'mark\.slow' tests) $(ARGS)
+	$(SLOW) -m "slow and not soak" $(ARGS)
+
+test-soak: $(VENV)/.stamp-dev ## run the tests that take minutes each: trainings and clusters that are killed
+	$(SLOW) -m soak $(ARGS)
 
 bench: $(VENV)/.stamp-dev ## measure against peers: make bench ARGS="encode --test-model"
 	$(BIN)/python -m tests.benchmark $(ARGS)

@@ -119,6 +119,7 @@ def wait_for_a_checkpoint(out: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "Ctrl-C"])
 def test_killed_and_resumed(number: signal.Signals, test_model: Path, tmp_path: Path) -> None:
@@ -153,6 +154,7 @@ def retrieval_set(folder: Path, asked: Sequence[dict[str, Any]]) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_from_pairs_to_a_better_collection(test_model: Path, tmp_path: Path) -> None:
     """The whole workflow: train, evaluate, change over."""

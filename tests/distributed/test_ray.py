@@ -112,6 +112,7 @@ def test_the_same_as_in_one_process(
     assert distributed.sync(source, f"{name}-one", **job).unchanged == 1_198
 
 
+@pytest.mark.soak
 def test_killed_workers_and_a_lost_node_cost_nothing(
     stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str, tmp_path: Path
 ) -> None:
@@ -150,6 +151,7 @@ def assert_fits(source: str, collection: str, url: str) -> None:
     assert not any(found.differences.values())
 
 
+@pytest.mark.soak
 def test_a_killed_driver_leaves_no_writers_and_no_gap(
     stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str, tmp_path: Path
 ) -> None:
@@ -224,6 +226,7 @@ def _divided(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "n": 1 // 0}
 
 
+@pytest.mark.soak
 def test_what_the_cluster_lacks_is_said(
     stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str,
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
@@ -259,6 +262,7 @@ def test_no_cluster_at_an_address(stand_in: LoopbackQdrant, source: str) -> None
         )
 
 
+@pytest.mark.soak
 def test_more_workers_than_this_machine_has_room_for(stand_in: LoopbackQdrant, source: str) -> None:
     pytest.importorskip("ray", reason="the extra ray is not installed")
     many = (os.cpu_count() or 1) + 1

@@ -152,6 +152,7 @@ def kill() -> None:
     raise Killed
 
 
+@pytest.mark.soak
 def test_what_was_stopped_or_killed_ends_as_it_would_have(test_model: Path, tmp_path: Path) -> None:
     pairs = [*rows(230), *({**row, "negative": f"not {row['query']}"} for row in rows(40, "b"))]
     settings: dict[str, Any] = {"base": test_model, "recipe": SHORT, "blend": 1}
@@ -181,6 +182,7 @@ def test_what_was_stopped_or_killed_ends_as_it_would_have(test_model: Path, tmp_
         train(pairs, out, **settings, resume=True)
 
 
+@pytest.mark.soak
 def test_killed_after_the_last_step(test_model: Path, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"base": test_model, "recipe": SHORT, "blend": 1}
 
