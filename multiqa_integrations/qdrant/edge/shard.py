@@ -45,7 +45,7 @@ _LOCK_TRIES = 8
 _LOCK_PAUSE = 0.05
 
 _live: dict[int, Any] = {}  # by their ids
-_replaced: list[Any] = []
+_replaced: list[tuple[Any, Path]] = []  # with the folder of each
 _HELD_BY_A_LIST = max(sys.getrefcount(item) for item in [object()])
 
 opening = threading.RLock()
@@ -54,12 +54,18 @@ opening = threading.RLock()
 
 def live_engines() -> list[Any]:
     """Return the engines of this process, which a forked child must not destroy."""
-    return [*_live.values(), *_replaced]
+    return [*_live.values(), *(engine for engine, _ in _replaced)]
 
 
 def _forget_replaced() -> None:
-    """Let go of engines that were replaced, once no search of another thread holds them."""
-    _replaced[:] = [engine for engine in _replaced if sys.getrefcount(engine) > _HELD_BY_A_LIST]
+    """Let go of engines that were replaced, once no search of another thread holds them.
+
+    Their files go last: an engine writes some when it ends.
+    """
+    free = {folder for engine, folder in _replaced if sys.getrefcount(engine) <= _HELD_BY_A_LIST}
+    _replaced[:] = [entry for entry in _replaced if entry[1] not in free]
+    for folder in free:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Shard:
@@ -277,10 +283,9 @@ class Shard:
                 f"optimising the collection in {self.directory} failed; it is as it was: {error}"
             ) from error
         # Searches under way hold the old engine until they are done with it.
-        _replaced.append(_live.pop(id(self._engine)))
+        _replaced.append((_live.pop(id(self._engine)), old))
         self._engine = fresh
         _forget_replaced()
-        shutil.rmtree(old, ignore_errors=True)
 
     def _remove_leftovers(self) -> None:
         """Remove copies that an interrupted `optimize` left behind."""
