@@ -182,11 +182,13 @@ class RayOptions:
 
     def job(self, name: Literal["sync", "plan", "verify"]) -> Callable[..., Any]:
         """Return the function of a job: of this process, or of one with workers."""
-        from multiqa_integrations import distributed, etl
-
         arguments = self.arguments()
         if arguments is None:
+            from multiqa_integrations import etl
+
             return getattr(etl, name)  # type: ignore[no-any-return]
+        from multiqa_integrations import distributed
+
         return functools.partial(getattr(distributed, name), **arguments)
 
     def one_source(self, sources: Sequence[str]) -> Any:

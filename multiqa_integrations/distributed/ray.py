@@ -19,7 +19,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 from multiqa_integrations._optional import require
@@ -128,12 +127,7 @@ class RayPool:
         if self._print is not None:
             internals.print_to_stdstream = _log_what_ray_prints  # type: ignore[union-attr]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         ray = self._ray
         actors = [*self._idle, *self._starting.values(), *(one for one, _ in self._busy.values())]
         for actor in actors:

@@ -20,7 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
@@ -179,12 +178,7 @@ class DeadLetters:
                         self._ids.add(value["id"])
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._file is None or not (self._stored or self._superseded):
             return
         try:

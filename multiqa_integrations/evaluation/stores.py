@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from multiqa_integrations.evaluation.configuration import Configuration
@@ -57,12 +56,7 @@ class TemporaryCollections:
     def __enter__(self) -> TemporaryCollections:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._given is not None:
             for name in self._names.values():
                 self._given.drop(name)

@@ -11,7 +11,6 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
 
 import numpy as np
 
@@ -92,12 +91,7 @@ class PointMigration:
     def __enter__(self) -> PointMigration:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._carried.close()
 
     @property

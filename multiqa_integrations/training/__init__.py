@@ -12,7 +12,7 @@ from multiqa_integrations.training.pairs import PairFields, PairSet, read_data_c
 from multiqa_integrations.training.read import SetCounts
 from multiqa_integrations.training.recipe import Recipe
 from multiqa_integrations.training.report import Measured, TrainProgress, TrainReport
-from multiqa_integrations.training.run import train
+from multiqa_integrations.training.train import train
 
 __all__ = [
     "Measured",

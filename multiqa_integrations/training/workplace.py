@@ -12,7 +12,6 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from multiqa_integrations.errors import ConfigurationError, TrainingError
@@ -163,12 +162,7 @@ class Workplace:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self.plan is None:  # nothing that could be resumed
             shutil.rmtree(self.folder, ignore_errors=True)
         else:
