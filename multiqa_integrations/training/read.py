@@ -241,15 +241,15 @@ def _too_many_error(data: PairData, allowed: int) -> SourceError:
 def _too_few_error(data: PairData) -> SourceError:
     rejected = sum(counts.rejected for counts in data.sets)
     duplicates = sum(counts.duplicates for counts in data.sets)
-    text = f"there are {len(data.pairs):,} pairs to learn from, needed are {MIN_PAIRS} or more"
+    text = f"pairs to learn from: {len(data.pairs):,}, where at least {MIN_PAIRS} are needed"
     if rejected:
         number, first = data.rejections[0]
         text += (
-            f"; {rejected:,} records were rejected, the first is line {first.line:,} of "
+            f"; records rejected: {rejected:,}, the first in line {first.line:,} of "
             f"{data.sets[number].name}: {first.reason}"
         )
     if duplicates:
-        text += f"; {duplicates:,} occur more than once"
+        text += f"; pairs that occur more than once: {duplicates:,}"
     return SourceError(f"{text}. Nothing was trained.", source=data.sets[0].name)
 
 

@@ -70,7 +70,7 @@ def test_what_is_refused(test_model: Path, tmp_path: Path) -> None:
         ([pairs, "--out", out, "--base", tmp_path / "no"], 5, "does not exist"),
         ([pairs, "--out", out, "--base", "a/b", "--offline"], 5, "a/b"),
         ([tmp_path / "no.jsonl", "--out", out, *base], 2, "there is no file or folder"),
-        ([pairs, "--out", out, *base, "--query-field", "q"], 2, "there are 0 pairs to learn from"),
+        ([pairs, "--out", out, *base, "--query-field", "q"], 2, "pairs to learn from: 0, where"),
         ([pairs, "--out", out, *base, "--keep-general", tmp_path], 2, "corpus.jsonl"),
         ([pairs, "--out", out, *base, "--minutes", "0"], 2, "minutes is 0.0, expected more than 0"),
     ]:

@@ -154,8 +154,8 @@ def test_too_few() -> None:
     with pytest.raises(SourceError) as caught:
         read([{"question": "a"}, *rows(199)])
     assert str(caught.value) == (
-        "there are 199 pairs to learn from, needed are 200 or more; 1 records were rejected, the "
-        "first is line 1 of list: it has no 'query' (the query), but 'question'. Nothing was "
+        "pairs to learn from: 199, where at least 200 are needed; records rejected: 1, the first "
+        "in line 1 of list: it has no 'query' (the query), but 'question'. Nothing was "
         "trained."
     )
 

@@ -274,6 +274,6 @@ def test_what_is_refused_before_anything_is_read(test_model: Path, tmp_path: Pat
 
 
 def test_too_few_pairs_leave_nothing_behind(test_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="there are 1 pairs to learn from"):
+    with pytest.raises(SourceError, match="pairs to learn from: 1, where"):
         train(rows(1), tmp_path / "deep" / "model", base=test_model)
     assert list((tmp_path / "deep").iterdir()) == []
