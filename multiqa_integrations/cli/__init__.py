@@ -8,51 +8,54 @@ import os
 import signal
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 import typer.main
 
 from multiqa_integrations import __version__
 from multiqa_integrations._optional import missing_dependency_error
-from multiqa_integrations.cli import collection, jobs, terminal
-from multiqa_integrations.cli.alias import alias
-from multiqa_integrations.cli.bench import bench
-from multiqa_integrations.cli.copy import copy
-from multiqa_integrations.cli.demo import demo
-from multiqa_integrations.cli.doctor import doctor
-from multiqa_integrations.cli.download import download
-from multiqa_integrations.cli.encode import encode
-from multiqa_integrations.cli.evaluate import evaluate
-from multiqa_integrations.cli.options import Command
-from multiqa_integrations.cli.plan import plan
-from multiqa_integrations.cli.reembed import reembed
-from multiqa_integrations.cli.replay import replay
-from multiqa_integrations.cli.search import search
+from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.group import Group
 from multiqa_integrations.cli.signals import Signals, end_in_time
-from multiqa_integrations.cli.sync import sync
-from multiqa_integrations.cli.train import train
 from multiqa_integrations.cli.variables import unknown_variables
-from multiqa_integrations.cli.verify import verify
 from multiqa_integrations.errors import MultiQAError
 from multiqa_integrations.qdrant.retry import retrying
 
 __all__ = ["app", "command", "run"]
 
+
+class _Commands(Group):
+    package = __name__
+    summaries: ClassVar = {
+        "demo": "Search Python's own documentation.",
+        "search": "Query a collection, best hits first.",
+        "encode": "Encode texts into vectors.",
+        "plan": "Show what a sync would do.",
+        "sync": "Make a collection equal to its source.",
+        "verify": "Compare a collection with its source.",
+        "replay": "Retry rejected records.",
+        "copy": "Copy a collection with its vectors.",
+        "alias": "Point an alias at a collection.",
+        "reembed": "Encode a collection with another model.",
+        "download": "Fetch the model and verify every file.",
+        "doctor": "Show what is installed and what is set, and test it.",
+        "bench": "Measure speed, memory and exactness on this machine.",
+        "evaluate": "Measure retrieval quality.",
+        "train": "Train the model on pairs of questions and answers.",
+        "collection": "Manage collections.",
+    }
+
+
 app = typer.Typer(
     name="multiqa",
+    cls=_Commands,
     help="Semantic search with multi-qa-MiniLM-L6-cos-v1.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,  # plain help: nothing in it is markup, and no width cuts it
     pretty_exceptions_enable=False,  # a traceback of a bug is for a bug report: keep it plain
 )
-for function in (
-    *(demo, search, encode, plan, sync, verify, replay),
-    *(copy, alias, reembed, download, doctor, bench, evaluate, train),
-):
-    app.command(cls=Command)(function)
-app.add_typer(collection.app)
 
 # Of click, or of the copy of it that typer has by now.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]

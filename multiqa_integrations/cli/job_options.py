@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from multiqa_integrations.cli.group import NO_ADDRESS
 from multiqa_integrations.cli.options import (
-    NO_ADDRESS,
     EncoderOptions,
     Index,
     StoreOptions,

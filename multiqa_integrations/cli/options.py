@@ -5,49 +5,30 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
-import typer.core
 
 from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.backends.base import BackendName, DType
 from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.cli.stores import find_collection, open_at
-from multiqa_integrations.cli.variables import keep_closest, keep_for_servers, variable_of
+from multiqa_integrations.cli.variables import OPTIONS, keep_closest, keep_for_servers, variable_of
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import MULTI_QA, default_model
 from multiqa_integrations.qdrant import CollectionInfo, Store
 from multiqa_integrations.types import OnTruncation
 
-NO_ADDRESS = "auto"
-"""What --ray stands for where no address follows it."""
-
-
-class Command(typer.core.TyperCommand):
-    """A command whose option --ray may be given without a value."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the value in where it is left out."""
-        if any("--ray" in parameter.opts for parameter in self.params):
-            args = [part for n, arg in enumerate(args) for part in _with_value(arg, args[n + 1 :])]
-        return super().parse_args(ctx, args)
-
-
-def _with_value(arg: str, following: Sequence[str]) -> list[str]:
-    lacks = arg == "--ray" and (not following or following[0].startswith("-"))
-    return [arg, NO_ADDRESS] if lacks else [arg]
-
 
 def options(command: Callable[..., None]) -> Callable[..., None]:
     """Spread the parameters that are dataclasses into one option per field.
 
     A field's annotation is its help, its default the option's default. The command is called with
-    the dataclasses. Options of a group that `has_variables` may be set by environment variables.
+    the dataclasses. Some may be set by environment variables, too.
 
     Examples:
         >>> @options
@@ -66,10 +47,9 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
             continue
         groups[parameter.name] = group
         annotations = get_type_hints(group, include_extras=True)
-        if getattr(group, "has_variables", False):
-            for name, annotation in annotations.items():
-                for option in getattr(annotation, "__metadata__", ()):
-                    option.envvar = variable_of(name)
+        for name in annotations.keys() & set(OPTIONS):
+            for option in getattr(annotations[name], "__metadata__", ()):
+                option.envvar = variable_of(name)
         spread += [
             inspect.Parameter(
                 field.name,
@@ -100,8 +80,6 @@ def options(command: Callable[..., None]) -> Callable[..., None]:
 @dataclass(frozen=True)
 class ModelOptions:
     """Which checkpoint."""
-
-    has_variables: ClassVar[bool] = True
 
     model: Annotated[
         str | None,
@@ -147,8 +125,6 @@ _PANEL = "Connection to a server"
 @dataclass(frozen=True)
 class ConnectionFlags:
     """How a server is reached."""
-
-    has_variables: ClassVar[bool] = True
 
     timeout: Annotated[
         float | None,

@@ -12,8 +12,12 @@ import typer
 
 PREFIX: Final = "MULTIQA_"
 
-known: set[str] = set()
-"""The variables of all options that have one."""
+OPTIONS: Final = (
+    *("model", "offline", "backend", "dtype", "device"),
+    *("url", "path", "api_key_variable", "timeout", "wait", "grpc", "grpc_port", "ca", "no_verify"),
+    *("client_cert", "client_key", "header", "keepalive", "consistency", "ordering"),
+)
+"""The options that have one: which model, which store and how it is reached."""
 
 # Two options of which one is enough. Where both are set, the one that is set more closely counts:
 # on the command line, else by a variable, else in a job's file.
@@ -22,9 +26,7 @@ _ALTERNATIVES = (("url", "path"), ("model", "test_model"))
 
 def variable_of(option: str) -> str:
     """Return the variable of an option: MULTIQA_GRPC_PORT for `grpc_port`."""
-    name = f"{PREFIX}{option.upper()}"
-    known.add(name)
-    return name
+    return f"{PREFIX}{option.upper()}"
 
 
 def keep_closest(values: dict[str, Any], context: typer.Context) -> None:
@@ -52,7 +54,7 @@ def keep_for_servers(values: dict[str, Any], context: typer.Context, names: Iter
 
 def set_variables(environment: Mapping[str, str] = os.environ) -> Iterator[tuple[str, str]]:
     """Return the variables that are set, with their values where these are no secrets."""
-    for name in sorted(known | {"QDRANT_API_KEY"}):
+    for name in sorted({*map(variable_of, OPTIONS), "QDRANT_API_KEY"}):
         if value := environment.get(name):
             secret = name.endswith(("_KEY", "_HEADER"))
             yield name, "(set)" if secret else without_user(value)
@@ -65,6 +67,7 @@ def without_user(value: str) -> str:
 
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Tell of variables that begin as ours do, and that no option reads."""
+    known = set(map(variable_of, OPTIONS))
     for name in environment:
         # Those of the package's own tests are no settings.
         if name.startswith(PREFIX) and name not in known and not name.startswith(f"{PREFIX}TEST_"):

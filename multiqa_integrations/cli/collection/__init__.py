@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import typer
 
-from multiqa_integrations.cli.collection.check import check
-from multiqa_integrations.cli.collection.create import create
-from multiqa_integrations.cli.collection.drop import drop
-from multiqa_integrations.cli.collection.info import info
-from multiqa_integrations.cli.collection.list import list_
+from multiqa_integrations.cli.group import Group
+
+
+class _Commands(Group):
+    package = __name__
+    summaries: ClassVar = {
+        "create": "Create a collection for the model.",
+        "check": "Check whether a collection fits the model, and all its points.",
+        "info": "Show what a collection is.",
+        "list": "List the collections and their aliases.",
+        "drop": "Delete a collection with all its points.",
+    }
+
 
 app = typer.Typer(
     name="collection",
-    help="Manage collections.",
+    cls=_Commands,
     no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
-for command in (create, check, info):
-    app.command()(command)
-app.command("list")(list_)
-app.command()(drop)
+
+
+@app.callback()
+def _options() -> None:
+    """Manage collections."""
