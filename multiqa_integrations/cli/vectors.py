@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.outputs import check_file
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.private_files import replacing
 
 Write: TypeAlias = Callable[[Sequence[Mapping[str, Any]], npt.NDArray[np.float32]], None]
 
@@ -23,6 +23,7 @@ def open_output(output: str, dimension: int) -> Iterator[Write]:
     """Open a .npy or .jsonl file, or standard output ("-"), for rows of vectors.
 
     A file is written beside its place and renamed when complete: no partial file is ever found.
+    A new one is its owner's alone, for it may have the texts beside the vectors.
 
     Raises:
         ConfigurationError: It is another kind of file, or cannot be written.
@@ -33,28 +34,22 @@ def open_output(output: str, dimension: int) -> Iterator[Write]:
     if not output.endswith((".npy", ".jsonl")):
         raise ConfigurationError(f"--output is {output!r}, expected a .npy or .jsonl file, or -.")
     check_file(Path(output), "--output")
-    partial = Path(f"{output}.{os.getpid()}.partial")
-    try:
+    with replacing(output) as file:
         if output.endswith(".jsonl"):
-            with partial.open("w", encoding="utf-8") as file:
-                yield _json_lines(lambda line: file.write(line + "\n"))
-        else:
-            with partial.open("wb") as array:
-                count = 0
+            yield _json_lines(lambda line: file.write(line.encode() + b"\n"))
+            return
+        count = 0
 
-                def write(_: object, rows: npt.NDArray[np.float32]) -> None:
-                    nonlocal count
-                    count += len(rows)
-                    array.write(np.ascontiguousarray(rows).data)
+        def write(_: object, rows: npt.NDArray[np.float32]) -> None:
+            nonlocal count
+            count += len(rows)
+            file.write(np.ascontiguousarray(rows).data)
 
-                _write_header(array, 0, dimension)
-                yield write
-                # The header leaves room for the count to grow, so that it stays as long.
-                array.seek(0)
-                _write_header(array, count, dimension)
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
+        _write_header(file, 0, dimension)
+        yield write
+        # The header leaves room for the count to grow, so that it stays as long.
+        file.seek(0)
+        _write_header(file, count, dimension)
 
 
 def _write_header(file: IO[bytes], count: int, dimension: int) -> None:

@@ -2,8 +2,8 @@
 
 One JSON object per line:
 
-    {"time": …, "source": …, "line": 17, "id": …, "duplicate": false, "reason": …, "known": …,
-     "fields": {…}, "chunk_size": 250, "chunk_overlap": 0,
+    {"time": …, "collection": …, "source": …, "line": 17, "id": …, "duplicate": false,
+     "reason": …, "known": …, "fields": {…}, "chunk_size": 250, "chunk_overlap": 0,
      "record": {…}}           or "raw": "…", or "raw_base64": "…" where that is not UTF-8
 
 `known` is the hash of what the collection had of the document, so that `replay` does not put an
@@ -41,6 +41,7 @@ _REQUIRED = {
     "chunk_overlap": (int, "a whole number"),
 }
 _OPTIONAL = {
+    "collection": (str, "a string"),
     "id": (str, "a string or null"),
     "known": (str, "a string or null"),
     "duplicate": (bool, "true or false"),
@@ -114,7 +115,7 @@ class Letter:
 
 
 class DeadLetters:
-    """The letters of one source in a file: those of a run are added, those that are stored go.
+    """The letters of one source of a collection: a run adds some, those that it stores go.
 
     Other runs may write to the same file meanwhile.
 
@@ -130,6 +131,7 @@ class DeadLetters:
         self._written: dict[tuple[str, ...], str] = {}
         self._ids: set[str] = set()  # of documents that have letters from earlier runs
         self._stored: set[str] = set()
+        self._rejected: set[tuple[str, ...]] = set()
         self._superseded = False
         self.unwritten = 0
         self.error: SourceError | None = None
@@ -143,6 +145,7 @@ class DeadLetters:
             return
         value = letter_value(rejection, self._job)
         key, content = letter_key(value), _content_digest(value)
+        self._rejected.add(key)
         if self._written.get(key) != content:
             try:
                 self._file.append(dump(value))
@@ -172,7 +175,7 @@ class DeadLetters:
         if self._file is not None:
             for raw in self._file.lines():
                 value = _value(raw)
-                if value is not None and value["source"] == self._job.options.source_name:
+                if value is not None and self._is_of_the_job(value):
                     self._written[letter_key(value)] = _content_digest(value)
                     if value.get("id") is not None and not value.get("duplicate"):
                         self._ids.add(value["id"])
@@ -191,15 +194,23 @@ class DeadLetters:
         done: set[int] = set()
         for number, raw in enumerate(lines):
             value = _value(raw)
-            if value is None or value["source"] != self._job.options.source_name:
+            if value is None or not self._is_of_the_job(value):
                 continue
-            if value.get("id") in self._stored and not value.get("duplicate"):
+            key = letter_key(value)
+            # After a record was stored, another of its id may have been rejected by this run.
+            is_open = value.get("duplicate") or key in self._rejected
+            if value.get("id") in self._stored and not is_open:
                 done.add(number)
-            earlier = last.setdefault(letter_key(value), number)
+            earlier = last.setdefault(key, number)
             if earlier != number:
                 done.add(earlier)
-                last[letter_key(value)] = number
+                last[key] = number
         return [raw for number, raw in enumerate(lines) if number not in done]
+
+    def _is_of_the_job(self, value: Mapping[str, Any]) -> bool:
+        job = self._job
+        of = value["source"], value.get("collection", job.collection)
+        return of == (job.options.source_name, job.collection)
 
 
 def letter_value(rejection: Rejection, job: Job) -> dict[str, Any]:
@@ -207,6 +218,7 @@ def letter_value(rejection: Rejection, job: Job) -> dict[str, Any]:
     options = job.options
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "collection": job.collection,
         "source": options.source_name,
         **({} if rejection.file is None else {"file": rejection.file}),
         "line": rejection.line,
@@ -310,7 +322,7 @@ def read_letters(file: LetterFile) -> tuple[list[Letter], dict[int, str]]:
         if not raw.strip():
             continue
         try:
-            value = json.loads(raw)
+            value = _parse(raw)
         except (ValueError, RecursionError) as error:
             torn[number] = f"this is not JSON: {error}"
             continue
@@ -331,10 +343,15 @@ def _not_a_letter_error(file: LetterFile, line: int, problem: str) -> SourceErro
     )
 
 
+def _parse(raw: bytes) -> Any:
+    # Of bytes, json would take a line of UTF-16, which cannot be cut into lines.
+    return json.loads(raw.decode("utf-8-sig"))
+
+
 def _value(raw: bytes) -> dict[str, Any] | None:
     """Return what a line says, if it is a letter."""
     try:
-        value = json.loads(raw)
+        value = _parse(raw)
     except (ValueError, RecursionError):
         return None
     return value if _problem(value) is None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from multiqa_integrations.errors import SourceError
+from multiqa_integrations.private_files import private, replacing
 
 if sys.platform != "win32":
     import fcntl
@@ -56,7 +56,7 @@ class LetterFile:
             SourceError: It cannot be read.
         """
         try:
-            if self._is_device():  # which may have no end
+            if self._is_device():
                 return
             with self._target.open("rb") as file:
                 for line in file:
@@ -70,8 +70,9 @@ class LetterFile:
         """Make sure that it can be written, by trying: rights alone do not tell on every disk.
 
         Raises:
-            SourceError: It cannot.
+            SourceError: It cannot, or would lose what is written: it is a pipe or a socket.
         """
+        self._is_device()
         folder = self._target.parent
         # Path.exists would raise without permission for the folder.
         while not os.path.exists(folder) and folder != folder.parent:  # noqa: PTH110
@@ -119,10 +120,11 @@ class LetterFile:
         if self._is_device():
             return
         try:
-            with self._locked(create=False) as file:
-                lines = change(self._target.read_bytes().splitlines())
+            with self._locked(create=False):
+                lines = change(list(self.lines()))
                 if lines:
-                    self._replace(b"".join(line + b"\n" for line in lines), os.fstat(file))
+                    with replacing(self._target) as new:
+                        new.writelines(line + b"\n" for line in lines)
                 else:
                     self._target.unlink()
         except FileNotFoundError:
@@ -130,30 +132,12 @@ class LetterFile:
         except OSError as error:
             raise self._error("written", error) from error
 
-    def _replace(self, content: bytes, old: os.stat_result) -> None:
-        partial = self._target.with_name(f".{self._target.name}.{secrets.token_hex(8)}")
-        file = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            try:
-                if sys.platform != "win32":
-                    with suppress(PermissionError):
-                        os.fchown(file, old.st_uid, old.st_gid)
-                    os.fchmod(file, stat.S_IMODE(old.st_mode))
-                _write(file, content)
-                os.fsync(file)
-            finally:
-                os.close(file)
-            partial.replace(self._target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-
     @contextmanager
     def _locked(self, *, create: bool) -> Iterator[int]:
         """Open the file, alone: not even one that has just replaced it is in other hands."""
         flags = os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0)
         while True:
-            file = os.open(self._target, flags, 0o600)
+            file = private(str(self._target), flags)
             try:
                 if sys.platform != "win32":
                     fcntl.flock(file, fcntl.LOCK_EX)
@@ -169,7 +153,22 @@ class LetterFile:
                 os.close(file)
 
     def _is_device(self) -> bool:
-        return self._target.exists() and not (self._target.is_file() or self._target.is_dir())
+        """Return whether it is a device such as /dev/null, which has no lines, or no end.
+
+        Raises:
+            SourceError: It is a pipe or a socket, which does not keep what is written.
+        """
+        try:
+            mode = self._target.stat().st_mode
+        except OSError:  # whoever opens it says why
+            return False
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            raise SourceError(
+                f"{self.path} is a pipe or a socket, and dead letters are read and rewritten. Give "
+                "a file.",
+                source=str(self.path),
+            )
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     def _error(self, what: str, error: OSError) -> SourceError:
         return SourceError(

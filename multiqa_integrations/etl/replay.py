@@ -43,7 +43,8 @@ def replay(
     What is stored leaves the file, what still fails stays in it with the new reason. A record is
     dropped as outdated where the collection has another version of its document than at that time;
     a duplicate, where the collection has its document. Of several letters about one document the
-    last one counts. The lines may be edited before, and others may be added meanwhile.
+    last one counts; those of other collections stay. The lines may be edited before, and others
+    may be added meanwhile.
 
     Args:
         dead_letter: The file that `sync` wrote. It is gone at the end if nothing is left.
@@ -74,8 +75,18 @@ def replay(
     if not file.exists():
         raise SourceError(f"there is no dead-letter file {str(path)!r}.", source=str(path))
     file.check_writable()
-    letters, torn = read_letters(file)
-    report = ReplayReport(entries=len(letters) + len(torn))
+    entries, left_alone = read_letters(file)
+    report = ReplayReport(entries=len(entries) + len(left_alone))
+    letters = []
+    for letter in entries:
+        of = letter.value.get("collection", collection)
+        if of == collection:
+            letters.append(letter)
+        else:
+            left_alone[letter.line] = (
+                f"it was rejected by the collection {of!r}, and this is {collection!r}. Replay it "
+                "there, or change its 'collection'"
+            )
     latest = {letter.key: letter for letter in letters}.values()
     left: dict[int, bytes] = {}
     # A duplicate has its turn once it is known what became of the first record of its id.
@@ -97,12 +108,13 @@ def replay(
         error.report = report  # type: ignore[union-attr]  # any exception takes attributes
         raise
     report.outdated = len(letters) - report.stored - len(left)
-    for line, reason in torn.items():
+    for line, reason in left_alone.items():
         report.leave(Rejection(line, None, reason))
     for line, raw in sorted(left.items()):
         value = json.loads(raw)
         report.leave(Rejection(line, value.get("id"), value["reason"]))
-    file.rewrite(lambda lines: _after(lines, letters, left))
+    with reporting(lambda: report):
+        file.rewrite(lambda lines: _after(lines, letters, left))
     return report
 
 

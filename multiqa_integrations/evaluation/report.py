@@ -19,6 +19,7 @@ from multiqa_integrations.evaluation.dataset import Dataset
 from multiqa_integrations.evaluation.evaluator import Evaluation, Result
 from multiqa_integrations.evaluation.metrics import METRICS
 from multiqa_integrations.evaluation.significance import Comparison
+from multiqa_integrations.private_files import private
 
 _PACKAGES = (
     *("openvino", "tokenizers", "numpy", "torch", "sentence-transformers", "qdrant-edge-py"),
@@ -88,11 +89,11 @@ class Report:
     def write_json(self, file: Path) -> None:
         """Write the figures."""
         text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-        file.write_text(f"{text}\n", encoding="utf-8")
+        _write(file, f"{text}\n")
 
     def write_page(self, file: Path) -> None:
         """Write the page: one file of HTML that loads nothing from anywhere."""
-        file.write_text(page.render(self.to_dict(), self._sections), encoding="utf-8")
+        _write(file, page.render(self.to_dict(), self._sections))
 
 
 def write_run(dataset: Dataset, result: Result, folder: Path) -> Path:
@@ -110,7 +111,7 @@ def write_run(dataset: Dataset, result: Result, folder: Path) -> Path:
     tag = re.sub(r"[^\w.=,-]+", "-", result.name)
     file = folder / f"{dataset.name}.{tag}.trec"
     folder.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8") as lines:
+    with open(file, "w", encoding="utf-8", opener=private) as lines:
         for query, scores in result.hits.by_query(dataset):
             ordered = sorted(scores.items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
             for rank, (document, score) in enumerate(ordered, 1):
@@ -122,6 +123,12 @@ def write_run(dataset: Dataset, result: Result, folder: Path) -> Path:
                         )
                 lines.write(f"{query} Q0 {document} {rank} {score:.9g} {tag}\n")
     return file
+
+
+def _write(file: Path, text: str) -> None:
+    # Both name queries, and the page quotes some.
+    with open(file, "w", encoding="utf-8", opener=private) as stream:
+        stream.write(text)
 
 
 def _set_to_dict(evaluation: Evaluation) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -54,6 +55,9 @@ def test_two_sets_two_ways(make_set: MakeSet, test_model: Path, tmp_path: Path) 
     assert "not searched: 1 ('spare')" in result.stdout
     assert len(list((tmp_path / "runs").iterdir())) == 4
     assert "</html>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    if sys.platform != "win32":  # they name and quote queries: nobody else may read them
+        written = [*(tmp_path / "runs").iterdir(), *tmp_path.glob("report.*")]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in written} == {0o600}
 
 
 @pytest.mark.slow

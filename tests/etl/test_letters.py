@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import stat
 import sys
@@ -93,6 +94,30 @@ def test_copies_of_earlier_runs_are_cleared_up(where: Row, file: Path) -> None:
     file.write_text(file.read_text() * 3)
     sync([bad[0], {"id": 2, "text": ""}], "docs", dead_letter=file, **where)
     assert ids(file) == ["1", "2"]
+
+
+def test_also_where_another_record_of_its_id_is_stored(where: Row, file: Path) -> None:
+    for night in range(3):
+        rows: list[Row] = [{"id": "a", "text": f"night {night}"}, {"id": "a", "text": None}]
+        sync(rows, "docs", dead_letter=file, **where)
+        assert ids(file) == ["a"]
+
+
+def test_collections_that_share_a_file_keep_their_letters(where: Row, file: Path) -> None:
+    sync([{"id": 1, "text": None}], "docs", dead_letter=file, **where)
+    sync([{"id": 1, "text": "fine"}, {"id": 2, "text": None}], "faq", dead_letter=file, **where)
+    assert [(letter["collection"], letter["id"]) for letter in letters_in(file)] == [
+        ("docs", "1"),
+        ("faq", "2"),
+    ]
+    edit(file, 0, record={"id": 1, "text": "mended"})
+    edit(file, 1, record={"id": 2, "text": "mended"})
+    report = replay(file, "faq", **where)
+    assert (report.entries, report.stored, report.left) == (2, 1, 1)
+    assert "rejected by the collection 'docs', and this is 'faq'" in report.rejections[0].reason
+    assert ids(file) == ["1"]
+    assert replay(file, "docs", **where).stored == 1
+    assert texts(where) == {"1": "mended"}
 
 
 # --- duplicates ---------------------------------------------------------------------------------
@@ -224,6 +249,26 @@ def test_a_torn_line_costs_one_line(where: Row, file: Path) -> None:
     assert file.read_bytes().splitlines()[0] == lines[1]  # byte by byte
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_file_that_an_editor_has_saved(where: Row, file: Path, end: bytes) -> None:
+    """With a byte order mark, and white space that is no line end."""
+    sync([{"id": 1, "text": None}, {"id": 2, "text": None}], "docs", dead_letter=file, **where)
+    edit(file, 0, record={"id": 1, "text": "mended"})
+    lines = [line.replace(b'", "', b'",\r "') for line in file.read_bytes().splitlines()]
+    file.write_bytes(b"\xef\xbb\xbf" + end.join(lines) + end)
+    assert replay(file, "docs", **where).stored == 1
+    assert ids(file) == ["2"]
+
+
+def test_a_file_of_another_encoding_is_refused(where: Row, file: Path) -> None:
+    sync([{"id": 1, "text": None}, {"id": 2, "text": None}], "docs", dead_letter=file, **where)
+    content = file.read_text().encode("utf-16")
+    file.write_bytes(content)
+    with pytest.raises(SourceError, match=r"line 1 .* is not a dead letter"):
+        replay(file, "docs", **where)
+    assert file.read_bytes() == content
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit there")
 def test_a_disk_without_room(where: Row, file: Path) -> None:
     """What is there stays whole, and the error says which file it was."""
@@ -294,6 +339,32 @@ def test_a_device_without_end_is_not_read(where: Row) -> None:
     with pytest.raises(SyncIncompleteError, match="cannot be written"):
         sync([{"id": 1, "text": None}], "docs", dead_letter="/dev/full", **where)
     assert sync([{"id": 1, "text": None}], "docs", dead_letter="/dev/null", **where).rejected == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are none")
+def test_a_pipe_that_would_lose_letters_is_refused(where: Row, file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(SourceError, match="is a pipe or a socket"):
+        sync([{"id": 1, "text": None}], "docs", dead_letter=file, **where)
+    with pytest.raises(SourceError, match="is a pipe or a socket"):
+        replay(file, "docs", **where)
+
+
+def test_what_a_replay_stored_is_told_where_the_file_cannot_be_rewritten(
+    where: Row, tmp_path: Path
+) -> None:
+    file = tmp_path / "locked" / "letters.jsonl"
+    sync([{"id": 1, "text": None}, {"id": 2, "text": None}], "docs", dead_letter=file, **where)
+    edit(file, 0, record={"id": 1, "text": "mended"})
+    before = file.read_bytes()
+    file.parent.chmod(0o500)
+    try:
+        with pytest.raises(SourceError, match="cannot be written") as error:
+            without_root(partial(replay, file, "docs", **where))
+    finally:
+        file.parent.chmod(0o700)
+    assert (error.value.report.stored, error.value.report.left) == (1, 1)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 300])
