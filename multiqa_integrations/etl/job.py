@@ -80,12 +80,12 @@ class JobOptions:
         >>> verify("articles.jsonl", "articles", options=options)  # doctest: +SKIP
     """
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)  # these may hold secrets
     path: str | Path | None = None
     client: QdrantClient | AsyncQdrantClient | None = None
     store: Store | None = None
-    api_key: str | None = None
-    connection: Mapping[str, Any] = field(default_factory=dict)
+    api_key: str | None = field(default=None, repr=False)
+    connection: Mapping[str, Any] = field(default_factory=dict, repr=False)
     encoder: Encoder | None = None
     source_name: str = "default"
     fields: Fields = field(default_factory=Fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from multiqa_integrations.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from multiqa_integrations.etl import plan, sync, verify
+from multiqa_integrations.etl import JobOptions, plan, sync, verify
 from multiqa_integrations.langchain import MultiQAEmbeddings
 from multiqa_integrations.langchain import MultiQAVectorStore as LangChainStore
 from multiqa_integrations.llama_index import MultiQAEmbedding
@@ -97,6 +98,15 @@ def test_addresses(url: str, address: str) -> None:
         (f"http://user:{SECRET}", "not an address"),
         (f"https://db?api_key={SECRET}", "query"),
         (f"https://db/#{SECRET}", "fragment"),
+        (f"https://db/{SECRET}@x", "api_key="),
+        (f"https://db/;api_key={SECRET}", "parameters"),
+        (f"https://db/x&api_key={SECRET}", "parameters"),
+        (f"https://db%3Fapi_key={SECRET}", "not an address"),
+        (f"https://db/%3Fapi_key%3D{SECRET}", "parameters"),
+        (f"https://user%3A{SECRET}%40db", "not an address"),
+        (f"https://user:{SECRET}%40db:6333", "not an address"),
+        (f"https://user:{SECRET}\uff20db", "not an address"),
+        (SECRET, "not an address"),
         (None, "url is NoneType"),
         (6333, "url is int"),
     ],
@@ -104,7 +114,7 @@ def test_addresses(url: str, address: str) -> None:
 def test_what_is_no_address(url: object, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
         parse_url(url)
-    assert SECRET not in str(caught.value)
+    assert SECRET not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
 
 
 @pytest.mark.parametrize(
@@ -501,6 +511,17 @@ def test_a_given_client_that_was_closed(url: str) -> None:
     client.close()
     with pytest.raises(StoreClosedError, match="closed"):
         store.count("docs")
+
+
+def test_options_show_no_secret() -> None:
+    options = ConnectionOptions(headers={"Authorization": f"Bearer {SECRET}"})
+    job = JobOptions(
+        url=f"http://user:{SECRET}@db", api_key=SECRET, connection={"headers": {"x": SECRET}}
+    )
+    assert SECRET not in f"{options} {job}"
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(options)
+    assert pickle.loads(pickle.dumps(ConnectionOptions(timeout=5))).timeout == 5
 
 
 def test_no_message_of_a_failed_connection_has_the_key(url: str) -> None:

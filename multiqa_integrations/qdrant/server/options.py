@@ -13,7 +13,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from multiqa_integrations.arguments import check_path
@@ -93,6 +93,14 @@ class ConnectionOptions:
             raise ConfigurationError(
                 "verify=False is not possible with gRPC. Give the file of the CA as verify=."
             )
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        if self.headers:
+            raise TypeError(
+                "options with headers cannot be pickled, for these may be secrets. Make them where "
+                "they are needed."
+            )
+        return super().__reduce__()
 
     def files(self) -> dict[str, str | os.PathLike[str]]:
         """Return the files that are named, by the options that name them."""
@@ -222,24 +230,37 @@ def parse_url(url: object) -> Address:
             "url has a user or a password before the host. Leave them out: give the API key as "
             "api_key= or in QDRANT_API_KEY, and what a proxy needs as headers=."
         )
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:  # its message shows the part that is wrong
+    parsed = _split(text)
+    if parsed is None:
         raise ConfigurationError(
             f"url is not an address: its host or its port cannot be read. Expected {_SUCH_AS}."
-        ) from None
-    shown = f"{text.partition('?')[0].partition('#')[0]!r}"
+        )
+    # No message shows the url: what is wrong in it may be a secret in the wrong place.
+    parts, port = parsed
     if parts.scheme not in ("http", "https") or not parts.hostname or _WHITE.search(text):
-        raise ConfigurationError(f"url is {shown}, expected http:// or https:// and a host.")
-    if parts.query or parts.fragment:
         raise ConfigurationError(
-            f"url is {shown} with a query or a fragment. Leave it out: give the API key as "
+            f"url is not an address: expected http:// or https:// and a host, such as {_SUCH_AS}."
+        )
+    if parts.query or parts.fragment or re.search("[;=&]|%3[bdf]|%26", parts.path, re.IGNORECASE):
+        raise ConfigurationError(
+            "url has a query, a fragment or parameters. Leave them out: give the API key as "
             "api_key= or in QDRANT_API_KEY."
         )
     return Address(
         parts.scheme, parts.hostname, port or PORT, parts.path.rstrip("/"), port is not None
     )
+
+
+def _split(url: str) -> tuple[SplitResult, int | None] | None:
+    """Return the parts of a URL and its port; None if it is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # shows the part that is wrong: it must not be the context of an error
+        return None
+    # No host has the sign, but a number with a zone has it: [fe80::1%eth0].
+    is_escaped = "%" in parts.netloc and "[" not in parts.netloc
+    return None if is_escaped else (parts, port)
 
 
 _CONSISTENCIES = (None, "majority", "quorum", "all")
@@ -288,7 +309,10 @@ def _check_headers(headers: object) -> None:
         raise ConfigurationError(f"headers is {type(headers).__name__}, expected a dict of text.")
     for name, value in headers.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise ConfigurationError(f"headers has {name!r}, which is not a valid header name.")
+            raise ConfigurationError(
+                "headers has a name that is not a valid header name. It is not shown, for it may "
+                "be a secret: expected {name: value}."
+            )
         if not isinstance(value, str) or not re.fullmatch(
             r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?|", value
         ):
