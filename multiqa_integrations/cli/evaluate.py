@@ -242,7 +242,7 @@ def _show(found: Evaluation, console: terminal.Terminal) -> None:
         f"{len(dataset.queries):,} {'query' if len(dataset.queries) == 1 else 'queries'}, up to "
         f"{found.limit:,} hits each"
     )
-    console.print(Text.assemble("\n", (dataset.name, "bold"), size))
+    console.print(Text.assemble("\n", (terminal.one_line(dataset.name), "bold"), size))
     table = Table()
     table.add_column("")
     for name in METRICS:

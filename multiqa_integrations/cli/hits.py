@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.padding import Padding
 from rich.text import Text
 
-from multiqa_integrations.cli.terminal import Terminal
+from multiqa_integrations.cli.terminal import Terminal, one_line
 from multiqa_integrations.types import Hit
 
 
@@ -17,7 +17,7 @@ def print_hits(hits: Sequence[Hit], console: Terminal, *, source: Callable[[Hit]
         console.print("  nothing found", style="dim")
     for hit in hits:
         score = f"  {hit.score:.3f}"
-        console.print(Text.assemble((score, "green"), "  ", (source(hit), "cyan")))
+        console.print(Text.assemble((score, "green"), "  ", (one_line(source(hit)), "cyan")))
         text = Padding(_excerpt(hit.text), (0, 0, 0, 9), expand=False)
         console.print(text, soft_wrap=False)
 

@@ -80,7 +80,7 @@ def search(
     for number, (query, hits) in enumerate(zip(queries, answers, strict=True)):
         if number:
             console.print()
-        console.print(query, style="bold")
+        console.print(terminal.one_line(query), style="bold")
         print_hits(hits, console, source=_name)
 
 

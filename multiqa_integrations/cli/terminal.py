@@ -33,6 +33,16 @@ def visible(text: str) -> str:
     return _escape(text, lambda character: character.encode("unicode_escape").decode())
 
 
+def one_line(text: str) -> str:
+    r"""Return the text with its line ends as escapes, for what must not begin a line of its own.
+
+    Examples:
+        >>> print(one_line("a.txt\nerror: all is lost"))
+        a.txt\nerror: all is lost
+    """
+    return text.replace("\n", "\\n")
+
+
 def to_json(value: object, *, indent: int | None = None) -> str:
     r"""Return JSON that is safe to show and reads back as the same value.
 
@@ -83,9 +93,11 @@ class Terminal(Console):
     def prose(self, text: str, *, label: str = "", style: str = "") -> None:
         """Print sentences, after a label in its style.
 
-        On a terminal they are wrapped between words; no path is ever broken.
+        On a terminal they are wrapped between words; no path is ever broken. Further lines of what
+        has a label are indented: none of them looks like another message.
         """
-        text = f"{label} {text}" if label else text
+        if label:
+            text = f"{label} {text}".replace("\n", "\n  ")
         if self.is_terminal:
             text = "\n".join(self._wrapped(line) for line in text.split("\n"))
         self.print(Text.assemble((text[: len(label)], style), text[len(label) :]))
@@ -150,7 +162,7 @@ def stderr() -> Terminal:
 
 def echo(text: str) -> None:
     """Print a line of results."""
-    stdout().prose(text)
+    stdout().prose(one_line(text))
 
 
 def echo_json(value: object) -> None:
@@ -163,7 +175,7 @@ def echo_result(text: str, values: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         echo_json(values)
     else:
-        echo(text)
+        stdout().prose(text)
 
 
 def count(number: int, noun: str) -> str:

@@ -307,9 +307,9 @@ def _show(report: TrainReport, letters: Path | None) -> None:
         f"embeddings {'frozen' if settings['freeze_embeddings'] else 'trained'}"
     )
     for note in report.notes:
-        console.prose(f"• {note}")
+        console.prose(f"• {terminal.one_line(note)}")
     for reason in report.rejections[:5]:
-        console.prose(f"    {reason}")
+        console.prose(f"    {terminal.one_line(reason)}")
     if report.rejections and letters is not None:
         console.prose(f"• the rejected records are in {letters}")
     if report.measured is None:

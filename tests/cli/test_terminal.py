@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from multiqa_integrations.cli import terminal
+from multiqa_integrations.cli.hits import print_hits
+from multiqa_integrations.types import Hit
 
 EVIL = "a\x1b]52;c;b3du\x07\x1b[2J\x9b31m\u202eexe.gnp\u2066\u200f\ufeff\U000e0041\u2028b\rc\x7f"
 ANY_TEXT = st.text(st.characters(), max_size=40)
@@ -144,6 +146,21 @@ def test_log_records_warnings_and_tracebacks_are_shown_visibly(
     starts = ("http: got a", "warning: got a", "warning: a", "error: a", "ValueError: a")
     for line, start in zip(shown.splitlines(), starts, strict=True):
         assert line.startswith(start)
+
+
+def test_nothing_from_outside_begins_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file name or an id, say, that holds what looks like a message of this program."""
+    forged = "a.txt\nerror: all is lost"
+    terminal.echo(f"  {forged}: it is empty")
+    terminal.show_warning(forged)
+    terminal.show_error(forged)
+    hits = [Hit(id=forged, score=0.5, text=forged, metadata={})]
+    print_hits(hits, terminal.stdout(), source=lambda hit: str(hit.id))
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines() + shown.err.splitlines()
+    assert [line for line in lines if line.startswith("error: all")] == []
+    assert r"  a.txt\nerror: all is lost: it is empty" in lines
+    assert shown.err.splitlines()[-2:] == ["error: a.txt", "  error: all is lost"]
 
 
 def test_counts_have_the_right_noun() -> None:
