@@ -20,6 +20,9 @@ PIP      = $(BIN)/python -m pip install --quiet --no-compile
 install_with = $(UV) $(1) || $(PIP) $(1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Where Python may keep nothing that it compiled, as in many containers, each of the thousand
+# processes of the tests compiles all libraries anew: half of the time of everything.
+unexport PYTHONDONTWRITEBYTECODE
 # The theme's banner about its successor (it is maintained until May 2027) is no warning of ours.
 export NO_MKDOCS_2_WARNING = 1
 
