@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.installed import needs_torch
 from tests.support.listening_proxy import WatchedMachine
+from tests.support.retrieval_set import MakeSet
 
 ENCODE = (
     "import sys\n"
@@ -59,7 +60,6 @@ def test_openvino(machine: WatchedMachine, test_model: Path, offline: bool) -> N
 
 
 @needs_torch
-@needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("offline", [True, False])
 def test_sentence_transformers(machine: WatchedMachine, test_model: Path, offline: bool) -> None:
@@ -83,6 +83,28 @@ def test_the_command_line(machine: WatchedMachine, test_model: Path, tmp_path: P
         ["demo", "--ask", "How do I exit?", *model],
     ):
         assert_quiet(machine, machine.run(sys.executable, "-m", "multiqa_integrations", *arguments))
+
+
+@pytest.mark.slow
+def test_an_evaluation_with_plots(
+    machine: WatchedMachine, test_model: Path, make_set: MakeSet, tmp_path: Path
+) -> None:
+    command = (sys.executable, "-m", "multiqa_integrations", "evaluate", str(make_set("first")))
+    page = tmp_path / "report.html"
+    assert_quiet(machine, machine.run(*command, "--model", str(test_model), "--html", str(page)))
+    assert page.exists()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine(machine: WatchedMachine) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    script = (
+        "import sys\n"
+        "from multiqa_integrations.distributed.ray import RayPool\n"
+        "with RayPool('local', workers=1):\n"
+        "    import time; time.sleep(4)\n"  # until what Ray starts beside it has begun
+    )
+    assert_quiet(machine, machine.run(sys.executable, "-c", script, offline=False))
 
 
 def test_telemetry_of_openvino_is_the_users_own_elsewhere(test_model: Path) -> None:

@@ -24,7 +24,7 @@ from multiqa_integrations.cli.options import (
     choose_model,
     options,
 )
-from multiqa_integrations.cli.outputs import check_file, check_folder
+from multiqa_integrations.cli.outputs import check_file, check_folder, keep_fonts_out_of_home
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.evaluation import (
     METRICS,
@@ -131,6 +131,7 @@ def evaluate(
     for option, folder in (("--run-dir", run_dir), ("--path", store.path)):
         if folder is not None:
             check_folder(folder, option)
+    keep_fonts_out_of_home()
     packages = ["ir_measures", "pytrec_eval"]
     packages += ["scipy.stats"] if against else []
     packages += ["jinja2", "matplotlib"] if html_file is not None else []

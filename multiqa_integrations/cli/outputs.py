@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import tempfile
 from pathlib import Path
 
 from multiqa_integrations.errors import ConfigurationError
@@ -41,6 +43,17 @@ def check_folder(folder: Path, option: str) -> None:
         raise ConfigurationError(f"{option} is the file {str(folder)!r}, expected a folder.")
     else:
         _check_parent(folder, option, creates_folder=True)
+
+
+def keep_fonts_out_of_home() -> None:
+    """Let matplotlib keep its list of fonts in a temporary folder instead, while this process runs.
+
+    One that the user names for it (MPLCONFIGDIR) is used. To be called before it is imported.
+    """
+    if "MPLCONFIGDIR" not in os.environ:
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        atexit.register(folder.cleanup)
+        os.environ["MPLCONFIGDIR"] = folder.name
 
 
 def _check_parent(path: Path, option: str, creates_folder: bool) -> None:

@@ -18,7 +18,7 @@ from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.job_options import Format
 from multiqa_integrations.cli.options import AsJson, DryRun, TestModel, options
-from multiqa_integrations.cli.outputs import check_file, check_folder
+from multiqa_integrations.cli.outputs import check_file, check_folder, keep_fonts_out_of_home
 from multiqa_integrations.errors import ConfigurationError, SourceError, TrainingError
 from multiqa_integrations.evaluation.numerals import interval, signed
 from multiqa_integrations.model import MULTI_QA
@@ -203,6 +203,7 @@ def train(
     better than the base beyond noise, but written; 5 the base is not available; 130 or 143 stopped
     by a signal.
     """
+    keep_fonts_out_of_home()
     from multiqa_integrations.training import PairFields, Recipe, read_data_config
     from multiqa_integrations.training import train as run
 
