@@ -101,8 +101,9 @@ def test_a_cluster_of_this_machine(machine: WatchedMachine) -> None:
     script = (
         "import sys\n"
         "from multiqa_integrations.distributed.ray import RayPool\n"
-        "with RayPool('local', workers=1):\n"
-        "    import time; time.sleep(4)\n"  # until what Ray starts beside it has begun
+        "for _ in range(2):\n"
+        "    with RayPool('local', workers=1):\n"
+        "        import time; time.sleep(4)\n"  # until what Ray starts beside it has begun
     )
     assert_quiet(machine, machine.run(sys.executable, "-c", script, offline=False))
 

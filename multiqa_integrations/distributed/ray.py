@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,6 @@ _CONNECT_SECONDS = 5.0
 _MOST_DEATHS = 5  # of workers at one split: then it is taken to be what kills them
 _MOST_FAILED_STARTS = 5  # in a row
 _ERROR_LINE = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .*", re.M)
-_TOKEN = secrets.token_hex(32)  # of clusters that are started here; Ray reads it once a process
 _LOCAL_STORE_BYTES = 128 * 1024 * 1024  # what workers return is small
 
 
@@ -375,18 +374,6 @@ def _in_order(dataset: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _setting(environment: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment that the user has not set."""
-    added = [name for name in environment if name not in os.environ]
-    os.environ.update({name: environment[name] for name in added})
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
-@contextmanager
 def _keeping_to_itself() -> Iterator[None]:
     """Let a cluster of Ray's own here write nothing into HOME, and ask no cloud where it is."""
     # Its statistics ask all clouds before they see that they are off. They are all that this
@@ -395,12 +382,13 @@ def _keeping_to_itself() -> Iterator[None]:
     start = getattr(services, "start_api_server", None)
     token = Path.home() / ".ray" / "auth_token"  # where Ray would keep one
     is_named = any(name.startswith("RAY_AUTH_") for name in os.environ) or token.exists()
-    with _setting({} if is_named else {"RAY_AUTH_TOKEN": _TOKEN}):
-        try:
-            services.start_api_server = lambda *_, **__: (None, None)  # type: ignore[attr-defined]
-            yield
-        finally:
-            services.start_api_server = start  # type: ignore[attr-defined]
+    if not is_named:  # it stays, as does the mode that Ray sets: another cluster needs both
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    try:
+        services.start_api_server = lambda *_, **__: (None, None)  # type: ignore[attr-defined]
+        yield
+    finally:
+        services.start_api_server = start  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -410,15 +398,18 @@ def _quietly() -> Iterator[None]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
+    added = [name for name in environment if name not in os.environ]
+    os.environ.update({name: environment[name] for name in added})
     in_main = threading.current_thread() is threading.main_thread()
     handlers = {
         number: signal.getsignal(number)
         for number in ((signal.SIGINT, signal.SIGTERM) if in_main else ())
     }
     try:
-        with _setting(environment):
-            yield
+        yield
     finally:
+        for name in added:
+            del os.environ[name]
         for number, handler in handlers.items():
             if handler is not None:
                 signal.signal(number, handler)
