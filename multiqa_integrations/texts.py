@@ -24,7 +24,7 @@ def check_texts(texts: Sequence[str]) -> list[str]:
     """
     if isinstance(texts, str):
         raise TextTypeError(
-            f"expected a list of texts, got the single string {_short(texts)}. "
+            f"expected a list of texts, got the single string {short(texts)}. "
             "Pass [text]: a bare string would be read as one text per character."
         )
     if isinstance(texts, np.ndarray):
@@ -92,9 +92,13 @@ def _column_to_list(texts: object) -> Callable[[], list[str]] | None:
 
 
 def _kind(value: object) -> str:
-    return "None" if value is None else f"{type(value).__name__} {_short(value)}"
+    return "None" if value is None else f"{type(value).__name__} {short(value)}"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
+def short(value: object) -> str:
+    """Show a value of anybody's, in the bounds of a message."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001  (an integer of 5,000 digits; a class of the user's)
+        return f"<not shown: {type(error).__name__}>"
     return text if len(text) <= 40 else text[:37] + "..."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping, Set
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -28,6 +29,11 @@ MAX_DEPTH = 30
 The embedded engine cannot read a collection again that has more than some 120 levels, and gRPC
 carries 32.
 """
+
+_SHOWN = 160  # characters of where a value is, in a message about nesting
+
+_YEARS = "Its year is not one of 1 to 9999. Pass str(...)."
+_FOUR_DIGITS = re.compile(r"(?!0000)\d{4}(-|$)")
 
 
 def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
@@ -50,6 +56,19 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
         return value if value.isascii() else repair_surrogates(value)
     if value is None or kind is bool:
         return value
+    try:
+        return _converted(value, where, depth)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # of a class of the user's: its iterator, its zone, its repr
+        raise ConfigurationError(
+            f"{where} is {kind.__name__}, which cannot be read "
+            f"({type(error).__name__}: {error}). Pass str(...), or leave it out."
+        ) from error
+
+
+def _converted(value: Any, where: str, depth: int) -> Any:
+    kind = type(value)
     if isinstance(value, Enum):  # before str and int, which it may be too
         return json_value(value.value, where, depth=depth)
     if isinstance(value, str):  # np.str_ and other classes of strings
@@ -58,7 +77,7 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
         return _integer(int(value), where)
     if isinstance(value, float):
         return _float(float(value), where)
-    if kind.__module__.startswith("pyarrow") and hasattr(value, "as_py"):
+    if _is_of(kind, "pyarrow") and hasattr(value, "as_py"):
         return _arrow(value, where, depth)  # before mappings, which maps and structs are too
     if isinstance(value, Mapping):
         return _object(value, where, depth)
@@ -69,6 +88,8 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
     if _is_missing(value):  # before datetime, which NaT is
         return None
     if isinstance(value, datetime | date | time):
+        if not 1 <= getattr(value, "year", 1) <= 9999:  # of pandas
+            raise _no_json_error(value, where, _YEARS)
         return value.isoformat()
     if isinstance(value, Decimal):
         if not value.is_finite():
@@ -139,8 +160,7 @@ def parse_time(text: str) -> datetime:
 def _integer(value: int, where: str) -> int:
     if not -(1 << 63) <= value < 1 << 64:
         raise ConfigurationError(
-            f"{where} is an integer of {value.bit_length()} bits, beyond 64 bits. Pass it as a "
-            "string."
+            f"{where} is an integer beyond 64 bits (-2**63 to 2**64 - 1). Pass it as a string."
         )
     return value
 
@@ -184,7 +204,7 @@ def _set(value: Set[Any], where: str, depth: int) -> list[Any]:
 
 def _check_room(where: str, depth: int) -> None:
     if depth <= 0:
-        start = where.partition("[")[0]
+        start = where if len(where) <= _SHOWN else f"{where[:_SHOWN]}…"
         raise ConfigurationError(
             f"{start} is nested more than {MAX_DEPTH} levels deep: no store keeps that safely. "
             "Flatten it, or store it as JSON text."
@@ -195,21 +215,18 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
     if value is np.ma.masked:
         return None
     if isinstance(value, np.ndarray):
-        return (
-            _list(value, where, depth)
-            if value.ndim
-            else json_value(value[()], where, depth=depth - 1)
-        )
+        if isinstance(value, np.matrix):  # its rows are matrices, too
+            value = value.A
+        if value.ndim:
+            return _list(value, where, depth)
+        _check_room(where, depth)
+        return json_value(value[()], where, depth=depth - 1)
     if isinstance(value, np.datetime64 | np.timedelta64) and np.isnat(value):
         return None
     if isinstance(value, np.datetime64):
-        try:
-            year = int(value.astype("datetime64[Y]").astype(int)) + 1970
-        except OverflowError as error:  # of attoseconds
-            raise _no_json_error(value, where, "Pass str(...).") from error
-        if not 1 <= year <= 9999:
-            raise _no_json_error(value, where, "Its year is not one of 1 to 9999. Pass str(...).")
         text = str(np.datetime_as_string(value))
+        if not _FOUR_DIGITS.match(text):
+            raise _no_json_error(value, where, _YEARS)
         whole, dot, fraction = text.partition(".")
         return whole + (dot + fraction.rstrip("0")).rstrip(".")
     if isinstance(value, np.bool_):
@@ -217,6 +234,8 @@ def _numpy(value: np.generic[Any] | np.ndarray[Any, Any], where: str, depth: int
     if isinstance(value, np.integer) and not isinstance(value, np.timedelta64):
         return _integer(int(value), where)
     if isinstance(value, np.floating):
+        if np.isfinite(value) and float(value) != value:
+            raise _no_json_error(value, where, "It has more digits than a float. Pass float(...).")
         return _float(float(value), where)
     raise _no_json_error(value, where, "Pass .item() or str(...).")
 
@@ -286,7 +305,12 @@ def _of_pandas(kind: Any) -> bool:
 def _is_missing(value: object) -> bool:
     """Check for NaT and NA of pandas."""
     kind = type(value)
-    return kind.__name__ in ("NaTType", "NAType") and kind.__module__.startswith("pandas")
+    return kind.__name__ in ("NaTType", "NAType") and _is_of(kind, "pandas")
+
+
+def _is_of(kind: type, package: str) -> bool:
+    """Check for a class of a package that may not be installed."""
+    return str(kind.__module__).partition(".")[0] == package
 
 
 def _no_json_error(value: object, where: str, cure: str) -> ConfigurationError:

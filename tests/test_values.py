@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -79,6 +79,10 @@ KEPT: list[tuple[Any, Any]] = [
     (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
     (np.array(["2024-01-02"], "datetime64[ns]"), ["2024-01-02T00:00:00"]),
     (np.array(7), 7),
+    (np.arange(4).reshape(2, 2).view(np.matrix), [[0, 1], [2, 3]]),
+    (np.ma.array([1, 2], mask=[0, 1]), [1, None]),
+    (np.datetime64(1, "as"), "1970-01-01T00:00:00.000000000000000001"),
+    (np.longdouble(0.5), 0.5),
     (OrderedDict(a=1), {"a": 1}),
     ({Colour.RED: 1}, {"red": 1}),
 ]
@@ -99,11 +103,13 @@ REFUSED = [
     (timedelta(1), "timedelta"),
     (np.timedelta64(5, "ns"), "timedelta64"),
     (np.datetime64(20_000, "Y"), "datetime64"),
-    (np.datetime64(1, "as"), "datetime64"),
+    (np.datetime64(-1, "Y") - np.timedelta64(1969, "Y"), "year"),
+    (np.longdouble(1) / 3 if np.finfo(np.longdouble).bits > 64 else 1j, "longdouble|complex"),
+    (np.array([(1, 2.0)], "i4, f8"), "void"),
     (b"a", "bytes"),
     (np.bytes_(b"a"), "bytes_"),
     (np.complex64(1), "complex64"),
-    (1 << 64, "65 bits"),
+    (1 << 64, "beyond 64 bits"),
     (10**5_000, "beyond 64 bits"),
     (object(), "object"),
     (Author, "type"),
@@ -121,6 +127,37 @@ def test_refused_by_record_key_and_type(value: Any, message: str) -> None:
 def test_keys_are_strings() -> None:
     with pytest.raises(ConfigurationError, match=r"\['k'\] has the key 1"):
         json_value({"k": {1: 2}}, WHERE)
+
+
+class Odd(tzinfo):
+    """A zone whose offset nobody can tell, and a key that nobody can read."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        raise RuntimeError("odd")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("odd")
+
+
+class OddList(list[int]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("odd")
+
+
+@dataclass
+class Unset:
+    name: str = field(init=False)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [datetime(2024, 1, 2, tzinfo=Odd()), {Odd(): 1}, OddList(), Unset(), {"a": OddList()}],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_fails_when_it_is_looked_at_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"\['k'\].* which cannot be read") as caught:
+        json_value({"k": value}, WHERE)
+    assert str(caught.value).startswith(WHERE)
 
 
 def test_two_keys_that_become_one_are_refused() -> None:
@@ -150,6 +187,8 @@ def test_pandas_and_arrow() -> None:
         pandas.Timedelta(1),
         arrow.scalar(timedelta(1)),
         pandas.Period("2024-01"),
+        pandas.Timestamp(np.datetime64("20000-01-01", "s")),
+        pandas.Timestamp(np.datetime64("-0005-01-01", "s")),
         twice,
     ):
         with pytest.raises(ConfigurationError, match=r"\['k'\]"):
@@ -262,13 +301,17 @@ def test_depth_is_bounded() -> None:
     assert json_value(nested(MAX_DEPTH), WHERE) == nested(MAX_DEPTH)
     assert json_fault(nested(MAX_DEPTH)) is None
     for depth in (MAX_DEPTH + 1, 10_000):
-        with pytest.raises(ConfigurationError, match=f"{WHERE} is nested more than 30 levels"):
-            json_value(nested(depth), WHERE)
+        with pytest.raises(ConfigurationError, match="is nested more than 30 levels") as caught:
+            json_value({"key": nested(depth)}, WHERE)
+        assert str(caught.value).startswith(f"{WHERE}['key']")
         assert json_fault(nested(depth)) == "is nested more than 30 levels deep"
     endless: list[Any] = []
     endless.append(endless)
-    with pytest.raises(ConfigurationError, match="nested"):
-        json_value(endless, WHERE)
+    box = np.empty((), object)
+    box[()] = box
+    for value in (endless, box):
+        with pytest.raises(ConfigurationError, match="nested"):
+            json_value(value, WHERE)
 
 
 json_values = st.recursive(

@@ -19,6 +19,9 @@ _FIELD_CHARACTERS = (1 << 31) - 1
 # How much of a line that is too long is read at a time.
 _SKIPPED = 1 << 20
 
+# What Python keeps beside the characters of each line: a quote that is never closed takes many.
+_LINE_BYTES = 64
+
 
 class Delimited(File):
     """CSV or TSV with a header. Every value is text; an empty one counts as not there.
@@ -75,7 +78,7 @@ class Delimited(File):
                 )
                 yield BadRecord(self._line, reason, raw.encode("utf-8", "surrogateescape"))
                 continue
-            if not any(row):
+            if not any(map(str.strip, row)):
                 continue  # an empty line, or delimiters alone
             if header is None:
                 header = self._header(row)
@@ -83,6 +86,7 @@ class Delimited(File):
                 yield self._item(header, row)
 
     def _header(self, row: list[str]) -> list[str]:
+        row = [name if name.strip() else "" for name in row]
         for number, name in enumerate(row, start=1):
             if not _is_utf8(name):
                 raise self._header_error(f"has a name in column {number} that is not UTF-8")
@@ -166,7 +170,7 @@ class _Lines:
         if not line:
             self.open_quote = True
             raise StopIteration
-        self._room -= len(line)
+        self._room -= len(line) + _LINE_BYTES
         self._next += 1
         self._row.append(line)
         return line

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.etl.records import Record
-from multiqa_integrations.texts import repair_surrogates
+from multiqa_integrations.texts import repair_surrogates, short
 from multiqa_integrations.types import Document
 from multiqa_integrations.values import json_value
 
@@ -211,12 +211,12 @@ def _identity(value: object) -> str:
         raise RecordError("it has no id")
     if value == "":
         raise RecordError("its id is an empty string")
-    raise RecordError(f"its id is {short(value)}, expected a string or a whole number")
+    raise RecordError(f"its id is {_shown(value)}, expected a string or a whole number")
 
 
 def _text(value: object, field: str, max_characters: int) -> str:
     if not isinstance(value, str):
-        raise RecordError(f"its text ({field!r}) is {short(value)}, expected a string")
+        raise RecordError(f"its text ({field!r}) is {_shown(value)}, expected a string")
     if len(value) > max_characters:
         raise RecordError(
             f"its text has {len(value):,} characters, the limit is {max_characters:,} "
@@ -231,7 +231,7 @@ def _title(value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise RecordError(f"its title is {short(value)}, expected a string")
+        raise RecordError(f"its title is {_shown(value)}, expected a string")
     return repair_surrogates(value).strip()
 
 
@@ -293,11 +293,10 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
     target[name] = value
 
 
-def short(value: object) -> str:
+def _shown(value: object) -> str:
     """Show a value of a record, in the bounds of a message."""
     if value is None:
         return "missing"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '...'}"
+    return f"{type(value).__name__} {short(value)}"

@@ -289,5 +289,22 @@ def _check_batch(batch: Any) -> None:
     import pyarrow
 
     for column in batch.columns:
-        # A time beyond a day's end is a fault of its record alone.
+        # Bytes that are not UTF-8, and times beyond a day, are a fault of their record alone.
+        if (unchecked := _with_bytes(column.type)) != column.type:
+            column = column.view(unchecked)
         column.validate(full=not pyarrow.types.is_temporal(column.type))
+
+
+def _with_bytes(kind: Any) -> Any:
+    """Return a type of Arrow with bytes in place of text, which lie in the file alike."""
+    import pyarrow as pa
+
+    of_bytes = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
+    makers = {pa.lib.ListType: pa.list_, pa.lib.LargeListType: pa.large_list}
+    if kind in of_bytes:
+        return of_bytes[kind]
+    if maker := makers.get(type(kind)):
+        return maker(kind.value_field.with_type(_with_bytes(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_with_bytes(field.type)) for field in kind])
+    return kind

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from multiqa_integrations._optional import require
 from multiqa_integrations.errors import SourceError
-from multiqa_integrations.etl.records import ARROW_ROWS, BadRecord, Record, SourceItem, plain, rows
+from multiqa_integrations.etl.records import (
+    ARROW_ROWS,
+    BadRecord,
+    Record,
+    SourceItem,
+    arrow_values,
+    plain,
+    records,
+    rows,
+)
 from multiqa_integrations.types import Document
 
 _ARROW_ERRORS = (ArithmeticError, LookupError, NotImplementedError, OSError, TypeError, ValueError)
@@ -70,27 +80,35 @@ class Table:
             for batch in pa.RecordBatchReader.from_stream(self._table):
                 yield from rows(batch, self._read, self.name)
             return
-        try:
-            table = pa.Table.from_pandas(self._table, preserve_index=False)
-        except _ARROW_ERRORS:  # a column of several types: one row may be at fault
-            yield from self._pandas_rows()
-            return
-        for batch in table.to_batches(ARROW_ROWS):
-            yield from rows(batch, self._read, self.name)
-
-    def _pandas_rows(self) -> Iterator[Record]:
         frame = self._table
-        if not frame.columns.is_unique:
-            raise ValueError("two columns have the same name")
+        names = [str(name) for name in frame.columns]
         for start in range(0, len(frame), ARROW_ROWS):
-            part = frame.iloc[start : start + ARROW_ROWS].astype(object)
-            values = part.where(part.notna(), None).to_dict("records")
-            for number, row in enumerate(values, start=start + 1):
-                yield Record(number, plain(row))
+            part = frame.iloc[start : start + ARROW_ROWS]
+            columns = [_pandas_values(part.iloc[:, number]) for number in range(len(names))]
+            yield from records(names, columns, start, self.name)
 
     def fraction(self) -> float | None:
         """Return how much of it has been read."""
         return None if not self.total else self._read / self.total
+
+
+def _pandas_values(column: Any) -> list[Any]:
+    """Return the values of a column of pandas; missing ones are None.
+
+    Objects stay what they are. Arrow would give all of a column one type: a date takes the hour
+    from the times beside it, each object gets the keys of all.
+    """
+    import pyarrow as pa
+
+    if getattr(column.dtype, "categories", column).dtype != object:
+        try:
+            return arrow_values(pa.Array.from_pandas(column))
+        except _ARROW_ERRORS:  # a type that Arrow does not have
+            pass
+    return [
+        None if isinstance(value, float) and math.isnan(value) else value
+        for value in column.astype(object)
+    ]
 
 
 def _item(number: int, item: Any) -> SourceItem:

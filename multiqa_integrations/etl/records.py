@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -97,19 +97,29 @@ def rows(batch: Any, before: int, source: str) -> Iterator[Record]:
     Raises:
         SourceError: Two columns have one name.
     """
-    names = batch.schema.names
+    for start in range(0, batch.num_rows, ARROW_ROWS):
+        columns = [arrow_values(column) for column in batch.slice(start, ARROW_ROWS).columns]
+        yield from records(batch.schema.names, columns, before + start, source)
+
+
+def records(
+    names: Sequence[str], columns: Sequence[Sequence[Any]], before: int, source: str
+) -> Iterator[Record]:
+    """Make columns of Python values into records.
+
+    Raises:
+        SourceError: Two columns have one name.
+    """
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise SourceError(
             f"two columns of {source} have the name {twice!r}. Rename one of them.", source=source
         )
-    for start in range(0, batch.num_rows, ARROW_ROWS):
-        columns = map(_values, batch.slice(start, ARROW_ROWS).columns)
-        for number, row in enumerate(zip(*columns, strict=True), start=before + start + 1):
-            yield Record(number, plain(dict(zip(names, row, strict=True))))
+    for number, row in enumerate(zip(*columns, strict=True), start=before + 1):
+        yield Record(number, plain(dict(zip(names, row, strict=True))))
 
 
-def _values(column: Any) -> list[Any]:
+def arrow_values(column: Any) -> list[Any]:
     """Return the Python values of a column, but for those that Python cannot hold as they are."""
     if is_changed_by_arrow(column.type):
         return list(column)  # scalars of Arrow, which `json_value` reads

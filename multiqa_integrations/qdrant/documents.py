@@ -125,7 +125,8 @@ class PointBuilder:
         ids: Sequence[str | None] | None,
         metadatas: Sequence[Mapping[str, Any]] | None,
     ) -> Iterable[_Item]:
-        if isinstance(documents, str | bytes | Document) or not isinstance(documents, Iterable):
+        one = isinstance(documents, str | bytes | Document) or getattr(documents, "ndim", 1) == 0
+        if one or not isinstance(documents, Iterable):
             raise TextTypeError(
                 f"expected texts or documents, got one {type(documents).__name__}. Pass a list."
             )
@@ -173,7 +174,9 @@ class PointBuilder:
                     f"document {index} has its own id and metadata: leave ids and metadatas out."
                 )
         else:
-            document = Document(check_text(document, index), given_id, metadata or {})
+            document = Document(
+                check_text(document, index), given_id, {} if metadata is None else metadata
+            )
         identity = point_id(document.id)
         return _Item(
             given_id=str(identity) if document.id is None else document.id,

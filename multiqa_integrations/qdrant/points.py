@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from multiqa_integrations.errors import ConfigurationError, WriteRejectedError
-from multiqa_integrations.texts import repair_surrogates
+from multiqa_integrations.texts import repair_surrogates, short
 from multiqa_integrations.types import Vectors
 from multiqa_integrations.values import MAX_DEPTH, json_fault
 
@@ -204,7 +204,7 @@ def point_id(document_id: str | None) -> PointId:
         return str(uuid.uuid4())
     if not isinstance(document_id, str):
         raise ConfigurationError(
-            f"a document's id is {document_id!r}, expected a string. Pass str(id)."
+            f"a document's id is {short(document_id)}, expected a string. Pass str(id)."
         )
     try:
         return str(uuid.UUID(document_id))
@@ -223,7 +223,7 @@ def lookup_ids(document_ids: Iterable[str]) -> list[PointId]:
             f"expected a list of ids, got the single string {document_ids!r}. Pass [id]."
         )
     if not isinstance(document_ids, Iterable):
-        raise ConfigurationError(f"expected a list of ids, got {document_ids!r}.")
+        raise ConfigurationError(f"expected a list of ids, got {short(document_ids)}.")
     ids: list[PointId] = []
     for document_id in document_ids:
         if document_id is None:

@@ -159,7 +159,7 @@ def test_two_columns_of_one_name(options: Options, tmp_path: Path) -> None:
         with pytest.raises(SyncIncompleteError, match="two columns of .* have the name 'text'"):
             sync(source, "docs", **options)
     frame = pd.DataFrame([["a", "b", "c"]], columns=["id", "text", "text"])
-    with pytest.raises(SyncIncompleteError, match="two columns have the same name"):
+    with pytest.raises(SyncIncompleteError, match="two columns of .* have the name 'text'"):
         sync(frame, "docs", **options)
 
 
@@ -352,3 +352,25 @@ def test_a_field_that_one_record_has_is_not_told(options: Options) -> None:
     fields = Fields(title="head", metadata=["a.b"])
     assert sync(rows, "docs", fields=fields, **options).notes == []
     assert sync([], "docs", fields=fields, **options).notes == []
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow"])
+@pytest.mark.parametrize("field", ["text", "tag", "tags", "box"])
+def test_text_of_arrow_that_is_not_utf8_costs_its_row_alone(
+    options: Options, tmp_path: Path, format: str, field: str
+) -> None:
+    ends = pa.array([0, 1, 2], pa.int32()).buffers()[1]
+    bad = pa.Array.from_buffers(pa.string(), 2, [None, ends, pa.py_buffer(b"\xffa")])
+    columns = {
+        "id": ["a", "b"],
+        "text": ["A door.", "A window."],
+        **({} if field in ("tags", "box") else {field: bad}),
+        **({"tags": pa.ListArray.from_arrays([0, 1, 2], bad)} if field == "tags" else {}),
+        **({"box": pa.StructArray.from_arrays([bad], ["tag"])} if field == "box" else {}),
+    }
+    path = tmp_path / f"a.{format}"
+    write = pq.write_table if format == "parquet" else feather.write_feather
+    write(pa.table(columns), path)
+    report = sync(path, "docs", **options)
+    assert [rejection.id for rejection in report.rejections] == ["a"]
+    assert list(stored(options)) == ["b"]

@@ -150,7 +150,7 @@ for _ in range(100_000):
         ({"id": "a", "text": "x", "m": 1 << 70}, "beyond 64 bits", "a"),
         (
             {"id": "a", "text": "x", "m": DEEP},
-            "its metadata is nested more than 30 levels deep",
+            "is nested more than 30 levels deep",
             "a",
         ),
         (Document("x", "a", ["no"]), "its metadata is list, expected an object", None),  # type: ignore[arg-type]

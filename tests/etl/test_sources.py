@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
-from datetime import date, datetime, timezone
+from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -213,7 +213,7 @@ def test_a_header_must_name_the_fields(tmp_path: Path, header: bytes, problem: s
 
 def test_a_column_without_a_name_is_ignored(tmp_path: Path) -> None:
     """As pandas writes its index."""
-    path = written(tmp_path / "a.csv", b",id,text,\n0,a,first,x\n1,b,second,\n")
+    path = written(tmp_path / "a.csv", b",id,text, \n0,a,first,x\n1,b,second,\n")
     with pytest.warns(UserWarning, match="columns without a name are ignored: 1, 4"):
         report = sync(path, "docs", client=QdrantClient(":memory:"), encoder=FakeEncoder())
     assert (report.added, report.complete) == (2, True)
@@ -223,7 +223,9 @@ def test_a_column_without_a_name_is_ignored(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", "\t"])
 def test_rows_of_delimiters_alone_are_blank(tmp_path: Path, delimiter: str) -> None:
-    content = "id,text,lang\na,first,en\n,,\n\nb,second,de\n,,\n,,,,\n".replace(",", delimiter)
+    content = "id,text,lang\na,first,en\n,,\n\nb,second,de\n,,\n , ,\n,,,,\n".replace(
+        ",", delimiter
+    )
     path = written(tmp_path / ("a.csv" if delimiter == "," else "a.tsv"), content.encode())
     assert read(path) == [(2, "a"), (5, "b")]
 
@@ -599,7 +601,42 @@ def test_a_table_that_arrow_refuses() -> None:
     pandas = pytest.importorskip("pandas")
     assert values(pandas.DataFrame({"id": [1, "a"]})) == [{"id": 1}, {"id": "a"}]
     _, error = until_broken(pandas.DataFrame([[1, 2]], columns=["id", "id"]))
-    assert "DataFrame cannot be read on after row 0" in str(error)
+    assert "two columns of DataFrame have the name 'id'" in str(error)
+
+
+def test_objects_in_a_table_of_pandas_stay_what_they_are() -> None:
+    """Arrow gives all of a column one type, and so makes others of them."""
+    pandas = pytest.importorskip("pandas")
+    columns: dict[str, list[Any]] = {
+        "number": [1, 2.5],
+        "decimal": [Decimal("1.10"), Decimal("1.1234")],
+        "day": [date(2024, 1, 1), datetime(2024, 1, 1, 5)],  # noqa: DTZ001
+        "zone": [datetime(2024, 1, 1, tzinfo=timezone.utc), datetime(2024, 1, 1)],  # noqa: DTZ001
+        "time": [time(1, tzinfo=timezone.utc), time(2)],
+        "moment": [pandas.Timestamp(1), pandas.NaT],
+        "object": [{"a": 1}, {"b": [2.5]}],
+        "missing": [float("nan"), None],
+    }
+    frame = pandas.DataFrame({name: pandas.Series(c, dtype=object) for name, c in columns.items()})
+    frame["kind"] = pandas.Categorical(columns["decimal"])
+    first, second = values(frame)
+    assert repr(first) == repr(
+        {
+            "number": 1,
+            "decimal": "1.10",
+            "day": "2024-01-01",
+            "zone": "2024-01-01T00:00:00+00:00",
+            "time": "01:00:00+00:00",
+            "moment": "1970-01-01T00:00:00.000000001",
+            "object": {"a": 1},
+            "missing": None,
+            "kind": "1.10",
+        }
+    )
+    assert second["day"] == "2024-01-01T05:00:00"
+    assert second["zone"] == "2024-01-01T00:00:00"
+    assert second["object"] == {"b": [2.5]}
+    assert (second["moment"], second["missing"]) == (None, None)
 
 
 def test_hugging_face_data_sets() -> None:

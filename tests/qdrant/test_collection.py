@@ -226,6 +226,10 @@ def test_metadata_that_cannot_be_kept(store: Store, name: str, value: Any, messa
         ([Document(3)], {}, TextError, "text 0 is int"),  # type: ignore[arg-type]
         (["x"], {"ids": ["a", "b"]}, ConfigurationError, "2 ids for 1 documents"),
         (["x"], {"ids": [3]}, ConfigurationError, r"Pass str\(id\)"),
+        (["x"], {"ids": [10**5_000]}, ConfigurationError, r"Pass str\(id\)"),
+        ([10**5_000], {}, TextTypeError, "text 0 is int"),
+        (np.array("x"), {}, TextTypeError, "one ndarray"),
+        (["x"], {"metadatas": [np.arange(2)]}, ConfigurationError, "is ndarray, expected a dict"),
         (["x"], {"metadatas": []}, ConfigurationError, "0 metadatas for 1 documents"),
         (["x"], {"metadatas": ["a"]}, ConfigurationError, "is str, expected a dict"),
         ([Document("x")], {"ids": ["a"]}, ConfigurationError, "has its own id"),
