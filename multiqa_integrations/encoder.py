@@ -156,7 +156,7 @@ class MultiQAEncoder:
         the checkpoint was found. It is that of the weights which this encoder computes with,
         also after their file was replaced; an encoder made later takes the new ones.
         """
-        return self.spec.fingerprint(self._runtime.weights.sha256)
+        return self.spec.fingerprint(self._runtime.weights_sha256)
 
     @property
     def compute(self) -> Compute:

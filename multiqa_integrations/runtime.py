@@ -13,6 +13,8 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from multiqa_integrations import backends
 from multiqa_integrations.backends import Backend, Compute
@@ -36,6 +38,7 @@ class Runtime:
         self._lock = threading.RLock()
         self._checkpoint: Checkpoint | None = None
         self._weights: Weights | None = None
+        self._named: str | None = None  # the digest of the weights, once it was told
         self._tokenizer: WordPieceTokenizer | None = None
         self._compute: Compute | None = None
         self._backends: dict[bool, Backend] = {}  # by `one_batch`
@@ -45,42 +48,60 @@ class Runtime:
     def checkpoint(self) -> Checkpoint:
         """The model's files; found, and fetched if need be, at the first use."""
         # Read once without the lock: attributes are set only when they are complete.
-        if self._checkpoint is None:
+        checkpoint = self._checkpoint
+        if checkpoint is None:
             with self._lock:
-                if self._checkpoint is None:
-                    self._checkpoint = resolve(
+                checkpoint = self._checkpoint
+                if checkpoint is None:
+                    checkpoint = self._checkpoint = resolve(
                         self.settings.model,
                         revision=self.settings.revision,
                         cache_folder=self.settings.cache_folder,
                         local_files_only=self.settings.local_files_only,
                     )
-        return self._checkpoint
+        return checkpoint
 
     @property
     def weights(self) -> Weights:
         """The model's weights: opened once, the same for all that is loaded and named."""
-        if self._weights is None:
-            with self._lock:
-                if self._weights is None:
-                    self._weights = open_weights(self.checkpoint.weights)
-        return self._weights
+        weights = self._weights
+        if weights is None:
+            with self._lock, self._loaded_anew_after_failure():
+                weights = self._weights
+                if weights is None:
+                    weights = open_weights(self.checkpoint.weights)
+                    if self._named is not None and self._named != weights.sha256:
+                        raise weights.changed_error("has been replaced")
+                    self._weights = weights
+        return weights
+
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of the weights; it stays the same once it was told."""
+        if self._named is None:
+            self._named = self.weights.sha256
+        return self._named
 
     @property
     def is_current(self) -> bool:
         """Whether the weights file is the one that was opened, as far as it was."""
-        return self._weights is None or self._weights.is_current
+        if self._weights is None:
+            return self._named is None
+        return self._weights.is_current
 
     @property
     def tokenizer(self) -> WordPieceTokenizer:
         """The model's tokenizer."""
-        if self._tokenizer is None:
-            with self._lock:
-                if self._tokenizer is None:
+        tokenizer = self._tokenizer
+        if tokenizer is None:
+            with self._lock, self._loaded_anew_after_failure():
+                tokenizer = self._tokenizer
+                if tokenizer is None:
                     checkpoint = self.checkpoint
-                    self._tokenizer = WordPieceTokenizer(
+                    tokenizer = self._tokenizer = WordPieceTokenizer(
                         checkpoint.tokenizer_file, vocabulary=checkpoint.spec.vocabulary
                     )
-        return self._tokenizer
+        return tokenizer
 
     @property
     def compute(self) -> Compute:
@@ -120,7 +141,7 @@ class Runtime:
     def _backend(self, *, one_batch: bool) -> Backend:
         backend = self._backends.get(one_batch)
         if backend is None:
-            with self._lock:
+            with self._lock, self._loaded_anew_after_failure():
                 backend = self._backends.get(one_batch)
                 if backend is None:
                     checkpoint, weights, compute = self.checkpoint, self.weights, self.compute
@@ -144,6 +165,16 @@ class Runtime:
                         compute.device,
                     )
         return backend
+
+    @contextmanager
+    def _loaded_anew_after_failure(self) -> Iterator[None]:
+        """Forget the files if one of them cannot be used: it may be mended before the next try."""
+        try:
+            yield
+        except BaseException:
+            if not self._backends:
+                self._checkpoint = self._weights = self._tokenizer = None
+            raise
 
     def forget(self) -> None:
         """Forget what a forked child cannot use; it is loaded anew at the next use."""

@@ -99,7 +99,7 @@ class Weights:
             ModelIntegrityError: It was replaced or written into.
         """
         if not self.is_current:
-            raise self._changed_error("has been replaced or written into")
+            raise self.changed_error("has been replaced or written into")
 
     def read(self, name: str) -> NDArray[np.float32]:
         """Read a tensor as float32; do not write into it.
@@ -203,7 +203,7 @@ class Weights:
                     f"the weights {self.path} cannot be read: {error}."
                 ) from error
             if not count:
-                raise self._changed_error("has been truncated")
+                raise self.changed_error("has been truncated")
             view = view[count:]
             start += count
 
@@ -216,9 +216,10 @@ class Weights:
 
     def _check_unwritten(self) -> None:
         if _identity(os.fstat(self._file.fileno())) != self._opened:
-            raise self._changed_error("has been written into")
+            raise self.changed_error("has been written into")
 
-    def _changed_error(self, event: str) -> ModelIntegrityError:
+    def changed_error(self, event: str) -> ModelIntegrityError:
+        """Return the error about a file that is not the one that was opened first."""
         return ModelIntegrityError(
             f"the weights file {self.path} {event} since it was opened, and the model cannot be "
             "loaded from two versions of it. Make a new encoder; to replace the weights of a "

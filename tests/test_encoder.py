@@ -5,6 +5,7 @@ import itertools
 import json
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from multiqa_integrations import Encoder, MultiQAEncoder
 from multiqa_integrations import encoder as module
 from multiqa_integrations.errors import (
     ConfigurationError,
+    ModelContractError,
+    ModelIntegrityError,
     ModelNotFoundError,
     TextTypeError,
     TruncationError,
@@ -507,6 +510,46 @@ def test_what_failed_to_load_is_tried_again(test_model: Path, tmp_path: Path) ->
         encoder.encode(["a"])
     copy_of(test_model, tmp_path / "checkpoint")
     assert encoder.encode(["a"]).shape == (1, 384)
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("key", ["num_hidden_layers", "vocab_size"])
+def test_a_checkpoint_that_failed_to_load_can_be_mended(
+    checkpoint: Path, key: str, named: bool
+) -> None:
+    file = checkpoint / "config.json"
+    good = file.read_text(encoding="utf-8")
+    file.write_text(json.dumps({**json.loads(good), key: 3}), encoding="utf-8")
+    encoder = of(checkpoint)
+    fingerprint = encoder.fingerprint if named else ""
+    with pytest.raises(ModelContractError):
+        encoder.encode(["a"])
+    file.write_text(good, encoding="utf-8")
+    for one in (encoder, of(checkpoint)):
+        assert one.encode(["a"]).shape == (1, 384)
+        assert one.fingerprint.startswith(fingerprint)
+
+
+def test_weights_that_were_named_and_failed_to_load_are_not_replaced_by_others(
+    test_model: Path, checkpoint: Path
+) -> None:
+    tensors = load_file(checkpoint / "model.safetensors")
+    tensors["embeddings.LayerNorm.bias"] = np.full(384, np.nan, np.float32)
+    (checkpoint / "model.safetensors").unlink()
+    save_file(tensors, checkpoint / "model.safetensors")
+    encoder, unnamed = of(checkpoint), of(checkpoint, max_seq_length=100, threads=1)
+    fingerprint = encoder.fingerprint
+    for one in (encoder, unnamed):
+        with pytest.raises(ModelIntegrityError, match="NaN"):
+            one.encode(["a"])
+    shutil.copyfile(test_model / "model.safetensors", checkpoint / "new")
+    (checkpoint / "new").rename(checkpoint / "model.safetensors")
+    with pytest.raises(ModelIntegrityError, match="has been replaced"):
+        encoder.encode(["a"])
+    assert encoder.fingerprint == fingerprint
+    for one in (of(checkpoint), unnamed):
+        assert one.encode(["a"]).shape == (1, 384)
+        assert one.fingerprint == of(test_model).fingerprint
 
 
 def test_spec_and_compute(encoder: MultiQAEncoder, test_model: Path) -> None:
