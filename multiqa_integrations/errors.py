@@ -281,4 +281,7 @@ def reporting(make: Callable[[], object]) -> Iterator[None]:
 
 def _without_constructor(kind: type[MultiQAError], args: tuple[Any, ...]) -> MultiQAError:
     """Make an error as it was before it was pickled; its attributes follow."""
-    return kind.__new__(kind, *args)
+    error = kind.__new__(kind, *args)
+    if isinstance(error, ImportError):
+        ImportError.__init__(error, *args)  # sets its `msg`
+    return error

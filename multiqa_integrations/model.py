@@ -24,6 +24,7 @@ _MOST = {
     "vocab_size": 500_000,
     "max_position_embeddings": 8_192,
 }
+_LEAST = {"max_position_embeddings": 3}  # a word piece between [CLS] and [SEP]
 _FOLDER = re.compile(r"\w[\w.-]{0,59}")  # shorter than any file system allows
 
 _NO_PROMPTS: Mapping[str, str] = MappingProxyType({})
@@ -183,9 +184,9 @@ class _Checkpoint:
 
     def integer(self, key: str) -> int:
         value = self.config.get(key)
-        most = _MOST[key]
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            needed = f"a whole number from 1 to {most:,}"
+        least, most = _LEAST.get(key, 1), _MOST[key]
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            needed = f"a whole number from {least} to {most:,}"
             raise self.contract_error(f"{key} in config.json", value, needed)
         return value
 

@@ -20,6 +20,7 @@ from multiqa_integrations import backends
 from multiqa_integrations.backends import Backend, Compute
 from multiqa_integrations.checkpoint import Checkpoint, resolve
 from multiqa_integrations.gathering import Gatherer
+from multiqa_integrations.native import native_call
 from multiqa_integrations.settings import LoadSettings
 from multiqa_integrations.tokenizer import WordPieceTokenizer
 from multiqa_integrations.weights import Weights, open_weights
@@ -109,7 +110,7 @@ class Runtime:
         if self._compute is None:
             with self._lock:
                 if self._compute is None:
-                    with _loading:
+                    with _loading, native_call:
                         self._compute = backends.choose(
                             self.settings.backend, self.settings.dtype, self.settings.device
                         )
@@ -148,7 +149,7 @@ class Runtime:
                     if not self._backends:  # once a model, not for each way to run it
                         backends.warn_of_slowness(compute)
                     began = time.monotonic()
-                    with _loading:
+                    with _loading, native_call:
                         backend = self._backends[one_batch] = backends.load(
                             checkpoint,
                             weights,

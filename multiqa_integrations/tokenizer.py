@@ -33,6 +33,7 @@ from multiqa_integrations.errors import (
 )
 from multiqa_integrations.native import native_call
 from multiqa_integrations.reading import read_json
+from multiqa_integrations.texts import short
 
 SPECIAL_TOKENS = 2
 """[CLS] and [SEP], which stand around every text."""
@@ -148,7 +149,7 @@ class WordPieceTokenizer:
         empty: list[int] = self._tokenizer.encode("").ids
         if len(empty) != SPECIAL_TOKENS or max(empty) >= size:
             raise ModelContractError(
-                f"{file} encodes an empty text as {empty}; needed is [CLS] [SEP], as "
+                f"{file} encodes an empty text as {short(empty)}; needed is [CLS] [SEP], as "
                 "BERT tokenizers do."
             )
         self._cls, self._sep = empty

@@ -73,6 +73,7 @@ class Weights:
         try:
             self._file = _open(path)
             self._finalizer = weakref.finalize(self, self._file.close)
+            self._finalizer.atexit = False  # a daemon thread may still read it at the end
             self._opened = _identity(os.fstat(self._file.fileno()))
             self._seek = threading.Lock()
             self.tensors = self._read_header()

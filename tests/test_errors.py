@@ -62,6 +62,12 @@ def test_an_error_survives_pickling(error: MultiQAError, protocol: int) -> None:
     assert_same(pickle.loads(pickle.dumps(error, protocol)), error)
 
 
+def test_an_import_error_keeps_what_python_has_it_say() -> None:
+    error = errors.MissingDependencyError("torch", "torch", "a GPU")
+    for back in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert back.msg == error.msg == str(error)
+
+
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_an_error_can_be_copied(error: MultiQAError) -> None:
     assert_same(copy.copy(error), error)

@@ -116,6 +116,18 @@ HOSTILE: dict[str, tuple[Spoil, str]] = {
         set_json("config.json", "max_position_embeddings", value=2**33),
         "max_position_embeddings in config.json",
     ),
+    "no position for a word": (
+        set_json("config.json", "max_position_embeddings", value=2),
+        "a whole number from 3 to",
+    ),
+    "many ids around a text": (
+        set_json(
+            "tokenizer.json",
+            *("post_processor", "special_tokens", "[CLS]"),
+            value={"id": "[CLS]", "ids": [101] * 50_000, "tokens": ["[CLS]"] * 50_000},
+        ),
+        "encodes an empty text as",
+    ),
     "many heads": (set_json("config.json", "num_attention_heads", value=10**9), "config.json"),
     "config.json, deep": (write("config.json", DEEP), "config.json"),
     "modules.json, deep": (write("modules.json", DEEP), "modules.json"),

@@ -211,12 +211,12 @@ def _identity(value: object) -> str:
         raise RecordError("it has no id")
     if value == "":
         raise RecordError("its id is an empty string")
-    raise RecordError(f"its id is {_shown(value)}, expected a string or a whole number")
+    raise RecordError(f"its id is {shown(value)}, expected a string or a whole number")
 
 
 def _text(value: object, field: str, max_characters: int) -> str:
     if not isinstance(value, str):
-        raise RecordError(f"its text ({field!r}) is {_shown(value)}, expected a string")
+        raise RecordError(f"its text ({field!r}) is {shown(value)}, expected a string")
     if len(value) > max_characters:
         raise RecordError(
             f"its text has {len(value):,} characters, the limit is {max_characters:,} "
@@ -231,7 +231,7 @@ def _title(value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise RecordError(f"its title is {_shown(value)}, expected a string")
+        raise RecordError(f"its title is {shown(value)}, expected a string")
     return repair_surrogates(value).strip()
 
 
@@ -293,7 +293,7 @@ def _set(target: dict[str, Any], path: str, value: Any) -> None:
     target[name] = value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Show a value of a record, in the bounds of a message."""
     if value is None:
         return "missing"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.etl.documents import RecordError, field_value, short
+from multiqa_integrations.etl.documents import RecordError, field_value, shown
 from multiqa_integrations.etl.job import MAX_CHARACTERS
 from multiqa_integrations.etl.records import Record
 from multiqa_integrations.texts import repair_surrogates
@@ -142,7 +142,7 @@ def read_data_config(file: str | Path) -> list[PairSet]:
         name = entry.get("name") if isinstance(entry, Mapping) else None
         if not isinstance(name, str) or not name:
             raise ConfigurationError(
-                f"{file}: entry {number} is {short(entry)}, expected an object with a name."
+                f"{file}: entry {number} is {shown(entry)}, expected an object with a name."
             )
         try:
             sets.append(PairSet(file.parent / name, entry.get("weight", 1), name))
@@ -197,7 +197,7 @@ def _negatives(value: Mapping[str, Any], fields: PairFields) -> tuple[str, ...]:
     if several is not None and several != "":
         if not isinstance(several, Sequence) or isinstance(several, str | bytes):
             raise RecordError(
-                f"its negatives ({fields.negatives!r}) are {short(several)}, expected a list"
+                f"its negatives ({fields.negatives!r}) are {shown(several)}, expected a list"
             )
         found += [_checked(text, f"a negative ({fields.negatives!r})") for text in several]
     return tuple({text_key(text): text for text in found}.values())
@@ -205,7 +205,7 @@ def _negatives(value: Mapping[str, Any], fields: PairFields) -> tuple[str, ...]:
 
 def _checked(text: object, what: str) -> str:
     if not isinstance(text, str):
-        raise RecordError(f"{what} is {short(text)}, expected a string")
+        raise RecordError(f"{what} is {shown(text)}, expected a string")
     if len(text) > MAX_CHARACTERS:
         raise RecordError(f"{what} has {len(text):,} characters, the limit is {MAX_CHARACTERS:,}")
     if not text_key(text):
@@ -221,4 +221,4 @@ def _group(value: Mapping[str, Any], field: str) -> str | None:
         return repair_surrogates(group)
     if isinstance(group, int) and not isinstance(group, bool):
         return str(group)
-    raise RecordError(f"its group ({field!r}) is {short(group)}, expected a string or number")
+    raise RecordError(f"its group ({field!r}) is {shown(group)}, expected a string or number")

@@ -58,6 +58,25 @@ def last():
     print(*{type(error).__name__ for error in errors if not isinstance(error, MultiQAError)})
 """
 
+# The program ends in the middle of it.
+LOADING = """
+from multiqa_integrations import backends
+
+began = threading.Event()
+load = backends.load
+
+def slow(*args, **options):
+    began.set()
+    time.sleep(0.2)
+    loaded = load(*args, **options)
+    print("loaded", flush=True)
+    return loaded
+
+backends.load = slow
+threading.Thread(target=encoder.encode, args=(["a"],), daemon=True).start()
+began.wait()
+"""
+
 
 def run(script: str, directory: Path) -> list[str]:
     done = subprocess.run(
@@ -81,6 +100,11 @@ def test_in_a_function_that_is_called_at_exit(test_model: Path, warm: str) -> No
 def test_in_daemon_threads(test_model: Path, number: int) -> None:
     """A thread that came back from OpenVINO or the tokenizer at the wrong time aborted all."""
     assert run(LAST + MAKE + IN_THREADS, test_model) == [""]
+
+
+def test_while_a_daemon_thread_loads_the_model(test_model: Path) -> None:
+    """OpenVINO aborted the process, and the weights file was closed while it was read."""
+    assert run(MAKE + LOADING, test_model) == ["loaded"]
 
 
 @pytest.mark.slow
