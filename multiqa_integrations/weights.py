@@ -71,10 +71,11 @@ class Weights:
         """
         self.path = path
         try:
-            self._file = _open(path)
-            self._finalizer = weakref.finalize(self, self._file.close)
-            self._finalizer.atexit = False  # a daemon thread may still read it at the end
-            self._opened = _identity(os.fstat(self._file.fileno()))
+            # A bare descriptor, left open at the end: a daemon thread may still read it then.
+            with _open(path) as file:
+                self._file = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._file).atexit = False
+            self._opened = _identity(os.fstat(self._file))
             self._seek = threading.Lock()
             self.tensors = self._read_header()
         except FileNotFoundError as error:
@@ -210,13 +211,15 @@ class Weights:
 
     def _read_some(self, view: memoryview, start: int) -> int:
         if hasattr(os, "preadv"):  # a forked child has its parent's position in the file
-            return os.preadv(self._file.fileno(), [view], start)
+            return os.preadv(self._file, [view], start)
         with self._seek:
-            self._file.seek(start)
-            return self._file.readinto(view)  # type: ignore[attr-defined,no-any-return]
+            os.lseek(self._file, start, os.SEEK_SET)
+            content = os.read(self._file, len(view))
+            view[: len(content)] = content
+            return len(content)
 
     def _check_unwritten(self) -> None:
-        if _identity(os.fstat(self._file.fileno())) != self._opened:
+        if _identity(os.fstat(self._file)) != self._opened:
             raise self.changed_error("has been written into")
 
     def changed_error(self, event: str) -> ModelIntegrityError:

@@ -37,6 +37,8 @@ def parse_html(number: int, name: str, content: bytes) -> SourceItem:
     declared = marked or EncodingDetector.find_declared_encoding(content, is_html=True) or "utf-8"
     try:
         codec = codecs.lookup(declared).name
+        if codec in ("idna", "punycode"):  # of domain names; the time grows with the square
+            raise LookupError(codec)
         # What browsers read where a page says Latin 1 (the Encoding Standard of the WHATWG).
         markup = content.decode("cp1252" if codec in ("ascii", "iso8859-1") else codec)
     except (LookupError, ValueError):  # the latter also of a name with NUL in it

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from multiqa_integrations.errors import SyncIncompleteError
-from multiqa_integrations.etl import Fields, plan, sync, verify
+from multiqa_integrations.etl import BadRecord, Fields, plan, sync, verify
 from multiqa_integrations.etl.html import parse_html
 from multiqa_integrations.etl.ledger import chunk_id
 from multiqa_integrations.qdrant import EdgeStore, Point
@@ -374,3 +374,11 @@ def test_text_of_arrow_that_is_not_utf8_costs_its_row_alone(
     report = sync(path, "docs", **options)
     assert [rejection.id for rejection in report.rejections] == ["a"]
     assert list(stored(options)) == ["b"]
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "idna"])
+def test_a_page_is_not_read_as_a_domain_name(encoding: str) -> None:
+    """Which takes hours for one of a few megabytes."""
+    found = parse_html(1, "a.html", b"<meta charset=%s>a-" % encoding.encode() + b"zz9" * 1_000)
+    assert isinstance(found, BadRecord)
+    assert f"is not in {encoding}" in found.reason
