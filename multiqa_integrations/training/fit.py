@@ -25,14 +25,15 @@ from transformers.utils import logging as transformers_logging
 
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError, TrainingError
+from multiqa_integrations.memory import return_memory
 from multiqa_integrations.training.output import trained_tensors
 from multiqa_integrations.training.recipe import TRAINED_LENGTH, Recipe
 from multiqa_integrations.training.report import TrainProgress
 from multiqa_integrations.training.trainer import PairTrainer, Part, Settings
 
 _CPU_BATCH, _GPU_BATCH = 32, 1024
-# Word pieces that are computed at a time: on a processor some 700 kB each, for the backward pass.
-_CPU_PIECES, _GPU_PIECES = 512, 65_536
+# Word pieces that are computed at a time: on a processor more than 1 MB each, for the backward pass.
+_CPU_PIECES, _GPU_PIECES = 256, 65_536
 _SHORTER = (128, 64)  # word pieces of a text, where the time is too short for longer ones
 _MEASURED_STEPS = 100  # a plan to measure the speed by; never run
 
@@ -246,6 +247,7 @@ class _Watch(TrainerCallback):
         self._began, self._first = time.monotonic(), state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        return_memory()
         step, steps = state.global_step, self._plan.steps
         seconds = max(time.monotonic() - self._began, 1e-9)
         done = step - self._first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multiqa_integrations.errors import MultiQAError, StoreError
+from multiqa_integrations.memory import return_memory
 from multiqa_integrations.qdrant.edge import files
 from multiqa_integrations.qdrant.edge.lock import CollectionLock, locked_error
 from multiqa_integrations.qdrant.failures import BadRequestError
@@ -175,7 +175,7 @@ class Shard:
                     self.engine.flush()
             else:
                 self._optimize_copy(merge=merge)
-            _return_memory()
+            return_memory()  # of the old engine
             self._unindexed = 0
             self.description["indexed_points"] = self.points
             if merge:
@@ -378,11 +378,3 @@ def engine_errors(what: str, directory: Path) -> Iterator[None]:
             f"{what} in the collection in {directory} failed within the engine ({error}). Open it "
             "again; if that fails too, restore it from a backup."
         ) from error
-
-
-def _return_memory() -> None:
-    """Return to the system the memory that the old engine has freed and glibc keeps."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "malloc_trim"):  # musl has none
-            libc.malloc_trim(0)
