@@ -152,8 +152,9 @@ def test_directories_of_others(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="local mode of qdrant-client"):
         EdgeStore(tmp_path / "local")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="is a file"):
-        EdgeStore(tmp_path / "file")
+    for path in ("file", "file/below", "file/far/below"):
+        with pytest.raises(ConfigurationError, match="file is a file, expected a directory"):
+            EdgeStore(tmp_path / path)
     (tmp_path / "mine" / "docs").mkdir(parents=True)
     (tmp_path / "mine" / "docs" / "letter.txt").write_text("mine")
     with EdgeStore(tmp_path / "mine") as store:

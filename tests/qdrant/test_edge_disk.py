@@ -17,7 +17,6 @@ import pytest
 
 from multiqa_integrations.errors import (
     ConfigurationError,
-    MultiQAError,
     PerformanceWarning,
     StoreError,
 )
@@ -222,21 +221,85 @@ def test_aliases_as_long_as_a_file_name_may_be(tmp_path: Path) -> None:
         assert len(store.aliases()) == 3
 
 
-def test_each_of_its_files_may_be_empty(tmp_path: Path) -> None:
-    """As after a crash of the machine: the collection can be read, or an error says it cannot."""
-    whole, damaged = tmp_path / "whole", tmp_path / "damaged"
-    with EdgeStore(whole) as store:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a collection that was closed."""
+    path = tmp_path_factory.mktemp("whole")
+    with EdgeStore(path) as store:
         store.ensure("docs", SCHEMA)
         store.upsert("docs", points(30))
-    said = []
-    for file in sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file()):
-        shutil.copytree(whole, damaged)
-        (damaged / file).write_bytes(b"")
-        try:
-            with EdgeStore(damaged) as store:
-                store.query("docs", PointQuery(vector=VECTOR))
-        except MultiQAError as error:
-            said.append(str(error))
-        shutil.rmtree(damaged)
-    assert said
-    assert not [text for text in said if not re.search("cannot be|failed", text)]
+        store.optimize("docs")
+        store.upsert("docs", points(3))
+        assert len(store.query("docs", PointQuery(vector=VECTOR, limit=99))) == 30
+    return path
+
+
+def error_of(path: Path) -> str:
+    """Open and search the collection; return what is said if that is refused."""
+    try:
+        with EdgeStore(path) as store:
+            found = store.query("docs", PointQuery(vector=VECTOR, limit=99))
+    except StoreError as error:
+        return str(error)
+    assert len(found) == 30, "points are gone without a word"
+    return ""
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut off"])
+def test_damage_to_each_of_its_files_is_said(whole: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    notes = {"open.json", "open.lock"}  # of who has it open, and for checking the others
+    names = [path.relative_to(whole) for path in whole.rglob("*") if path.is_file()]
+    for name in [name for name in names if name.name not in notes]:
+        file = tmp_path / name
+        if damage == "missing":
+            file.unlink()
+        else:
+            os.truncate(file, file.stat().st_size // 2 if damage == "cut off" else 0)
+        said = error_of(tmp_path)
+        assert str(file) in said
+        assert re.search("[Rr]estore .* from a backup", said)
+        assert damage != "missing" or f"{file} is missing" in said
+        shutil.copy(whole / name, file)
+    assert error_of(tmp_path) == ""
+
+
+def test_damage_is_opened_where_the_list_of_files_was_deleted(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (file,) = tmp_path.glob("docs/shard-*/edge_config.json")
+    file.unlink()
+    (note,) = re.findall("delete (.*)[.]", error_of(tmp_path))
+    Path(note).unlink()
+    assert error_of(tmp_path) == ""
+    assert error_of(tmp_path) == ""
+
+
+def test_what_a_killed_process_changed_is_no_damage(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    script = """
+        import os, sys
+        import numpy as np
+        from multiqa_integrations.qdrant import EdgeStore, Point
+        store = EdgeStore(sys.argv[1])
+        store.upsert("docs", [Point(n, {"": np.eye(384)[n]}, {}) for n in range(50, 60)])
+        store.optimize("docs")
+        os._exit(0)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    subprocess.run(command, check=True, timeout=60)
+    with EdgeStore(tmp_path) as store:
+        assert store.count("docs") == 40
+
+
+def test_a_collection_without_its_description_is_not_made_anew(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "docs" / "collection.json").unlink()
+    with EdgeStore(tmp_path) as store:
+        for action in (
+            lambda: store.ensure("docs", SCHEMA),
+            lambda: store.info("docs"),
+            lambda: store.count("docs"),
+            lambda: store.drop("docs"),
+        ):
+            with pytest.raises(StoreError, match=r"collection.json is missing.*from a backup"):
+                action()

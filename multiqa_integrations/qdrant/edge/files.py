@@ -3,8 +3,8 @@
 <path>/<collection>/collection.json    what the collection is (written atomically), and
                                        which of the next is in use
                     shard-<n>/         the engine's files
-                    open.json          who has it open
-                    open.lock          the lock of that process
+                    open.json          who has it open; while nobody has: the engine's files
+                    open.lock          the lock of the process that has it open
 <path>/.aliases/<alias>                the name of a collection
 <path>/.dropped-<n>/                   a dropped collection, until its files are deleted
 """
@@ -43,20 +43,29 @@ def check_path(path: str | Path) -> Path:
     try:
         str(path).encode("utf-8")
         resolved = Path(path).expanduser().resolve()
-        is_file = resolved.exists() and not resolved.is_dir()
+        existing = _nearest_existing(resolved)
+        is_file = not existing.is_dir()
         is_local_mode = (resolved / "meta.json").exists() and (resolved / ".lock").exists()
     except (OSError, RuntimeError, ValueError) as error:  # NUL, surrogates, no home, loops of links
         raise ConfigurationError(
             f"path is {str(path)!r}, which cannot be used as a directory ({error}). Give another."
         ) from error
     if is_file:
-        raise ConfigurationError(f"{resolved} is a file, expected a directory of collections.")
+        raise ConfigurationError(
+            f"path is {str(path)!r}, but {existing} is a file, expected a directory of "
+            "collections. Give another."
+        )
     if is_local_mode:
         raise ConfigurationError(
             f"{resolved} was written by the local mode of qdrant-client. Open it with "
             "client=QdrantClient(path=...), or give another path."
         )
     return resolved
+
+
+def _nearest_existing(path: Path) -> Path:
+    """Return the path, or the nearest above it that exists."""
+    return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
 def free_bytes(path: Path) -> int:
@@ -85,7 +94,7 @@ def check_writable(path: Path) -> None:
     Raises:
         StoreError: It cannot.
     """
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    existing = _nearest_existing(path)
     if not os.access(existing, os.W_OK | os.X_OK):
         raise StoreError(
             f"{existing} is not writable for this user. Give another path, or make it writable."
@@ -103,8 +112,19 @@ def used(directory: Path) -> int:
 
 
 def exists(directory: Path) -> bool:
-    """Check whether a collection is there."""
-    return (directory / _DESCRIPTION).exists()
+    """Check whether a collection is there.
+
+    Raises:
+        StoreError: Its description is missing.
+    """
+    if (directory / _DESCRIPTION).exists():
+        return True
+    if any(directory.glob("shard-*")):
+        raise StoreError(
+            f"{directory / _DESCRIPTION} is missing, which says what the collection beside it is. "
+            f"Restore it from a backup, or delete {directory}."
+        )
+    return False
 
 
 def names(path: Path) -> list[str]:
@@ -156,6 +176,7 @@ def read_description(directory: Path) -> dict[str, Any]:
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
+        exists(directory)  # says so where the rest of it is there
         raise collection_not_found_error(directory.name) from error
     except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{file} cannot be read ({error}). Restore it from a backup.") from error
@@ -201,10 +222,52 @@ def note_opener(directory: Path) -> None:
         write(directory / _OPENER, json.dumps(opener))
 
 
-def forget_opener(directory: Path) -> None:
-    """Delete what `note_opener` wrote."""
-    with contextlib.suppress(OSError):
+def note_closed(directory: Path, shard: Path) -> None:
+    """Write down which files the engine has left, in the place of who had the collection open."""
+    with contextlib.suppress(OSError):  # without it, nothing can be checked
         (directory / _OPENER).unlink(missing_ok=True)
+        write(directory / _OPENER, json.dumps({"files": _sizes(shard)}))
+
+
+def check_whole(directory: Path, shard: Path) -> None:
+    """Make sure that the engine's files are those that it left at its close, and forget them.
+
+    Of some that are missing the engine says nothing, and points or vectors are gone; of others
+    that were cut off the system ends the process, since they are mapped. After a crash there is
+    no list of them: then the engine repairs what it can.
+
+    Raises:
+        StoreError: A file is missing, or has another size.
+    """
+    note = directory / _OPENER
+    try:
+        left = json.loads(note.read_text(encoding="utf-8"))["files"].items()
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return
+    found = _sizes(shard)
+    if damaged := [
+        f"{shard / name} "
+        + (f"has {found[name]} bytes, not {size}" if name in found else "is missing")
+        for name, size in left
+        if found.get(name) != size
+    ]:
+        more = f" (and {len(damaged) - 1} more)" if damaged[1:] else ""
+        raise StoreError(
+            f"the collection in {directory} was changed since it was closed: {damaged[0]}{more}. "
+            "Restore all of it from a backup, or fill another directory; to open what is left as "
+            f"it is, delete {note}."
+        )
+    with contextlib.suppress(OSError):  # what may not be written, the engine does not open either
+        note.write_text("", encoding="utf-8")
+
+
+def _sizes(shard: Path) -> dict[str, int]:
+    """Return the size of each file of the engine in bytes, by its path below its directory."""
+    return {
+        file.relative_to(shard).as_posix(): file.stat().st_size
+        for file in sorted(shard.rglob("*"))
+        if file.is_file()
+    }
 
 
 def opener(directory: Path) -> str:

@@ -87,6 +87,7 @@ class Shard:
         self.users = 0
         self.writing = threading.RLock()
         self._payloads_read = 0
+        files.check_whole(directory, directory / self.description["shard"])
         self._engine: qdrant_edge.EdgeShard | None = self._load()
         merged = self.description.get("optimized_points", 0)
         indexed = self.description.get("indexed_points", merged)
@@ -199,7 +200,7 @@ class Shard:
                 if engine is not None:
                     with engine_errors("close", self.directory):
                         engine.close()
-                    files.forget_opener(self.directory)
+                    files.note_closed(self.directory, self.directory / self.description["shard"])
             finally:
                 _live.pop(id(engine), None)
                 if unlock:
