@@ -80,7 +80,7 @@ KEPT: list[tuple[Any, Any]] = [
     (np.array(["2024-01-02"], "datetime64[ns]"), ["2024-01-02T00:00:00"]),
     (np.array(7), 7),
     (np.arange(4).reshape(2, 2).view(np.matrix), [[0, 1], [2, 3]]),
-    (np.ma.array([1, 2], mask=[0, 1]), [1, None]),
+    (np.ma.array([1, 2], mask=[False, True]), [1, None]),
     (np.datetime64(1, "as"), "1970-01-01T00:00:00.000000000000000001"),
     (np.longdouble(0.5), 0.5),
     (OrderedDict(a=1), {"a": 1}),
@@ -133,6 +133,12 @@ class Odd(tzinfo):
     """A zone whose offset nobody can tell, and a key that nobody can read."""
 
     def utcoffset(self, moment: datetime | None) -> timedelta:
+        raise RuntimeError("odd")
+
+    def tzname(self, moment: datetime | None) -> str:
+        raise RuntimeError("odd")
+
+    def dst(self, moment: datetime | None) -> timedelta:
         raise RuntimeError("odd")
 
     def __repr__(self) -> str:

@@ -29,7 +29,7 @@ _SEARCH: dict[str, Callable[[str], Any]] = {
     "mode": str,
     "search": str,
     "hnsw_ef": int,
-    "quantization": _yes_or_no,
+    "quantization": str,
     "rescore": _yes_or_no,
     "oversampling": float,
     "candidates": int,
@@ -92,6 +92,6 @@ def _changes(text: str) -> dict[str, Any]:
         changes.setdefault("search", "exact")
     if changes.get("search") == "exact":
         changes = {**dict.fromkeys(GRAPH_OPTIONS), **changes}
-    if changes.get("quantization") is False:
+    if changes.get("quantization") == "none":
         changes = {"rescore": None, "oversampling": None, **changes}
     return changes

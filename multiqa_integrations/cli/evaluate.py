@@ -36,6 +36,7 @@ from multiqa_integrations.evaluation import (
 )
 from multiqa_integrations.evaluation.evaluator import hits_wanted
 from multiqa_integrations.evaluation.numerals import interval, signed
+from multiqa_integrations.qdrant.settings import Quantization
 
 
 @options
@@ -63,18 +64,17 @@ def evaluate(
     ] = "exact",
     hnsw_ef: Annotated[int | None, typer.Option(help="How widely the graph is followed.")] = None,
     quantization: Annotated[
-        bool | None,
+        Quantization | None,
         typer.Option(
-            "--quantization/--no-quantization",
-            help="8-bit vectors in the graph.",
-            show_default="they are",
+            help="The vectors of the graph; TurboQuant by its bits for each dimension.",
+            show_default="int8",
         ),
     ] = None,
     rescore: Annotated[
         bool | None,
         typer.Option(
             "--rescore/--no-rescore",
-            help="Score their hits again by the originals.",
+            help="Score the hits of smaller vectors again by the originals.",
             show_default="they are",
         ),
     ] = None,

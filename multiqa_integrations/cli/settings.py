@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.qdrant import CollectionSettings
+from multiqa_integrations.qdrant.settings import Quantization, quantization_config
 
 _PANEL = "Settings of a new collection"
-_QUANTIZATIONS: dict[str, dict[str, Any]] = {
-    "none": {},
-    "int8": {"scalar": {"type": "int8"}},
-    "binary": {"binary": {}},
-}
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class SettingsOptions:
         ),
     ] = None
     quantization: Annotated[
-        Literal["none", "int8", "binary"] | None,
+        Quantization | None,
         typer.Option(
             help="Smaller vectors for the search graph.",
             show_default="the engine's choice",
@@ -76,7 +72,8 @@ class SettingsOptions:
         Raises:
             ConfigurationError: The file cannot be read, or has something else.
         """
-        quantization = None if self.quantization is None else _QUANTIZATIONS[self.quantization]
+        kind = self.quantization
+        quantization = None if kind is None else quantization_config(kind)
         by_name = CollectionSettings(
             shard_number=self.shards,
             replication_factor=self.replicas,

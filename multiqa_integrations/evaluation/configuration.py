@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.qdrant.settings import Quantization
 from multiqa_integrations.types import Encoder
 
 Mode: TypeAlias = Literal["dense", "bm25", "hybrid"]
@@ -37,7 +38,9 @@ class Configuration:
         search: "exact" compares with every document, in numpy where `mode` is "dense"; "hnsw"
             follows the graph of a store.
         hnsw_ef: How widely the graph is followed; by default the store's choice.
-        quantization: Whether the graph has 8-bit vectors; by default it has.
+        quantization: What the vectors of the graph are: "none" the originals; "int8", by default;
+            "binary"; "turbo1", "turbo1.5", "turbo2" or "turbo4", TurboQuant with so many bits for
+            each dimension.
         rescore: Whether their hits are scored again by the originals; by default they are.
         oversampling: How many times as many hits are taken for that; by default 2.
         candidates: How many hits each of the two lists brings to fusion; by default 5 times
@@ -54,17 +57,18 @@ class Configuration:
     mode: Mode = "dense"
     search: Search = "exact"
     hnsw_ef: int | None = None
-    quantization: bool | None = None
+    quantization: Quantization | None = None
     rescore: bool | None = None
     oversampling: float | None = None
     candidates: int | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
-        for name, kinds in (("mode", Mode), ("search", Search)):
-            if getattr(self, name) not in get_args(kinds):
+        for name, kinds in (("mode", Mode), ("search", Search), ("quantization", Quantization)):
+            value = getattr(self, name)
+            if value not in get_args(kinds) and (value is not None or name != "quantization"):
                 raise ConfigurationError(
-                    f"{name} is {getattr(self, name)!r}, expected {', '.join(get_args(kinds))}."
+                    f"{name} is {value!r}, expected {', '.join(get_args(kinds))}."
                 )
         for name, least in (("hnsw_ef", 1), ("oversampling", 1), ("candidates", 1)):
             value = getattr(self, name)
@@ -80,7 +84,7 @@ class Configuration:
                 f"{', '.join(graph)}: a setting of the graph, but search is 'exact'. Pass "
                 "search='hnsw' (--search hnsw), or leave it out."
             )
-        if self.quantization is False and (self.rescore or self.oversampling):
+        if self.quantization == "none" and (self.rescore or self.oversampling):
             raise ConfigurationError("rescore and oversampling need quantization.")
         if self.candidates is not None and self.mode != "hybrid":
             raise ConfigurationError("candidates is a setting of mode 'hybrid'.")
@@ -92,12 +96,12 @@ class Configuration:
 
     @property
     def quantized(self) -> bool:
-        """Whether 8-bit vectors are searched."""
-        return self.search == "hnsw" and self.quantization is not False
+        """Whether the vectors of the graph are smaller than the originals."""
+        return self.search == "hnsw" and self.quantization != "none"
 
     @property
     def oversampled(self) -> float | None:
-        """How many times as many hits are taken from 8-bit vectors; None without them."""
+        """How many times as many hits are taken from smaller vectors; None without them."""
         return (self.oversampling or _OVERSAMPLING) if self.quantized else None
 
     def check_reach(self, limit: int) -> None:

@@ -120,7 +120,7 @@ class TemporaryCollections:
     def _collection(self, configuration: Configuration, encoded: Encoded | None) -> str:
         graph = configuration.search == "hnsw"
         sparse = configuration.mode != "dense"
-        key = (id(encoded), sparse, graph, configuration.quantized)
+        key = (id(encoded), sparse, graph, configuration.quantization)
         if key in self._names:
             return self._names[key]
         store, name = self._store, f"multiqa-evaluate-{uuid.uuid4().hex[:12]}"
@@ -128,7 +128,7 @@ class TemporaryCollections:
         store.ensure(
             name,
             CollectionSchema(fingerprint=fingerprint, sparse_name=SPARSE_NAME if sparse else None),
-            **store.quantization(configuration.quantized),
+            **store.quantization(configuration.quantization if graph else "none"),
         )
         self._names[key] = name  # dropped at the end, whatever happens next
         total = len(self._dataset.document_ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.values import json_fault
@@ -181,9 +181,32 @@ class CollectionSettings:
         return found
 
 
+Quantization: TypeAlias = Literal[
+    "none", "int8", "binary", "turbo1", "turbo1.5", "turbo2", "turbo4"
+]
+"""The vectors that the graph is searched with; TurboQuant by its bits for each dimension."""
+
+
+def quantization_config(kind: Quantization) -> dict[str, Any]:
+    """Return the setting of a kind of quantization.
+
+    Examples:
+        >>> quantization_config("turbo1.5")
+        {'turbo': {'bits': 'bits1_5'}}
+    """
+    named: dict[str, dict[str, Any]] = {
+        "none": {},
+        "int8": {"scalar": {"type": "int8"}},
+        "binary": {"binary": {}},
+    }
+    if kind in named:
+        return named[kind]
+    return {"turbo": {"bits": f"bits{kind.removeprefix('turbo').replace('.', '_')}"}}
+
+
 EMBEDDED = CollectionSettings(
     hnsw_config={"m": 32, "ef_construct": 256, "full_scan_threshold": 10_000},
-    quantization_config={"scalar": {"type": "int8"}},
+    quantization_config=quantization_config("int8"),
     # One graph: each segment is searched by itself, which takes its time.
     optimizers_config={"default_segment_number": 1},
 )

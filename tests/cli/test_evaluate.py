@@ -174,7 +174,7 @@ def test_against_changes_the_options() -> None:
     options = {"model": "a/b", "dtype": "float32", "search": "hnsw", "hnsw_ef": 64, "mode": None}
     base, *others = configurations(
         options,
-        ["dtype=int8, max-seq-length=128", "search=exact", "mode=bm25", "quantization=no"],
+        ["dtype=int8, max-seq-length=128", "search=exact", "mode=bm25", "quantization=none"],
         offline=True,
     )
     settings = [one.settings for one in others]
@@ -183,7 +183,7 @@ def test_against_changes_the_options() -> None:
     assert settings[0]["hnsw_ef"] == 64
     assert (others[1].search, others[1].hnsw_ef) == ("exact", None)
     assert (others[2].mode, others[2].search, others[2].hnsw_ef) == ("bm25", "exact", None)
-    assert others[3].quantization is False
+    assert others[3].quantization == "none"
     assert all(one["local_files_only"] for one in settings)
 
 

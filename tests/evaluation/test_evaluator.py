@@ -34,7 +34,7 @@ def all_ways(encoder: FakeEncoder) -> list[Configuration]:
     return [
         Configuration(encoder=encoder),
         Configuration(encoder=encoder, search="hnsw"),
-        Configuration(encoder=encoder, search="hnsw", quantization=False, hnsw_ef=128),
+        Configuration(encoder=encoder, search="hnsw", quantization="none", hnsw_ef=128),
         Configuration(encoder=encoder, mode="bm25"),
         Configuration(encoder=encoder, mode="hybrid", candidates=5),
         Configuration(encoder=encoder, mode="hybrid", search="hnsw", rescore=False),
@@ -57,7 +57,7 @@ def test_every_way_to_search_in_every_store(
     assert [one.name for one in found.results] == [
         "mode=dense search=exact",
         "search=hnsw",
-        "search=hnsw hnsw_ef=128 quantization=no",
+        "search=hnsw hnsw_ef=128 quantization=none",
         "mode=bm25",
         "mode=hybrid candidates=5",
         "mode=hybrid search=hnsw rescore=no",
@@ -154,10 +154,11 @@ def test_what_is_in_the_graph_is_told(make_set: MakeSet) -> None:
     [
         ({"mode": "sparse"}, "mode is 'sparse', expected dense, bm25, hybrid"),
         ({"search": "graph"}, "search is 'graph', expected exact, hnsw"),
+        ({"search": "hnsw", "quantization": "4bit"}, "quantization is '4bit', expected none, int8"),
         ({"hnsw_ef": 64}, "hnsw_ef: a setting of the graph, but search is 'exact'"),
         ({"search": "hnsw", "hnsw_ef": 0}, "hnsw_ef is 0, expected 1 or more"),
         ({"mode": "bm25", "search": "hnsw"}, "always searched exactly"),
-        ({"search": "hnsw", "quantization": False, "rescore": True}, "need quantization"),
+        ({"search": "hnsw", "quantization": "none", "rescore": True}, "need quantization"),
         ({"candidates": 50}, "a setting of mode 'hybrid'"),
     ],
 )
@@ -186,7 +187,7 @@ def test_too_few_hits(make_set: MakeSet) -> None:
     ("settings", "limit", "taken"),
     [
         ({"hnsw_ef": 199}, None, "200 hits are taken from the graph .limit 100, oversampling 2"),
-        ({"hnsw_ef": 99, "quantization": False}, None, "100 hits .* oversampling 1"),
+        ({"hnsw_ef": 99, "quantization": "none"}, None, "100 hits .* oversampling 1"),
         ({"hnsw_ef": 149, "oversampling": 1.5}, None, "150 hits .* oversampling 1.5"),
         ({"hnsw_ef": 19}, 10, "20 hits"),
     ],

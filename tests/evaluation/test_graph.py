@@ -28,7 +28,7 @@ def test_losses_of_the_graph_are_seen(make_set: MakeSet) -> None:
         [
             Configuration(encoder=encoder, name="exact"),
             Configuration(encoder=encoder, search="hnsw", name="graph"),
-            Configuration(encoder=encoder, search="hnsw", quantization=False, name="float32"),
+            Configuration(encoder=encoder, search="hnsw", quantization="none", name="float32"),
             Configuration(
                 encoder=encoder, search="hnsw", rescore=False, oversampling=1.0, name="rough"
             ),

@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from qdrant_client import QdrantClient, models
@@ -29,6 +29,7 @@ from multiqa_integrations.qdrant import (
 )
 from multiqa_integrations.qdrant.differences import differences
 from multiqa_integrations.qdrant.info import CollectionInfo, VectorInfo
+from multiqa_integrations.qdrant.settings import Quantization, quantization_config
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.engines import Server
 
@@ -120,6 +121,17 @@ def test_settings_of_an_embedded_collection(tmp_path: Path) -> None:
         copied = store.info("copy")
         assert copied is not None
         assert copied.settings == info.settings
+
+
+@pytest.mark.parametrize("kind", get_args(Quantization))
+def test_every_kind_of_quantization(store: Store, name: str, kind: Quantization) -> None:
+    info = store.ensure(name, SCHEMA, **store.quantization(kind)).info
+    if info.settings is not None:  # the client's local mode keeps none
+        assert (info.settings.quantization_config or {}) == quantization_config(kind)
+    collection = Collection.open(name, encoder=OLD, store=store)
+    collection.add(["one", "two"])
+    assert collection.search("two")[0].text == "two"
+    assert Collection.open(name, encoder=OLD, store=store).count() == 2
 
 
 def test_a_copy_of_a_plain_embedded_collection_is_one(tmp_path: Path) -> None:

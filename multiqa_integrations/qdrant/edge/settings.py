@@ -25,7 +25,12 @@ SUPPORTED = frozenset(
 _ONE = ("shard_number", "replication_factor", "write_consistency_factor")
 
 _HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
-_QUANTIZATION = {"scalar": "Scalar", "binary": "Binary", "product": "Product"}
+_QUANTIZATION = {
+    "scalar": "Scalar",
+    "binary": "Binary",
+    "product": "Product",
+    "turbo": "TurboQuant",
+}
 
 
 @dataclass(slots=True)
@@ -106,6 +111,8 @@ def _parameter(name: str, value: Any) -> Any:
         given = dict(parameters)
         if kind == "scalar":
             given["type"] = getattr(edge.ScalarType, str(given.get("type", "int8")).capitalize())
+        if "bits" in given:
+            given["bits"] = getattr(edge.TurboQuantBitSize, str(given["bits"]).capitalize())
         if "compression" in given:
             given["compression"] = getattr(edge.CompressionRatio, given["compression"].upper())
         return getattr(edge, f"{_QUANTIZATION[kind]}QuantizationConfig")(**given)

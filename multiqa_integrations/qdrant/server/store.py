@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from qdrant_client import AsyncQdrantClient, QdrantClient, models
+from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import ConfigurationError, StoreLockedError
@@ -29,6 +29,7 @@ from multiqa_integrations.qdrant.server.options import (
     parse_url,
     split_user,
 )
+from multiqa_integrations.qdrant.settings import Quantization, quantization_config
 from multiqa_integrations.qdrant.store import Store
 
 T = TypeVar("T")
@@ -137,11 +138,8 @@ class ServerStore(Store):
     def parallel_writes(self) -> int:
         return 1 if self.local else _WRITE_THREADS
 
-    def quantization(self, enabled: bool) -> dict[str, Any]:
-        if not enabled:
-            return {}
-        scalar = models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
-        return {"quantization_config": models.ScalarQuantization(scalar=scalar)}
+    def quantization(self, kind: Quantization | None) -> dict[str, Any]:
+        return {"quantization_config": quantization_config(kind or "int8")}
 
     # --- requests: each written once, for callers that block and for coroutines ----------------
 
