@@ -33,7 +33,7 @@ from multiqa_integrations.training.trainer import PairTrainer, Part, Settings
 
 _CPU_BATCH, _GPU_BATCH = 32, 1024
 # Word pieces that are computed at a time: 1 MB each or more, for the backward pass.
-_CPU_PIECES, _GPU_PIECES = 256, 65_536
+_CPU_PIECES, _GPU_PIECES = 128, 65_536
 _SHORTER = (128, 64)  # word pieces of a text, where the time is too short for longer ones
 _MEASURED_STEPS = 100  # a plan to measure the speed by; never run
 
