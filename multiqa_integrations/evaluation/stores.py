@@ -88,10 +88,12 @@ class TemporaryCollections:
         words = [None] * len(texts)
         if configuration.mode != "dense":
             words = bm25.encode_queries(texts)  # type: ignore[assignment]
+        wanted = hits.rows.shape[1]
+        fused = max(50, 5 * wanted) if configuration.mode == "hybrid" else None
         settings: dict[str, Any] = {
             "sparse_name": SPARSE_NAME,
-            "limit": hits.rows.shape[1],
-            "candidates": configuration.candidates,
+            "limit": wanted,
+            "candidates": configuration.candidates or fused,
             "exact": configuration.search == "exact",
             "hnsw_ef": configuration.hnsw_ef,
             "rescore": configuration.rescore,

@@ -75,6 +75,9 @@ class ScoredPoint(Point):
     score: float = 0.0
 
 
+_CANDIDATES = 50
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PointQuery:
     """What is asked of a collection.
@@ -91,7 +94,8 @@ class PointQuery:
         offset: How many of the best are skipped.
         filter: A condition on the payload.
         score_threshold: The least similarity; not with words, whose scores are none.
-        candidates: How many points each list brings to fusion, or MMR chooses from.
+        candidates: How many points each list brings to fusion, or MMR chooses from: 50, if it is
+            left out, and 4 times as many until they fill `offset` and `limit`.
         diversity: 0 is relevance only, 1 is diversity only; None leaves MMR out.
         exact: Compare with every point instead of following the HNSW graph.
         hnsw_ef: How widely the graph is followed; by default the engine's choice.
@@ -163,8 +167,19 @@ class PointQuery:
     @property
     def candidate_limit(self) -> int:
         """How many points each list brings to fusion, or MMR chooses from."""
-        reach = self.limit + self.offset
-        return max(self.candidates or max(50, 5 * reach), reach)
+        return self.candidate_limits[-1]
+
+    @property
+    def candidate_limits(self) -> list[int]:
+        """That number for the first pages, for those that these leave wanting, and so on.
+
+        It depends on the page in large steps alone: ranks of a fusion, and choices of MMR, change
+        with how many they are from, and pages would repeat some points and miss others.
+        """
+        limits = [self.candidates or _CANDIDATES]
+        while limits[-1] < self.offset + self.limit:
+            limits.append(4 * limits[-1])
+        return limits
 
 
 def _check_vector(vector: object) -> None:

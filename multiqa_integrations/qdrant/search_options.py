@@ -22,8 +22,8 @@ class SearchOptions(TypedDict, total=False):
         with_vectors: Whether the hits bring their vectors.
         hybrid: Search by meaning and by words (BM25), and fuse the two lists by reciprocal
             ranks; the scores then are of ranks.
-        candidates: How many hits each of the two lists brings; by default 5 times `limit`, at
-            least 50.
+        candidates: How many hits each of the two lists brings; by default 50, and more where
+            `offset` and `limit` reach further.
         exact: Compare with every document instead of following the HNSW graph.
         hnsw_ef: How widely that graph is followed: more is slower and finds more.
     """

@@ -222,6 +222,26 @@ def test_mmr_skips_what_a_page_before_had(read_only: Store) -> None:
     assert page(5, offset=3) == whole[3:]
 
 
+@pytest.mark.parametrize("size", [7, 25])
+def test_the_ranks_of_a_hybrid_search_are_those_of_one_large_page(
+    read_only: Store, size: int
+) -> None:
+    """As far as the lists of the first page reach; servers choose among hits of equal score."""
+
+    def page(limit: int, offset: int = 0) -> list[float]:
+        query = PointQuery(
+            vector=unit(1, seed=1)[0],
+            sparse=words(11),
+            sparse_name="bm25",
+            limit=limit,
+            offset=offset,
+        )
+        return [hit.score for hit in read_only.query(READ_ONLY, query)]
+
+    pages = [score for start in range(0, 49, size) for score in page(size, start)]
+    np.testing.assert_allclose(pages[:49], page(49), atol=1e-6)
+
+
 # --- points -----------------------------------------------------------------------------------
 
 

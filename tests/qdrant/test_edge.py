@@ -36,6 +36,7 @@ from multiqa_integrations.qdrant import (
     EdgeStore,
     Point,
     PointQuery,
+    SparseVector,
     ensure_collection,
 )
 from multiqa_integrations.qdrant.edge import registry
@@ -373,6 +374,42 @@ def test_a_payload_is_refused_or_read_again(tmp_path: Path, payloads: list[dict[
             written[number] = payload
     with EdgeStore(tmp_path) as store:
         assert {p.id: p.payload for p in store.retrieve("docs", list(written))} == written
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("candidates", [None, 20])
+def test_any_number_of_pages_is_one_large_page(tmp_path: Path, candidates: int | None) -> None:
+    """Also where scores tie, and beyond what the lists of the first page bring to a fusion."""
+    dice = np.random.default_rng(5)
+    dense = unit(400)
+    dense[100:] = np.repeat(dense[:30], 10, axis=0)
+
+    def word() -> SparseVector:
+        return SparseVector(dice.choice(40, 3, replace=False).astype(np.uint32), np.ones(3, "f4"))
+
+    with EdgeStore(tmp_path) as store:
+        store.ensure("docs", CollectionSchema(fingerprint="f", sparse_name="words"))
+        store.upsert(
+            "docs", [Point(n, {"": vector, "words": word()}) for n, vector in enumerate(dense)]
+        )
+
+        def page(limit: int, offset: int = 0) -> list[tuple[Any, float]]:
+            query = PointQuery(
+                vector=dense[0],
+                sparse=SparseVector(np.arange(5, dtype=np.uint32), np.ones(5, "f4")),
+                sparse_name="words",
+                limit=limit,
+                offset=offset,
+                candidates=candidates,
+            )
+            return [(hit.id, hit.score) for hit in store.query("docs", query)]
+
+        whole = page(400)
+        assert len({id for id, _ in whole}) == len(whole) == 400
+        assert [score for _, score in whole] == sorted((s for _, s in whole), reverse=True)
+        assert [hit for start in range(0, 420, 35) for hit in page(35, start)] == whole
 
 
 # --- crashes ------------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 The engine chooses at random among hits of equal score, so that pages would repeat some and miss
 others. Here each list of hits goes on until its score falls, is ordered by score and id, and only
-then cut into a page; hybrid lists are fused from such lists.
+then cut into a page; hybrid lists are fused from such lists. Later pages of a hybrid search need
+longer lists, from which other ranks come: what the first lists have given stays where it is, and
+the rest of what the longer ones give follows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,21 +35,15 @@ def search(engine: edge.EdgeShard, queries: Sequence[PointQuery]) -> list[list[S
 
 
 def _parts(query: PointQuery) -> Iterator[PointQuery]:
-    """Yield the queries whose lists make the answer: one, or two that are fused."""
+    """Yield the queries whose lists make the answer: one, or pairs of two that are fused."""
     if not query.fused:
         # Of later pages, the hits before them are read too: only their scores are needed.
         yield replace(query, with_payload=False, with_vectors=False) if query.offset else query
         return
-    plain = replace(
-        query,
-        limit=query.candidate_limit,
-        candidates=None,
-        offset=0,
-        with_payload=False,
-        with_vectors=False,
-    )
-    yield replace(plain, sparse=None)
-    yield replace(plain, vector=None)
+    plain = replace(query, candidates=None, offset=0, with_payload=False, with_vectors=False)
+    for limit in query.candidate_limits:
+        yield replace(plain, limit=limit, sparse=None)
+        yield replace(plain, limit=limit, vector=None)
 
 
 def _depth(query: PointQuery) -> int:
@@ -77,7 +74,12 @@ def _page(
 ) -> list[ScoredPoint]:
     if not query.fused and not query.offset:
         return [convert.scored_from_edge(hit, query) for hit in lists[0]]
-    scores = _fused(lists) if query.fused else {hit.id: hit.score for hit in lists[0]}
+    scores: dict[PointId, float] = {}
+    if query.fused:
+        for pair in zip(lists[::2], lists[1::2], strict=True):
+            _append_fused(scores, pair)
+    else:
+        scores = {hit.id: hit.score for hit in lists[0]}
     ids = list(scores)[query.offset : _depth(query)]
     records = engine.retrieve(ids, query.with_payload, query.with_vectors)
     points = {record.id: convert.point_from_edge(record) for record in records}
@@ -88,10 +90,15 @@ def _page(
     ]
 
 
-def _fused(lists: Sequence[Sequence[Any]]) -> dict[PointId, float]:
-    """Fuse lists by reciprocal ranks: Cormack, Clarke and Büttcher, SIGIR 2009."""
+def _append_fused(found: dict[PointId, float], lists: Sequence[Sequence[Any]]) -> None:
+    """Fuse lists by reciprocal ranks: Cormack, Clarke and Büttcher, SIGIR 2009.
+
+    What was found in shorter lists stays first, and nothing scores more than it does.
+    """
+    most = min(found.values(), default=math.inf)
     scores: dict[PointId, float] = {}
     for hits in lists:
         for rank, id in enumerate([hit.id for hit in hits]):
             scores[id] = scores.get(id, 0.0) + 1.0 / (_RRF_K + rank)
-    return dict(sorted(scores.items(), key=lambda item: (-item[1], _order(item[0]))))
+    for id, score in sorted(scores.items(), key=lambda item: (-item[1], _order(item[0]))):
+        found.setdefault(id, min(score, most))
