@@ -290,21 +290,44 @@ def _check_batch(batch: Any) -> None:
 
     for column in batch.columns:
         # Bytes that are not UTF-8, and times beyond a day, are a fault of their record alone.
-        if (unchecked := _with_bytes(column.type)) != column.type:
-            column = column.view(unchecked)
-        column.validate(full=not pyarrow.types.is_temporal(column.type))
+        full = not pyarrow.types.is_temporal(column.type)
+        try:
+            column.validate(full=full)
+        except pyarrow.ArrowInvalid:
+            if (unchecked := _with_bytes(column.type)) == column.type:
+                raise
+            column.view(unchecked).validate(full=full)
 
 
 def _with_bytes(kind: Any) -> Any:
     """Return a type of Arrow with bytes in place of text, which lie in the file alike."""
     import pyarrow as pa
 
-    of_bytes = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}
-    makers = {pa.lib.ListType: pa.list_, pa.lib.LargeListType: pa.large_list}
+    def inner(field: Any) -> Any:
+        return field.with_type(_with_bytes(field.type))
+
+    of_bytes = {
+        pa.string(): pa.binary(),
+        pa.large_string(): pa.large_binary(),
+        pa.string_view(): pa.binary_view(),
+    }
+    makers = {
+        pa.lib.ListType: lambda: pa.list_(inner(kind.value_field)),
+        pa.lib.LargeListType: lambda: pa.large_list(inner(kind.value_field)),
+        pa.lib.FixedSizeListType: lambda: pa.list_(inner(kind.value_field), kind.list_size),
+        pa.lib.ListViewType: lambda: pa.list_view(inner(kind.value_field)),
+        pa.lib.LargeListViewType: lambda: pa.large_list_view(inner(kind.value_field)),
+        pa.lib.MapType: lambda: pa.map_(inner(kind.key_field), inner(kind.item_field)),
+        pa.lib.StructType: lambda: pa.struct([inner(field) for field in kind]),
+        pa.lib.SparseUnionType: lambda: pa.sparse_union(map(inner, kind), kind.type_codes),
+        pa.lib.DenseUnionType: lambda: pa.dense_union(map(inner, kind), kind.type_codes),
+        pa.lib.DictionaryType: lambda: pa.dictionary(kind.index_type, _with_bytes(kind.value_type)),
+        pa.lib.RunEndEncodedType: lambda: pa.run_end_encoded(
+            kind.run_end_type, _with_bytes(kind.value_type)
+        ),
+    }
+    if isinstance(kind, pa.BaseExtensionType):
+        return _with_bytes(kind.storage_type)
     if kind in of_bytes:
         return of_bytes[kind]
-    if maker := makers.get(type(kind)):
-        return maker(kind.value_field.with_type(_with_bytes(kind.value_type)))
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_with_bytes(field.type)) for field in kind])
-    return kind
+    return makers[type(kind)]() if type(kind) in makers else kind

@@ -376,6 +376,41 @@ def test_text_of_arrow_that_is_not_utf8_costs_its_row_alone(
     assert list(stored(options)) == ["b"]
 
 
+BYTES = pa.array([b"\xffa", b"good"])
+NOT_UTF8 = BYTES.view(pa.string())
+ONE_EACH = [0, 1, 2]
+RUNS = pa.RunEndEncodedArray.from_arrays(pa.array([1, 2], pa.int32()), BYTES)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.DictionaryArray.from_arrays([0, 1], NOT_UTF8),
+        pa.MapArray.from_arrays(ONE_EACH, ["a", "b"], NOT_UTF8),
+        pa.MapArray.from_arrays(ONE_EACH, NOT_UTF8, [1, 2]),
+        pa.FixedSizeListArray.from_arrays(NOT_UTF8, 1),
+        pa.ListViewArray.from_arrays([0, 1], [1, 1], NOT_UTF8),
+        pa.LargeListViewArray.from_arrays([0, 1], [1, 1], NOT_UTF8),
+        pa.ListArray.from_arrays(ONE_EACH, pa.DictionaryArray.from_arrays([0, 1], NOT_UTF8)),
+        pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [NOT_UTF8]),
+        BYTES.cast(pa.binary_view()).view(pa.string_view()),
+        RUNS.view(pa.run_end_encoded(pa.int32(), pa.string())),
+        *([pa.ExtensionArray.from_storage(pa.json_(), NOT_UTF8)] if hasattr(pa, "json_") else []),
+    ],
+    ids=lambda values: type(values).__name__,
+)
+def test_such_text_within_any_type_of_arrow_costs_its_row_alone(
+    options: Options, tmp_path: Path, values: Any
+) -> None:
+    table = pa.table({"id": ["a", "b"], "text": ["A door.", "A window."], "field": values})
+    path = tmp_path / "a.arrow"
+    with pa.ipc.new_file(path, table.schema) as file:
+        file.write_table(table)
+    report = sync(path, "docs", **options)
+    assert [rejection.id for rejection in report.rejections] == ["a"]
+    assert list(stored(options)) == ["b"]
+
+
 @pytest.mark.parametrize("encoding", ["punycode", "idna"])
 def test_a_page_is_not_read_as_a_domain_name(encoding: str) -> None:
     """Which takes hours for one of a few megabytes."""
