@@ -74,15 +74,44 @@ def test_the_command_line(machine: WatchedMachine, test_model: Path, tmp_path: P
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     model = ["--model", str(test_model)]
     store = ["--path", str(tmp_path / "store")]
+    letters = tmp_path / "letters.jsonl"
+    letters.write_text("", encoding="utf-8")
     for arguments in (
         ["doctor", *model],
+        ["bench", "encode", "--samples", "20", "--rounds", "1", *model],
         ["encode", str(source), "-o", str(tmp_path / "vectors.npy"), *model],
         ["sync", str(source), "--collection", "docs", *store, *model],
+        ["plan", str(source), "--collection", "docs", *store, *model],
+        ["replay", str(letters), "--collection", "docs", *store, *model],
         ["search", "docs", "salt", *store, *model],
         ["verify", str(source), "--collection", "docs", *store, *model],
         ["demo", "--ask", "How do I exit?", *model],
     ):
         assert_quiet(machine, machine.run(sys.executable, "-m", "multiqa_integrations", *arguments))
+
+
+LLAMA_INDEX = (
+    "import sys\n"
+    "from llama_index.core import StorageContext, VectorStoreIndex\n"
+    "from llama_index.core.schema import TextNode\n"
+    "from multiqa_integrations.llama_index import MultiQAEmbedding, MultiQAVectorStore\n"
+    "embedding = MultiQAEmbedding(model_name=sys.argv[1])\n"
+    "with MultiQAVectorStore('docs', path=sys.argv[2], embedding=embedding) as vectors:\n"
+    "    context = StorageContext.from_defaults(vector_store=vectors)\n"
+    "    nodes = [TextNode(text='Salt is white.'), TextNode(text='Coal is black.')]\n"
+    "    index = VectorStoreIndex(nodes, storage_context=context, embed_model=embedding)\n"
+    "    (hit,) = index.as_retriever(similarity_top_k=1).retrieve('Which colour has salt?')\n"
+    "    assert hit.text == 'Salt is white.'\n"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("offline", [True, False])
+def test_llama_index(
+    machine: WatchedMachine, test_model: Path, tmp_path: Path, offline: bool
+) -> None:
+    command = (sys.executable, "-c", LLAMA_INDEX, str(test_model), str(tmp_path / "store"))
+    assert_quiet(machine, machine.run(*command, offline=offline))
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from multiqa_integrations.qdrant.edge import convert
-from multiqa_integrations.qdrant.points import PointId, PointQuery, ScoredPoint
+from multiqa_integrations.qdrant.points import PointQuery, ScoredPoint
 
 _RRF_K = 2  # as servers fuse by default
 
@@ -74,7 +74,7 @@ def _page(
 ) -> list[ScoredPoint]:
     if not query.fused and not query.offset:
         return [convert.scored_from_edge(hit, query) for hit in lists[0]]
-    scores: dict[PointId, float] = {}
+    scores: dict[Any, float] = {}  # by the ids of the engine
     if query.fused:
         for pair in zip(lists[::2], lists[1::2], strict=True):
             _append_fused(scores, pair)
@@ -90,13 +90,13 @@ def _page(
     ]
 
 
-def _append_fused(found: dict[PointId, float], lists: Sequence[Sequence[Any]]) -> None:
+def _append_fused(found: dict[Any, float], lists: Sequence[Sequence[Any]]) -> None:
     """Fuse lists by reciprocal ranks: Cormack, Clarke and Büttcher, SIGIR 2009.
 
     What was found in shorter lists stays first, and nothing scores more than it does.
     """
     most = min(found.values(), default=math.inf)
-    scores: dict[PointId, float] = {}
+    scores: dict[Any, float] = {}  # by the ids of the engine
     for hits in lists:
         for rank, id in enumerate([hit.id for hit in hits]):
             scores[id] = scores.get(id, 0.0) + 1.0 / (_RRF_K + rank)
