@@ -187,6 +187,8 @@ class Work:
 
         def halted() -> bool:
             nonlocal shown
+            if isinstance(self.error, LeaseError):
+                raise self.error  # another run is at work: nobody waits for the batches in hand
             if time.monotonic() - shown > _PROGRESS_SECONDS:
                 shown = time.monotonic()
                 self.progress(phase)
@@ -206,11 +208,10 @@ class Work:
 class Renewal:
     """A thread that renews a lease, whatever else the driver waits for."""
 
-    def __init__(self, lease: Lease, stop: threading.Event) -> None:
-        """Take a lease that the run holds, and what stops the run."""
-        self._lease, self._stop = lease, stop
+    def __init__(self, lease: Lease, work: Work) -> None:
+        """Take a lease that the run holds, and the work that ends where it cannot be renewed."""
+        self._lease, self._work = lease, work
         self._ended = threading.Event()
-        self.error: MultiQAError | None = None
         work = contextvars.copy_context().run
         self._thread = threading.Thread(
             target=work, args=(self._renew,), name="multiqa-lease", daemon=True
@@ -223,9 +224,10 @@ class Renewal:
                     self._lease.renew()
                 except MultiQAError as error:
                     # After a stop nothing is waited for, while workers finish what they have.
-                    stopped = self._stop.is_set() and isinstance(error, StoreUnavailableError)
+                    stop = self._work.job.stop
+                    stopped = stop.is_set() and isinstance(error, StoreUnavailableError)
                     if not stopped and not self._ended.is_set():
-                        self.error = error
+                        self._work.error = self._work.error or error
                         return
 
     def __enter__(self) -> Renewal:
@@ -269,8 +271,8 @@ class DistributedRun(Run):
     ) -> Generator[RecordOutcome, None, None]:
         """Have workers store what the source has; yields rejections, and what was not read."""
         job, report, work = self._job, self.report, self._work
-        with Renewal(lease, job.stop) as renewal:
-            work.halted = lambda: renewal.error is not None or self.why_stop(lease) is not None
+        with Renewal(lease, work):
+            work.halted = lambda: self.why_stop(lease) is not None
             work.progress = self.report_progress
             settings = WorkerSettings(
                 collection=job.collection,
@@ -289,8 +291,6 @@ class DistributedRun(Run):
                 lease.confirm()  # the driver knows why: the collection may have been dropped
                 if lease.lost is None:
                     raise
-            if renewal.error is not None:
-                raise renewal.error
         work.sort(report)
         self.report_progress("reading")
         if not job.stop.is_set():

@@ -35,6 +35,10 @@ _STEP = 128
 # finishes after it was asked to stop.
 _BATCH = 512
 
+# Chunks that a worker encodes between two looks at its run's lease: of the longest, two seconds on
+# one core. They are taken by their length, without which so few would cost a fifth more.
+_SLICE = 64
+
 # Documents whose points may be under way before their end is waited for.
 _MOST_SENT = 1_000
 
@@ -54,7 +58,7 @@ def write(
 
     While one batch is encoded, the one before it is sent. A document's stale points are deleted
     once all of its new ones were acknowledged, so it is never absent. `Encoded` is yielded after
-    each batch of chunks, since a long document takes minutes.
+    each call of the encoder, since a long document takes minutes.
 
     Close the generator if it is not read to its end: points may be under way.
 
@@ -163,9 +167,10 @@ class _Writer:
         for start in range(0, len(texts), _BATCH):
             if self._job.stop.is_set():
                 return  # nothing of this batch has been written
-            part = texts[start : start + _BATCH]
-            vectors[start : start + len(part)] = self._job.encoder.encode_document(part)
-            yield Encoded(len(part))
+            for rows in self._slices(texts, range(start, min(start + _BATCH, len(texts)))):
+                part = [texts[row] for row in rows]
+                vectors[rows] = self._job.encoder.encode_document(part)
+                yield Encoded(len(part))
         yield from self._settle()
         row = 0
         for change, chunks in batch:
@@ -179,6 +184,13 @@ class _Writer:
                 continue
             self._send(change, points)
         self._uploader.send()
+
+    def _slices(self, texts: Sequence[str], rows: Sequence[int]) -> list[list[int]]:
+        """Cut a batch into what is encoded between two looks at the lease, where a worker looks."""
+        if self._job.token is None:
+            return [list(rows)]
+        longest_first = sorted(rows, key=lambda row: -len(texts[row]))
+        return [longest_first[at : at + _SLICE] for at in range(0, len(rows), _SLICE)]
 
     def _send(self, change: Change, points: Sequence[Point]) -> None:
         self._uploader.add(points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pytest
 from multiqa_integrations import distributed, etl
 from multiqa_integrations.distributed import jobs, splits
 from multiqa_integrations.distributed.worker import (
+    Failure,
+    Result,
     Task,
     Worker,
     WorkerSettings,
@@ -33,6 +35,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.etl import Fields, JobOptions
 from multiqa_integrations.qdrant import Store, open_store
 from multiqa_integrations.testing import FakeEncoder
+from multiqa_integrations.types import Vectors
 from tests.support.in_process_pool import InProcessPool
 from tests.support.loopback_qdrant import LoopbackQdrant
 
@@ -375,6 +378,66 @@ def test_workers_stop_when_the_lease_is_another_run_s(
             distributed.sync(write("a.jsonl", articles(200)), name, **where(stand_in.url))
         assert lease_of(store, name)["run"] == "another"
         assert ended.value.report.added < 200
+
+
+class TakenOver(FakeEncoder):
+    """Has another run take the lease while the first part of a batch is encoded."""
+
+    url: str
+    collection: str
+    calls: list[int] = []  # noqa: RUF012  (of the class: it is pickled on its way to a worker)
+
+    def encode_document(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
+        if not self.calls:
+            with open_store(url=self.url) as store:
+                taken = {**lease_of(store, self.collection), "run": "another"}
+                store.annotate(self.collection, "multiqa.lease.default", taken)
+        self.calls.append(len(texts))
+        return super().encode_document(texts)
+
+
+def test_a_worker_looks_at_the_lease_within_a_batch(
+    stand_in: LoopbackQdrant, name: str, pool: InProcessPool, write: WriteRows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(splits, "BYTES", 1_000_000)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 1_000_000)
+    monkeypatch.setattr("multiqa_integrations.etl.write._SLICE", 4)
+    monkeypatch.setattr("multiqa_integrations.qdrant.server.store._LOOK_SECONDS", 1e-6)
+    monkeypatch.setattr(TakenOver, "calls", [])
+    encoder = TakenOver()
+    encoder.url, encoder.collection = stand_in.url, name
+    with pytest.raises(LeaseError) as ended:
+        distributed.sync(write("a.jsonl", articles(40)), name, url=stand_in.url, encoder=encoder)
+    assert TakenOver.calls == [4]
+    assert ended.value.report.added == 0
+
+
+class OneAtWork(InProcessPool):
+    """Has another worker in the middle of a batch when one finds that the lease is gone."""
+
+    def run(
+        self, tasks: Iterable[Task], halted: Callable[[], bool]
+    ) -> Iterator[tuple[Task | None, Result]]:
+        for task, result in super().run(tasks, halted):
+            yield task, result
+            if isinstance(result, Failure):
+                halted()
+                pytest.fail("the other worker, which may not write any more, is waited for")
+
+
+def test_nobody_waits_for_workers_that_may_not_write(
+    stand_in: LoopbackQdrant, name: str, pool: InProcessPool, write: WriteRows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("multiqa_integrations.qdrant.server.store._LOOK_SECONDS", 1e-6)
+    monkeypatch.setattr(TakenOver, "calls", [])
+    found = OneAtWork()
+    monkeypatch.setattr(jobs, "pool_of", lambda cluster: found)
+    encoder = TakenOver()
+    encoder.url, encoder.collection = stand_in.url, name
+    with pytest.raises(LeaseError):
+        distributed.sync(write("a.jsonl", articles(40)), name, url=stand_in.url, encoder=encoder)
 
 
 def test_the_lease_is_given_back(
