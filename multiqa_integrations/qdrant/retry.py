@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -49,12 +49,20 @@ _LOG_EVERY = 10.0
 _MOST_TOLD = 100
 _POLL = 0.05  # how often a wait looks whether it is to stop
 _GRACE = 0.5  # how long a request that is under way may take after the stop
-_CLEAN_UP = 0.1  # how long one may take that begins after it, such as giving a lease back
+_FINISH = 1.0  # how long those may take together that begin after it, to store the batch in hand
+_CLEAN_UP = 0.1  # how long each may take once that is used up, such as giving a lease back
 
 
 _told: dict[str, float] = {}  # when a line about an error was written last, by any thread
 
 _PASSING = (StoreUnavailableError, CollectionBrokenError)
+
+
+@dataclass(slots=True)
+class _Finish:
+    """How long requests that begin after a stop may still take together, in seconds."""
+
+    seconds: float = _FINISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +73,13 @@ class Retrying:
         seconds: After so many there is no further attempt.
         stops: Each ends it, once set.
         most: A limit that holds also where a store has one of its own.
+        finish: What is left of the time for requests that begin after a stop.
     """
 
     seconds: float = READ_SECONDS
     stops: tuple[threading.Event, ...] = ()
     most: float = float("inf")
+    finish: _Finish = field(default_factory=_Finish)
 
     @property
     def stopped(self) -> bool:
@@ -104,6 +114,7 @@ def retrying(
         around.seconds if seconds is None else seconds,
         around.stops if stop is None or stop in around.stops else (*around.stops, stop),
         around.most if most is None else most,
+        around.finish if around.stops else _Finish(),
     )
     token = _current.set(inside)
     try:
@@ -139,6 +150,11 @@ class Attempts:
     def stopped(self) -> bool:
         """Whether it has been."""
         return self._policy.stopped
+
+    @property
+    def finish(self) -> _Finish:
+        """What is left of the time for requests that begin after a stop."""
+        return self._policy.finish
 
     def pause_after(self, error: Exception) -> float:
         """Return how long to wait before the next attempt, in seconds.
@@ -228,7 +244,8 @@ def _stoppable(request: Callable[[], T], attempts: Attempts) -> T:
         except BaseException as error:  # noqa: BLE001  (raised below, in the caller's thread)
             answer.set_exception(error)
 
-    left = _CLEAN_UP if attempts.stopped else _GRACE
+    finish = attempts.finish if attempts.stopped else _Finish(_GRACE)
+    finish.seconds = max(finish.seconds, _CLEAN_UP)
     threading.Thread(target=make, name="multiqa-request", daemon=True).start()
     while True:
         try:
@@ -237,8 +254,8 @@ def _stoppable(request: Callable[[], T], attempts: Attempts) -> T:
             if answer.done():  # just now; or it is an error of the request's own
                 return answer.result()
             if attempts.stopped:
-                left -= _POLL
-                if left <= 0:
+                finish.seconds -= _POLL
+                if finish.seconds <= 0:
                     raise StoreUnavailableError(
                         "the job was stopped before the server had answered: the request may have "
                         "been carried out, and is safe to repeat."

@@ -138,6 +138,39 @@ def test_a_stop_ends_every_wait_within_two_seconds(request_: object) -> None:
         assert repeat(lambda: 1) == 1
 
 
+def test_the_batch_in_hand_is_stored_after_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    stop.set()
+    looks = 0
+
+    def looked() -> int:
+        nonlocal looks
+        looks += 1
+        return looks
+
+    class AnswersAtTheSixthLook(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            if looked() < 6:
+                raise NotDoneError
+            return 7
+
+        def done(self) -> bool:
+            return False
+
+    monkeypatch.setattr(retry, "Future", AnswersAtTheSixthLook)
+    with retrying(stop=stop) as policy:
+        assert repeat(lambda: 1) == 7
+        looks = -100
+        with pytest.raises(StoreUnavailableError, match="before the server had answered"):
+            repeat(lambda: 1)
+        assert policy.finish.seconds <= 0
+        assert looks == -85  # they share a second
+        looks = -100
+        with pytest.raises(StoreUnavailableError):
+            repeat(lambda: 1)
+        assert looks == -98  # what follows is tried, and not waited for
+
+
 def test_a_stop_ends_the_wait_of_a_coroutine() -> None:
     stop = threading.Event()
     asked: list[float] = []
