@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -35,9 +36,11 @@ _STEP = 128
 # finishes after it was asked to stop.
 _BATCH = 512
 
-# Chunks that a worker encodes between two looks at its run's lease: of the longest, two seconds on
-# one core. They are taken by their length, without which so few would cost a fifth more.
-_SLICE = 64
+# Chunks that a worker encodes at first between two looks at its run's lease, two seconds on a slow
+# core; then as many as it encodes in this time. They are taken by their length, without which so
+# few would cost a fifth more.
+_SLICE = 16
+_SLICE_SECONDS = 1.0
 
 # Documents whose points may be under way before their end is waited for.
 _MOST_SENT = 1_000
@@ -109,6 +112,7 @@ class _Writer:
         self._waiting: list[tuple[Change, list[TitledChunk]]] = []
         self._waiting_chunks = 0
         self._sent: list[_Sent] = []
+        self._slice = _SLICE
 
     def write(self, step: Sequence[Change | Rejection | Unread]) -> Generator[Outcome, None, None]:
         """Take changes; few of their chunks wait to be encoded afterwards."""
@@ -185,12 +189,21 @@ class _Writer:
             self._send(change, points)
         self._uploader.send()
 
-    def _slices(self, texts: Sequence[str], rows: Sequence[int]) -> list[list[int]]:
-        """Cut a batch into what is encoded between two looks at the lease, where a worker looks."""
+    def _slices(self, texts: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:
+        """Yield what of a batch is encoded between two looks at the lease, where a worker looks."""
         if self._job.token is None:
-            return [list(rows)]
-        longest_first = sorted(rows, key=lambda row: -len(texts[row]))
-        return [longest_first[at : at + _SLICE] for at in range(0, len(rows), _SLICE)]
+            yield list(rows)
+            return
+        left = sorted(rows, key=lambda row: -len(texts[row]))
+        while left:
+            began = monotonic()
+            taken, left = left[: self._slice], left[self._slice :]
+            yield taken
+            seconds = monotonic() - began
+            if seconds > _SLICE_SECONDS:
+                self._slice = max(self._slice // 2, 1)
+            elif seconds < _SLICE_SECONDS / 2 and left:
+                self._slice *= 2
 
     def _send(self, change: Change, points: Sequence[Point]) -> None:
         self._uploader.add(points)

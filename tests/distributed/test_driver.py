@@ -413,6 +413,44 @@ def test_a_worker_looks_at_the_lease_within_a_batch(
     assert ended.value.report.added == 0
 
 
+class Clock:
+    """Time that passes only while something is encoded."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Timed(FakeEncoder):
+    """Encodes 40 texts a second."""
+
+    clock = Clock()
+    calls: list[int] = []  # noqa: RUF012  (of the class: it is pickled on its way to a worker)
+
+    def encode_document(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
+        self.clock.now += len(texts) / 40
+        self.calls.append(len(texts))
+        return super().encode_document(texts)
+
+
+def test_a_worker_encodes_for_about_a_second_between_two_looks(
+    stand_in: LoopbackQdrant, name: str, pool: InProcessPool, write: WriteRows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(splits, "BYTES", 1_000_000)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 1_000_000)
+    monkeypatch.setattr("multiqa_integrations.etl.write.monotonic", Timed.clock)
+    for at_first, calls in ((4, [4, 8, 16, 32, 32, 8]), (160, [100]), (64, [64, 32, 4])):
+        monkeypatch.setattr("multiqa_integrations.etl.write._SLICE", at_first)
+        monkeypatch.setattr(Timed, "calls", [])
+        collection = f"{name}-{at_first}"
+        job: Row = {"url": stand_in.url, "encoder": Timed()}
+        distributed.sync(write("a.jsonl", articles(100)), collection, **job)
+        assert Timed.calls == calls
+    assert contents(stand_in.url, f"{name}-4") == contents(stand_in.url, f"{name}-160")
+
+
 class OneAtWork(InProcessPool):
     """Has another worker in the middle of a batch when one finds that the lease is gone."""
 
