@@ -212,9 +212,9 @@ class Renewal:
         """Take a lease that the run holds, and the work that ends where it cannot be renewed."""
         self._lease, self._work = lease, work
         self._ended = threading.Event()
-        work = contextvars.copy_context().run
+        run = contextvars.copy_context().run
         self._thread = threading.Thread(
-            target=work, args=(self._renew,), name="multiqa-lease", daemon=True
+            target=run, args=(self._renew,), name="multiqa-lease", daemon=True
         )
 
     def _renew(self) -> None:

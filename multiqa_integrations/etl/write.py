@@ -171,10 +171,9 @@ class _Writer:
         for start in range(0, len(texts), _BATCH):
             if self._job.stop.is_set():
                 return  # nothing of this batch has been written
-            for rows in self._slices(texts, range(start, min(start + _BATCH, len(texts)))):
-                part = [texts[row] for row in rows]
-                vectors[rows] = self._job.encoder.encode_document(part)
-                yield Encoded(len(part))
+            for taken in self._slices(texts, range(start, min(start + _BATCH, len(texts)))):
+                vectors[taken] = self._job.encoder.encode_document([texts[at] for at in taken])
+                yield Encoded(len(taken))
         yield from self._settle()
         row = 0
         for change, chunks in batch:

@@ -35,9 +35,10 @@ from multiqa_integrations.errors import (
     LeaseError,
     StoreError,
     StorePermissionError,
+    StoreUnavailableError,
 )
 from multiqa_integrations.qdrant.info import CollectionInfo
-from multiqa_integrations.qdrant.retry import Attempts
+from multiqa_integrations.qdrant.retry import Attempts, retrying
 from multiqa_integrations.qdrant.store import Store
 from multiqa_integrations.values import parse_time
 
@@ -281,7 +282,9 @@ class Lease:
         _held.discard(self._run)
         if isinstance(error, LeaseError) or not self.kept:
             return
-        with suppress(StoreError):  # a store that is away: the lease ends by itself
+        # A store that is away has been waited for already, and the lease ends by itself.
+        seconds = 0.0 if isinstance(error, StoreUnavailableError) else None
+        with suppress(StoreError), retrying(seconds):
             lease = _lease(self._info(), self._key)
             if lease is not None and lease.get("run") == self._run:  # else it is another run's
                 self._store.annotate(self._collection, self._key, None)

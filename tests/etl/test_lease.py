@@ -19,6 +19,7 @@ from multiqa_integrations.errors import (
     CollectionWarning,
     LeaseError,
     StoreError,
+    StoreUnavailableError,
     SyncIncompleteError,
 )
 from multiqa_integrations.etl import sync, verify
@@ -32,6 +33,7 @@ from multiqa_integrations.qdrant.lease import (
     Lease,
 )
 from multiqa_integrations.qdrant.lease import _machine as this_machine
+from multiqa_integrations.qdrant.retry import retrying
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
 
@@ -249,6 +251,22 @@ def test_a_failed_run_gives_its_lease_back(embedded: Store) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         sync(failing(), "docs", store=embedded, encoder=FakeEncoder())
     assert metadata_of(embedded) == {}
+
+
+def test_a_server_that_was_waited_for_is_asked_once_to_take_the_lease_back(
+    loopback: LoopbackQdrant,
+) -> None:
+    with open_store(url=loopback.url) as store:
+        sync(ROWS, "docs", store=store, encoder=FakeEncoder())
+
+        def lose_the_server() -> None:
+            with retrying(300.0), Lease(store, "docs", source="default"):
+                loopback.faults.away = 3
+                raise StoreUnavailableError("no answer for five minutes")
+
+        with pytest.raises(StoreUnavailableError, match="five minutes"):
+            lose_the_server()
+        assert loopback.faults.away == 2
 
 
 def test_no_lease_keeps_a_run_out_for_longer_than_three_minutes() -> None:
