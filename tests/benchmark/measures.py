@@ -19,6 +19,7 @@ from tests.benchmark import (
     ingest,
     load,
     quality,
+    quantization,
     search,
     workers,
 )
@@ -35,6 +36,7 @@ MEASURES: dict[str, Callable[[Session], Iterable[Table]]] = {
     "quality": quality.quality,
     "chunk": load.chunk,
     "search": search.search,
+    "quantization": quantization.quantization,
     "ingest": ingest.ingest,
     "workers": workers.workers,
     "langchain": adapters.langchain,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,18 +18,7 @@ from tests.benchmark.session import Session
 def search(session: Session) -> Iterator[Table]:
     """Fill, optimise and ask an embedded collection, as it comes and by the engine's defaults."""
     settings = session.settings
-    encoder = our_encoder("auto", str(session.checkpoint.directory), settings.limit_tokens)
-    folder = session.subfolder("search")
-    queries = folder / "queries.npy"
-    session.step("search: encoding the queries")
-    np.save(queries, encoder.encode_query(questions()))
-    vectors = settings.vectors
-    if vectors is None:
-        vectors = folder / "vectors.npy"
-        texts = first_texts(settings.texts, settings.text_field, settings.samples, min_words=1)
-        session.step(f"search: encoding {len(texts):,} texts")
-        np.save(vectors, encoder.encode_document(texts))
-    _check_vectors(str(vectors))
+    vectors, queries = encoded(session, "search")
     for tuned in (True, False):
         runs = session.rounds(
             "search",
@@ -40,6 +30,24 @@ def search(session: Session) -> Iterator[Table]:
         )
         yield _filling(runs, tuned)
         yield _asking(runs, tuned)
+
+
+def encoded(session: Session, measure: str) -> tuple[Path, Path]:
+    """Return the files with the vectors of the texts and of the questions."""
+    settings = session.settings
+    encoder = our_encoder("auto", str(session.checkpoint.directory), settings.limit_tokens)
+    folder = session.subfolder(f"{measure}-vectors")
+    queries = folder / "queries.npy"
+    session.step("encoding the queries")
+    np.save(queries, encoder.encode_query(questions()))
+    if settings.vectors is not None:
+        _check_vectors(str(settings.vectors))
+        return settings.vectors, queries
+    vectors = folder / "vectors.npy"
+    texts = first_texts(settings.texts, settings.text_field, settings.samples, min_words=1)
+    session.step(f"encoding {len(texts):,} texts")
+    np.save(vectors, encoder.encode_document(texts))
+    return vectors, queries
 
 
 def _filling(runs: list[dict[str, Any]], tuned: bool) -> Table:

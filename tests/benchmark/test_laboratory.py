@@ -380,3 +380,11 @@ def test_all_runs_every_measure(small: Settings, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setitem(MEASURES, name, partial(_found, table))
     report: Report = measure("all", small)
     assert [table.measure for table in report.tables] == list(MEASURES)
+
+
+@pytest.mark.slow
+def test_quantization(small: Settings) -> None:
+    (table,) = measure("quantization", replace(small, samples=40)).tables
+    assert row(table, "none")["bytes/vector"] == 1536
+    assert row(table, "none")["recall@10"] == 1
+    assert row(table, "int8")["recall@10"] >= row(table, "binary, rescore=False")["recall@10"]
