@@ -7,7 +7,6 @@ result.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import pickle
@@ -130,16 +129,23 @@ class RayPool:
         if self._print is not None:
             internals.print_to_stdstream = _log_what_ray_prints  # type: ignore[union-attr]
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object = None, *_: object) -> None:
         ray = self._ray
         actors = [*self._idle, *self._starting.values(), *(one for one, _ in self._busy.values())]
         for actor in actors:
             ray.kill(actor)
         self._idle, self._starting, self._busy = [], {}, {}
-        if self._owns:
-            ray.shutdown()
-            if self._print is not None:
-                sys.modules["ray._private.worker"].print_to_stdstream = self._print  # type: ignore[attr-defined]
+        if not self._owns:
+            return
+        if kind is KeyboardInterrupt:  # it takes seconds, which SIGTERM leaves not even the report
+            threading.Thread(target=self._disconnect, name="multiqa-ray").start()
+        else:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        self._ray.shutdown()
+        if self._print is not None:
+            sys.modules["ray._private.worker"].print_to_stdstream = self._print  # type: ignore[attr-defined]
 
     @property
     def alive(self) -> int:
@@ -377,18 +383,23 @@ def _in_order(dataset: Any) -> Iterator[None]:
 def _keeping_to_itself() -> Iterator[None]:
     """Let a cluster of Ray's own here write nothing into HOME, and ask no cloud where it is."""
     # Its statistics ask all clouds before they see that they are off. They are all that this
-    # server is for where there is no dashboard; there is no setting against it.
-    services = importlib.import_module("ray._private.services")
+    # server is for where there is no dashboard, and no setting is against it: Ray 2.60 starts it
+    # with `include_dashboard=False` and RAY_USAGE_STATS_ENABLED=0 too. Where another version has
+    # no such function, everything works as well, and it may ask.
+    services = sys.modules.get("ray._private.services")
     start = getattr(services, "start_api_server", None)
     token = Path.home() / ".ray" / "auth_token"  # where Ray would keep one
     is_named = any(name.startswith("RAY_AUTH_") for name in os.environ) or token.exists()
     if not is_named:  # it stays, as does the mode that Ray sets: another cluster needs both
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if start is None:
+        yield
+        return
     try:
-        services.start_api_server = lambda *_, **__: (None, None)  # type: ignore[attr-defined]
+        services.start_api_server = lambda *_, **__: (None, None)  # type: ignore[union-attr]
         yield
     finally:
-        services.start_api_server = start  # type: ignore[attr-defined]
+        services.start_api_server = start  # type: ignore[union-attr]
 
 
 @contextmanager

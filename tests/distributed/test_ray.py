@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 
 from multiqa_integrations import distributed, etl
 from multiqa_integrations.distributed import splits
+from multiqa_integrations.distributed.ray import RayPool, _keeping_to_itself
 from multiqa_integrations.errors import (
     ClusterError,
     CollectionMismatchError,
@@ -252,6 +254,42 @@ def test_what_the_cluster_lacks_is_said(
     assert "0 of 2 workers have begun" in caplog.text
     assert "each asks for 1 CPUs and 1 GPUs, and the cluster has 3 CPUs" in caplog.text
     assert "0 GPUs (0 free)" in caplog.text
+
+
+def test_whoever_interrupts_does_not_wait_for_ray_to_end() -> None:
+    ends, ended = threading.Event(), threading.Event()
+
+    class Ray:
+        def shutdown(self) -> None:
+            assert ends.wait(60)
+            ended.set()
+
+    pool = RayPool("local")
+    pool._ray, pool._owns = Ray(), True
+    pool.__exit__(KeyboardInterrupt)
+    assert not ended.is_set()
+    ends.set()
+    assert ended.wait(60)
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_cluster_of_its_own_keeps_to_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_it: bool
+) -> None:
+    services = types.ModuleType("services")
+    start = services.__dict__["start_api_server"] = object()
+    if not has_it:  # as in another version of Ray
+        del services.start_api_server
+    monkeypatch.setitem(sys.modules, "ray._private.services", services)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("RAY_AUTH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "")  # so that it is put back
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    with _keeping_to_itself():
+        assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+        assert getattr(services, "start_api_server", None) is not start
+    assert getattr(services, "start_api_server", None) is (start if has_it else None)
 
 
 def test_no_cluster_at_an_address(stand_in: LoopbackQdrant, source: str) -> None:
