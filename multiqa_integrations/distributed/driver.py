@@ -195,12 +195,13 @@ class Work:
             return self.error is not None or self.job.stop.is_set() or self.halted()
 
         for task, result in self.pool.run(tasks, halted):
+            done: Result | None = result
             if isinstance(result, Failure):
-                self.error = self.error or result.error
-            elif task is not None:
-                if not getattr(result, "stopped", False):
+                self.error, done = self.error or result.error, result.outcome
+            if task is not None and done is not None:
+                if not getattr(done, "stopped", False):
                     self.parts.done += task.split.weight
-                yield task, result
+                yield task, done
         if self.error is not None:
             raise self.error
 

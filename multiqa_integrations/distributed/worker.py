@@ -157,9 +157,15 @@ class Compared(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error that ends the job."""
+    """An error that ends the job.
+
+    Attributes:
+        error: The error.
+        outcome: What became of the split until then.
+    """
 
     error: MultiQAError
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +252,15 @@ class Worker:
                 else:
                     outcome = Compared()
                     steps = self._verify_split(job, task, outcome)
+                failure = None
                 try:
                     deque(steps, maxlen=0)
-                except StoreUnavailableError:  # nothing is waited for after a stop
-                    if not self._stop.is_set():
-                        raise
+                except MultiQAError as error:
+                    # After a stop nothing is waited for.
+                    if not (self._stop.is_set() and isinstance(error, StoreUnavailableError)):
+                        failure, outcome.stopped = Failure(error, outcome), True
                 self._put_in_place(task, outcome)
-                return outcome
+                return failure or outcome
         except MultiQAError as error:
             return Failure(error)
         except Exception as error:  # noqa: BLE001  (a bug costs its split alone, and is told)

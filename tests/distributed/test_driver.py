@@ -381,14 +381,15 @@ def test_workers_stop_when_the_lease_is_another_run_s(
 
 
 class TakenOver(FakeEncoder):
-    """Has another run take the lease while the first part of a batch is encoded."""
+    """Has another run take the lease while the first part of a batch is encoded, or a later one."""
 
     url: str
     collection: str
+    at = 0
     calls: list[int] = []  # noqa: RUF012  (of the class: it is pickled on its way to a worker)
 
     def encode_document(self, texts: Sequence[str], *, show_progress: bool = False) -> Vectors:
-        if not self.calls:
+        if len(self.calls) == self.at:
             with open_store(url=self.url) as store:
                 taken = {**lease_of(store, self.collection), "run": "another"}
                 store.annotate(self.collection, "multiqa.lease.default", taken)
@@ -411,6 +412,25 @@ def test_a_worker_looks_at_the_lease_within_a_batch(
         distributed.sync(write("a.jsonl", articles(40)), name, url=stand_in.url, encoder=encoder)
     assert TakenOver.calls == [4]
     assert ended.value.report.added == 0
+
+
+def test_what_a_failed_split_had_stored_is_reported(
+    stand_in: LoopbackQdrant, name: str, pool: InProcessPool, write: WriteRows,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(splits, "BYTES", 1_000_000)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 1_000_000)
+    monkeypatch.setattr("multiqa_integrations.etl.write._BATCH", 8)
+    monkeypatch.setattr("multiqa_integrations.qdrant.server.store._LOOK_SECONDS", 1e-6)
+    monkeypatch.setattr(TakenOver, "calls", [])
+    encoder = TakenOver()
+    encoder.url, encoder.collection, encoder.at = stand_in.url, name, 2
+    rows = articles(40)
+    rows[3] = b"{bad"
+    with pytest.raises(LeaseError) as ended:
+        distributed.sync(write("a.jsonl", rows), name, url=stand_in.url, encoder=encoder)
+    report = ended.value.report
+    assert (report.added, report.encoded, report.rejected) == (8, 16, 1)
 
 
 class Clock:

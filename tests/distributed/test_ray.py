@@ -265,7 +265,8 @@ def test_whoever_interrupts_does_not_wait_for_ray_to_end() -> None:
             ended.set()
 
     pool = RayPool("local")
-    pool._ray, pool._owns = Ray(), True
+    pool._ray = Ray()  # type: ignore[assignment]
+    pool._owns = True
     pool.__exit__(KeyboardInterrupt)
     assert not ended.is_set()
     ends.set()
