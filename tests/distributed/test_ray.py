@@ -33,6 +33,7 @@ from multiqa_integrations.qdrant import open_store
 from multiqa_integrations.testing import FakeEncoder
 from tests.distributed.conftest import TOP, Nodes
 from tests.distributed.slow_encoder import ElsewhereEncoder, SlowEncoder
+from tests.support.engines import Server
 from tests.support.loopback_qdrant import LoopbackQdrant
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -61,9 +62,9 @@ def source(tmp_path: Path) -> str:
     return str(file)
 
 
-def contents(url: str, name: str) -> dict[Any, Any]:
+def contents(name: str, *, connection: dict[str, Any] | None = None, **where: Any) -> Any:
     found = {}
-    with open_store(url=url) as store:
+    with open_store(**where, **(connection or {})) as store:
         offset = None
         while True:
             page, offset = store.scroll(name, limit=500, offset=offset, with_vectors=True)
@@ -96,10 +97,8 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_the_same_as_in_one_process(
-    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str
-) -> None:
-    one_job: dict[str, Any] = {"url": stand_in.url, "encoder": FakeEncoder()}
+def assert_same(source: str, name: str, nodes: Nodes, **where: Any) -> None:
+    one_job: dict[str, Any] = {**where, "encoder": FakeEncoder()}
     job: dict[str, Any] = {
         **one_job,
         "address": nodes.address,
@@ -109,9 +108,31 @@ def test_the_same_as_in_one_process(
     many = distributed.sync(source, f"{name}-many", **job)
     assert counts(one) == counts(many)
     assert (many.added, many.rejected) == (1_198, 2)
-    assert contents(stand_in.url, f"{name}-one") == contents(stand_in.url, f"{name}-many")
+    assert contents(f"{name}-one", **where) == contents(f"{name}-many", **where)
     assert etl.sync(source, f"{name}-many", **one_job).unchanged == 1_198
     assert distributed.sync(source, f"{name}-one", **job).unchanged == 1_198
+
+
+def test_the_same_as_in_one_process(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str
+) -> None:
+    assert_same(source, name, nodes, url=stand_in.url)
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("grpc", [False, True], ids=["REST", "gRPC"])
+def test_the_same_as_in_one_process_on_a_server(
+    server: Server, name: str, nodes: Nodes, source: str, grpc: bool
+) -> None:
+    connection = {"prefer_grpc": grpc, "grpc_port": server.grpc_port}
+    try:
+        assert_same(
+            source, name, nodes, url=server.url, api_key=server.api_key, connection=connection
+        )
+    finally:
+        with server.open() as store:
+            store.drop(f"{name}-one")
+            store.drop(f"{name}-many")
 
 
 @pytest.mark.soak
