@@ -56,8 +56,9 @@ class OpenVINOBackend:
             "PERFORMANCE_HINT": "LATENCY" if one_batch else "THROUGHPUT",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": self.parallelism,
-            # Pinned threads of two compiled models would fight for the same processors.
-            "ENABLE_CPU_PINNING": not one_batch,
+            # Threads are pinned from the first processor on, by each model and by each process:
+            # two workers of one thread each would share one processor and leave the other idle.
+            "ENABLE_CPU_PINNING": False,
             # Run-time quantisation of activations works on float32 ones only.
             "INFERENCE_PRECISION_HINT": "bf16" if arithmetic == "bfloat16" else "f32",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if arithmetic == "int8" else 0,

@@ -67,6 +67,14 @@ def test_the_longest_text_fits_in_a_batch(name: Any) -> None:
     assert compute.batch_texts >= 1
 
 
+@pytest.mark.parametrize("one_batch", [False, True])
+def test_no_thread_is_pinned(test_model: Path, one_batch: bool) -> None:
+    """Each process would pin its own to the first processors."""
+    compute = backends.choose("openvino", "float32", "cpu")
+    backend: Any = load(test_model, compute, threads=1, one_batch=one_batch)
+    assert backend._compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_one_batch_gets_all_threads(test_model: Path) -> None:
     compute = backends.choose("openvino", "float32", "cpu")
     backend = load(test_model, compute, threads=2, one_batch=True)
