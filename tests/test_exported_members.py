@@ -73,7 +73,7 @@ def test_a_name_beside_the_other_adapter_s() -> None:
 
 def test_every_store_has_every_method() -> None:
     methods = {name for name in vars(qdrant.Store) if not name.startswith("_")}
-    methods -= {"look_seconds", "parallel_writes", "quantization"}  # nothing there to wait for
+    methods -= {"look_seconds", "parallel_writes"}  # nothing there to wait for
     twins = {name for name in methods if name[0] == "a" and name[1:] in methods}
     assert twins == {f"a{name}" for name in methods - twins}
     for store in (qdrant.EdgeStore, qdrant.ServerStore):

@@ -6,7 +6,7 @@ All commands together take most of a second to import, and whoever calls one nee
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import typer
@@ -33,7 +33,7 @@ class Group(typer.core.TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Commands(self.package, list(self.summaries))
+        self.commands: Any = _Commands(self.package, list(self.summaries))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands."""
@@ -45,7 +45,7 @@ class Group(typer.core.TyperGroup):
             formatter.write_dl(list(self.summaries.items()))
 
 
-class _Commands(MutableMapping[str, Any]):
+class _Commands(Mapping[str, Any]):
     """The commands by name, each imported when it is looked up."""
 
     def __init__(self, package: str, names: list[str]) -> None:
@@ -62,12 +62,6 @@ class _Commands(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._commands)
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._commands[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._commands[name]
 
 
 def _load(package: str, name: str) -> Any:

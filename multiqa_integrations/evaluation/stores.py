@@ -25,6 +25,7 @@ from multiqa_integrations.qdrant import (
 from multiqa_integrations.qdrant.documents import name_vectors
 from multiqa_integrations.qdrant.edge import bm25
 from multiqa_integrations.qdrant.schema import SPARSE_NAME
+from multiqa_integrations.qdrant.settings import Quantization, quantization_config
 
 _BATCH = 256  # points that are made at a time
 _QUERIES = 64  # queries of a request
@@ -122,7 +123,8 @@ class TemporaryCollections:
     def _collection(self, configuration: Configuration, encoded: Encoded | None) -> str:
         graph = configuration.search == "hnsw"
         sparse = configuration.mode != "dense"
-        key = (id(encoded), sparse, graph, configuration.quantization)
+        kind: Quantization = (configuration.quantization or "int8") if graph else "none"
+        key = (id(encoded), sparse, graph, kind)
         if key in self._names:
             return self._names[key]
         store, name = self._store, f"multiqa-evaluate-{uuid.uuid4().hex[:12]}"
@@ -130,7 +132,7 @@ class TemporaryCollections:
         store.ensure(
             name,
             CollectionSchema(fingerprint=fingerprint, sparse_name=SPARSE_NAME if sparse else None),
-            **store.quantization(configuration.quantization if graph else "none"),
+            quantization_config=quantization_config(kind),
         )
         self._names[key] = name  # dropped at the end, whatever happens next
         total = len(self._dataset.document_ids)

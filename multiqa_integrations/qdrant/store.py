@@ -11,7 +11,7 @@ from multiqa_integrations.qdrant.filters import PayloadEquals
 from multiqa_integrations.qdrant.info import CollectionInfo, CollectionReport
 from multiqa_integrations.qdrant.points import Point, PointId, PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.schema import CollectionSchema
-from multiqa_integrations.qdrant.settings import CollectionSettings, Quantization
+from multiqa_integrations.qdrant.settings import CollectionSettings
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -49,15 +49,6 @@ class Store(Threaded):
         **options: Any,
     ) -> CollectionReport:
         """Create the collection, or make sure that it fits; see `ensure_collection`."""
-
-    @abstractmethod
-    def quantization(self, kind: Quantization | None) -> dict[str, Any]:
-        """Return the options of `ensure` that give a new collection such vectors in its graph.
-
-        Args:
-            kind: Of quantization; None for 8-bit vectors. What else the graph is made by is the
-                same for each.
-        """
 
     @abstractmethod
     def supported(self, wanted: CollectionSettings) -> tuple[CollectionSettings, list[str]]:

@@ -19,7 +19,7 @@ from multiqa_integrations.qdrant import (
     Uploader,
     open_store,
 )
-from multiqa_integrations.qdrant.settings import Quantization
+from multiqa_integrations.qdrant.settings import Quantization, quantization_config
 from tests.benchmark.search import encoded
 from tests.benchmark.session import Session
 
@@ -36,9 +36,8 @@ def quantization(session: Session) -> Iterator[Table]:
         session.step(f"quantization: {kind}", done, len(kinds))
         folder = session.subfolder(f"quantization-{kind}")
         with open_store(path=folder) as store:
-            store.ensure(
-                "bench", CollectionSchema(fingerprint="benchmark"), **store.quantization(kind)
-            )
+            schema = CollectionSchema(fingerprint="benchmark")
+            store.ensure("bench", schema, quantization_config=quantization_config(kind))
             with Uploader(store, "bench", optimize=False) as uploader:
                 for start in range(0, len(stored), _BATCH):
                     batch = stored[start : start + _BATCH]

@@ -125,9 +125,11 @@ def test_settings_of_an_embedded_collection(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", get_args(Quantization))
 def test_every_kind_of_quantization(store: Store, name: str, kind: Quantization) -> None:
-    info = store.ensure(name, SCHEMA, **store.quantization(kind)).info
+    info = store.ensure(name, SCHEMA, quantization_config=quantization_config(kind)).info
     if info.settings is not None:  # the client's local mode keeps none
         assert (info.settings.quantization_config or {}) == quantization_config(kind)
+        if isinstance(store, EdgeStore):  # the graph is as wide as without
+            assert (info.settings.hnsw_config or {})["m"] == 32
     collection = Collection.open(name, encoder=OLD, store=store)
     collection.add(["one", "two"])
     assert collection.search("two")[0].text == "two"

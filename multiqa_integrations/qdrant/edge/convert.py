@@ -32,7 +32,8 @@ def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
     """Make the engine's configuration.
 
     Options are JSON, as of `CollectionSettings`, or go to the engine as they are.
-    `quantization_config=None` leaves the 8-bit vectors out of this package's own graph.
+    `quantization_config` takes the place of the 8-bit vectors in this package's own graph, and
+    None leaves them out; `hnsw_config` makes it a graph of the user's.
     """
     for name, value in options.items():
         if name in ("vectors", "sparse_vectors", "wal_enabled"):
@@ -48,7 +49,7 @@ def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _not_taken(options, error) from error
-    ours = not any(given.collection.get(name) for name in ("hnsw_config", "quantization_config"))
+    ours = not given.collection.get("hnsw_config")
     kept = given.collection
     if ours:
         kept = {
@@ -57,7 +58,7 @@ def engine_config(schema: CollectionSchema, options: Mapping[str, Any]) -> Any:
             **given.collection,
         }
     metrics = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot}
-    # Where the graph has 8-bit vectors, a search needs but a few of the originals: they stay
+    # Where the graph has smaller vectors, a search needs but a few of the originals: they stay
     # on disk, instead of 1.5 KB of memory each.
     cold = ours and kept["quantization_config"] and "on_disk" not in given.vector
     try:

@@ -46,12 +46,7 @@ from multiqa_integrations.qdrant.points import (
     payload_keys,
 )
 from multiqa_integrations.qdrant.schema import CollectionSchema, check_metadata
-from multiqa_integrations.qdrant.settings import (
-    EMBEDDED,
-    CollectionSettings,
-    Quantization,
-    quantization_config,
-)
+from multiqa_integrations.qdrant.settings import CollectionSettings
 from multiqa_integrations.qdrant.store import Store
 
 if TYPE_CHECKING:
@@ -145,11 +140,6 @@ class EdgeStore(Store):
 
     def supported(self, wanted: CollectionSettings) -> tuple[CollectionSettings, list[str]]:
         return wanted.without_defaults().only(settings.SUPPORTED)
-
-    def quantization(self, kind: Quantization | None) -> dict[str, Any]:
-        if kind is None:
-            return {}
-        return {**EMBEDDED.given(), "quantization_config": quantization_config(kind)}
 
     def check(self, collection: str, schema: CollectionSchema) -> CollectionReport:
         return report_on(collection, schema, self.info(collection))

@@ -29,7 +29,6 @@ from multiqa_integrations.qdrant.server.options import (
     parse_url,
     split_user,
 )
-from multiqa_integrations.qdrant.settings import Quantization, quantization_config
 from multiqa_integrations.qdrant.store import Store
 
 T = TypeVar("T")
@@ -137,9 +136,6 @@ class ServerStore(Store):
     @property
     def parallel_writes(self) -> int:
         return 1 if self.local else _WRITE_THREADS
-
-    def quantization(self, kind: Quantization | None) -> dict[str, Any]:
-        return {"quantization_config": quantization_config(kind or "int8")}
 
     # --- requests: each written once, for callers that block and for coroutines ----------------
 
