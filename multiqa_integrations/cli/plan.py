@@ -19,7 +19,7 @@ from multiqa_integrations.cli.job_options import (
     job_options,
 )
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
-from multiqa_integrations.cli.progress import JobProgress
+from multiqa_integrations.cli.progress import job_progress
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import PlanReport
@@ -52,7 +52,7 @@ def plan(
             job_options(
                 store, encoder, target, reading, limit=limit, connects=cluster.ray is None
             ) as options,
-            JobProgress() as progress,
+            job_progress() as progress,
         ):
             report = cluster.job("plan")(
                 cluster.one_source(source),

@@ -16,7 +16,7 @@ from multiqa_integrations.cli.job_options import (
 )
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.outputs import check_file
-from multiqa_integrations.cli.progress import JobProgress
+from multiqa_integrations.cli.progress import job_progress
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import ReplayReport
@@ -60,7 +60,7 @@ def replay(
         with (
             jobs.showing_report(show, as_json=as_json),
             job_options(store, encoder, target, existing=collection) as options,
-            JobProgress() as progress,
+            job_progress() as progress,
         ):
             report = run(
                 dead_letter, collection, progress=progress, stop=signals.stop, options=options

@@ -21,7 +21,7 @@ from multiqa_integrations.cli.job_options import (
 )
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
 from multiqa_integrations.cli.outputs import check_file
-from multiqa_integrations.cli.progress import JobProgress
+from multiqa_integrations.cli.progress import job_progress
 from multiqa_integrations.cli.settings import SettingsOptions
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def sync(
                 kept=kept,
                 connects=cluster.ray is None,
             ) as options,
-            JobProgress() as progress,
+            job_progress() as progress,
         ):
             report = cluster.job("sync")(
                 cluster.one_source(source),

@@ -2,133 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
 
 from multiqa_integrations._test_model import require_test_model
 from multiqa_integrations.cli import jobs, terminal
-from multiqa_integrations.cli.job_options import Format
 from multiqa_integrations.cli.options import AsJson, DryRun, TestModel, options
 from multiqa_integrations.cli.outputs import check_file, check_folder, keep_fonts_out_of_home
+from multiqa_integrations.cli.progress import training_progress
+from multiqa_integrations.cli.train_options import PairOptions, RecipeOptions
+from multiqa_integrations.cli.train_report import show_report
 from multiqa_integrations.errors import ConfigurationError, SourceError, TrainingError
-from multiqa_integrations.evaluation.numerals import interval, signed
 from multiqa_integrations.model import MULTI_QA
 
 if TYPE_CHECKING:
-    from multiqa_integrations.training import Measured, TrainProgress, TrainReport
-
-_LINE_SECONDS = 10.0
-_RECIPE = "Recipe"
-
-
-@dataclass(frozen=True)
-class PairOptions:
-    """How pairs are read."""
-
-    query_field: Annotated[str, typer.Option(metavar="FIELD", help="Field of the query.")] = "query"
-    positive_field: Annotated[
-        str, typer.Option(metavar="FIELD", help="Field of the text that answers it.")
-    ] = "positive"
-    negative_field: Annotated[
-        str, typer.Option(metavar="FIELD", help="Field of a text that does not; may be missing.")
-    ] = "negative"
-    negatives_field: Annotated[
-        str, typer.Option(metavar="FIELD", help="Field of a list of such texts; may be missing.")
-    ] = "negatives"
-    group_field: Annotated[
-        str,
-        typer.Option(
-            metavar="FIELD",
-            help="Field of what pairs have in common that answer each other; may be missing.",
-        ),
-    ] = "group"
-    format: Annotated[
-        Format | None, typer.Option(help="Format of the files.", show_default="by their names")
-    ] = None
-    max_errors: Annotated[
-        int, typer.Option(help="Train nothing when more records than this are rejected.")
-    ] = 1_000
-    dead_letter: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Append rejected records to this file.", show_default="nowhere"
-        ),
-    ] = None
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Return the fields as `PairFields(**…)` takes them."""
-        names = ("query", "positive", "negative", "negatives", "group")
-        return {name: getattr(self, f"{name}_field") for name in names}
-
-
-@dataclass(frozen=True)
-class RecipeOptions:
-    """What of the recipe may be chosen."""
-
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            help="Steps to train, however long they take.",
-            show_default="as --minutes allows",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = None
-    epochs: Annotated[
-        float, typer.Option(help="How often a pair is seen at most.", rich_help_panel=_RECIPE)
-    ] = 3.0
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Examples of a batch.",
-            show_default="32; 1024 on an accelerator",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = None
-    learning_rate: Annotated[
-        float, typer.Option(help="The highest learning rate.", rich_help_panel=_RECIPE)
-    ] = 2e-5
-    warmup: Annotated[
-        float,
-        typer.Option(help="Share of the steps of the warm-up.", rich_help_panel=_RECIPE),
-    ] = 0.1
-    max_length: Annotated[
-        int | None,
-        typer.Option(
-            help="Word pieces of a text that are trained on.",
-            show_default="250; less where the time is short",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = None
-    freeze_embeddings: Annotated[
-        bool | None,
-        typer.Option(
-            "--freeze-embeddings/--train-embeddings",
-            help="Whether the vectors of word pieces stay as they are.",
-            show_default="frozen on a processor",
-            rich_help_panel=_RECIPE,
-        ),
-    ] = None
-    seed: Annotated[
-        int, typer.Option(help="Of split, batches and dropout.", rich_help_panel=_RECIPE)
-    ] = 0
-    device: Annotated[
-        str,
-        typer.Option(help="auto, cpu, or a torch device such as cuda:0.", rich_help_panel=_RECIPE),
-    ] = "auto"
-    threads: Annotated[
-        int | None,
-        typer.Option(help="Processors to use.", show_default="all", rich_help_panel=_RECIPE),
-    ] = None
+    from multiqa_integrations.training import PairSet, TrainProgress
 
 
 @options
@@ -207,7 +99,7 @@ def train(
     from multiqa_integrations.training import PairFields, Recipe, read_data_config
     from multiqa_integrations.training import train as run
 
-    with _no_pairs_are_wrong_usage(), jobs.Signals() as signals:
+    with _no_pairs_are_wrong_usage(), jobs.Signals(finishes=False) as signals:
         if test_model and base is not None:
             raise ConfigurationError("--test-model and --base exclude each other. Pass one.")
         if reading.dead_letter is not None:
@@ -217,7 +109,14 @@ def train(
         sets += [] if data_config is None else read_data_config(data_config)
         if not sets:
             raise ConfigurationError("no pairs were given. Name a file, or pass --data-config.")
-        with TrainBar(signals) as progress, _telling_of_stop(signals):
+        with training_progress() as show_progress, _showing_how_to_resume(signals):
+
+            def progress(update: TrainProgress) -> None:
+                signals.finishes = (
+                    update.phase == "training"
+                )  # a step ends soon; other work may not
+                show_progress(update)
+
             report = run(
                 sets,
                 out,
@@ -239,7 +138,7 @@ def train(
         if as_json:
             terminal.echo_json({**report.to_dict(), "dry_run": dry_run})
         else:
-            _show(report, reading.dead_letter)
+            show_report(report, reading.dead_letter)
         if not dry_run and not report.better:
             terminal.show_warning(
                 "the model is not better than its base beyond noise on the held-out queries. It "
@@ -250,7 +149,7 @@ def train(
 
 @contextmanager
 def _no_pairs_are_wrong_usage() -> Iterator[None]:
-    """Give status 2 to what cannot be learned from; 3, as of jobs, has another meaning here."""
+    """Exit with 2 where there is nothing to learn from; the 3 of jobs means something else here."""
     try:
         yield
     except SourceError as error:
@@ -259,8 +158,8 @@ def _no_pairs_are_wrong_usage() -> Iterator[None]:
 
 
 @contextmanager
-def _telling_of_stop(signals: jobs.Signals) -> Iterator[None]:
-    """Say how to go on after a stop; the signals exit without a message."""
+def _showing_how_to_resume(signals: jobs.Signals) -> Iterator[None]:
+    """Show the message of a training that was stopped: after a signal, `Signals` shows none."""
     try:
         yield
     except TrainingError as error:
@@ -269,7 +168,7 @@ def _telling_of_stop(signals: jobs.Signals) -> Iterator[None]:
         raise
 
 
-def _parse_set(text: str) -> Any:
+def _parse_set(text: str) -> PairSet:
     from multiqa_integrations.training import PairSet
 
     path, colon, weight = text.rpartition(":")
@@ -282,127 +181,10 @@ def _parse_set(text: str) -> Any:
     return PairSet(path, number)
 
 
-def _parse_blend(text: str) -> Any:
+def _parse_blend(text: str) -> float | Literal["auto"]:
     try:
-        return text if text == "auto" else float(text)
+        return "auto" if text == "auto" else float(text)
     except ValueError as error:
         raise ConfigurationError(
             f"--blend is {text!r}, expected auto or a share from 0 to 1."
         ) from error
-
-
-def _show(report: TrainReport, letters: Path | None) -> None:
-    console = terminal.stdout()
-    counts = ", ".join(
-        f"{one.name}: {terminal.count(one.pairs, 'pair')}"
-        + (f" in {terminal.count(one.groups, 'group')}" if one.groups else "")
-        + (f", weight {one.weight:g}" if len(report.sets) > 1 else "")
-        for one in report.sets
-    )
-    console.prose(counts)
-    settings = report.settings
-    console.prose(
-        f"{terminal.count(report.pairs, 'pair')} to train on, {report.held_out:,} held out; "
-        f"{terminal.count(report.steps, 'step')} of {settings['batch_size']:,} examples "
-        f"({report.epochs:.1f} epochs), texts of up to {settings['max_length']} word pieces, "
-        f"embeddings {'frozen' if settings['freeze_embeddings'] else 'trained'}"
-    )
-    for note in report.notes:
-        console.prose(f"• {terminal.one_line(note)}")
-    for reason in report.rejections[:5]:
-        console.prose(f"    {terminal.one_line(reason)}")
-    if report.rejections and letters is not None:
-        console.prose(f"• the rejected records are in {letters}")
-    if report.measured is None:
-        console.prose("Nothing was trained.")
-        return
-    table = Table()
-    table.add_column("")
-    for name in ("before", "after"):
-        table.add_column(name, justify="right")
-    table.add_column("difference", justify="right")
-    for found in (report.measured, report.general):
-        if found is not None:
-            _add(table, found)
-    console.table(table)
-    if len(report.blends) > 1:
-        tried = ", ".join(f"{share:g}: {value:.4f}" for share, value in report.blends.items())
-        console.prose(f"trained share {report.blend:g}, chosen on other queries ({tried})")
-    console.prose(f"{report.out}: {report.measured.sentence}, in {report.seconds:,.0f} s")
-    if report.general is not None and report.general.worse:
-        console.prose(
-            f"• on {report.general.name} it lost beyond noise; a smaller --blend keeps more"
-        )
-    if report.better:
-        console.prose(
-            f"next: multiqa evaluate SET --against model={report.out}, then multiqa reembed "
-            f"COLLECTION --model {report.out}"
-        )
-
-
-def _add(table: Table, found: Measured) -> None:
-    for number, (metric, before) in enumerate(found.before.items()):
-        queries = "query" if found.queries == 1 else "queries"
-        name = f"{found.name} ({found.queries:,} {queries})"
-        difference = ""
-        if not number:
-            difference = f"{signed(found.difference, 4)} ({interval(found.low, found.high)})"
-        table.add_row(
-            f"{name if not number else ''} {metric}".strip(),
-            f"{before:.4f}",
-            f"{found.after[metric]:.4f}",
-            difference,
-        )
-
-
-class TrainBar:
-    """Shows how far a training is: a bar on a terminal, elsewhere a line now and then.
-
-    It also tells the signals whether a stop is awaited: a step ends soon, other work does not.
-    """
-
-    def __init__(self, signals: jobs.Signals) -> None:
-        self._signals = signals
-        self._last_line = time.monotonic()
-        self._stack = ExitStack()
-        self._console = terminal.stderr()
-        self._update: Callable[..., None] | None = None
-
-    def __enter__(self) -> TrainBar:
-        self._signals.finishes = False
-        if terminal.shows_progress():
-            columns = (
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                TextColumn("{task.fields[figures]}", markup=False),
-            )
-            bar = self._stack.enter_context(Bar(*columns, console=self._console, transient=True))
-            task = bar.add_task("reading", total=None, figures="")
-            self._update = lambda **values: bar.update(task, **values)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-
-    def __call__(self, progress: TrainProgress) -> None:
-        """Show how far it is."""
-        self._signals.finishes = progress.phase == "training"
-        figures = progress.detail
-        if progress.steps:
-            figures = f"step {progress.step:,} of {progress.steps:,}"
-            if progress.loss is not None:
-                figures += f", loss {progress.loss:.3f}"
-            figures += f", {progress.rate:,.0f} examples/s"
-            if progress.seconds_left is not None:
-                figures += f", {progress.seconds_left:,.0f} s left"
-        now = time.monotonic()
-        if self._update is not None:
-            self._update(
-                description=progress.phase,
-                figures=figures,
-                total=progress.steps or None,
-                completed=progress.step,
-            )
-        elif not terminal.quiet and now - self._last_line >= _LINE_SECONDS:
-            self._last_line = now
-            self._console.print(f"{progress.phase}: {figures}")

@@ -17,7 +17,7 @@ from multiqa_integrations.cli.job_options import (
     job_options,
 )
 from multiqa_integrations.cli.options import AsJson, EncoderOptions, StoreOptions, options
-from multiqa_integrations.cli.progress import JobProgress
+from multiqa_integrations.cli.progress import job_progress
 
 if TYPE_CHECKING:
     from multiqa_integrations.etl import VerifyReport
@@ -61,7 +61,7 @@ def verify(
                 existing=collection,
                 connects=cluster.ray is None,
             ) as options,
-            JobProgress() as progress,
+            job_progress() as progress,
         ):
             report = cluster.job("verify")(
                 cluster.one_source(source), collection, progress=progress, options=options
