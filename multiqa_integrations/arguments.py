@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import getattr_static
 from numbers import Integral
 from pathlib import Path
@@ -81,3 +81,20 @@ def check_count(name: str, value: object) -> None:
 def is_whole(value: object) -> bool:
     """Return whether an argument is a whole number; True and False are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_options(given: Iterable[str], allowed: Iterable[str], what: str) -> None:
+    """Refuse options that would be ignored: a filter that is not applied shows too much.
+
+    Raises:
+        ConfigurationError: Some of those given are not allowed.
+    """
+    allowed = sorted(allowed)
+    if unknown := sorted(set(given).difference(allowed)):
+        expected = f"expected some of {', '.join(allowed)}" if allowed else "it takes none"
+        raise ConfigurationError(f"{what} has no option {', '.join(unknown)}: {expected}.")
+
+
+def path_to_str(value: Any) -> Any:
+    """Return the string of a path, and any other value as it is: for fields that hold strings."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -9,6 +9,8 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 from numpy.typing import NDArray
 
+from multiqa_integrations.errors import ConfigurationError
+from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
 from multiqa_integrations.texts import check_texts
 from multiqa_integrations.types import Encoder, Vectors
 
@@ -18,7 +20,7 @@ _TEXTS_PER_CALL = 512
 class CachedEncoder:
     """Encode through embeddings that keep the vectors of texts they have seen.
 
-    Everything but the vectors is the encoder's that they were made from.
+    Everything but the vectors comes from the encoder behind them.
     """
 
     def __init__(self, cache: Embeddings, encoder: Encoder) -> None:
@@ -65,3 +67,20 @@ class CachedEncoder:
 
     def _vectors(self, embedded: list[list[float]]) -> Vectors:
         return np.asarray(embedded, np.float32).reshape(len(embedded), -1)
+
+
+def encoder_of(embedding: Embeddings) -> Encoder:
+    """Return the encoder of `MultiQAEmbeddings`, through a cache if they are behind one.
+
+    Raises:
+        ConfigurationError: They are other embeddings.
+    """
+    if isinstance(embedding, MultiQAEmbeddings):
+        return embedding.used_encoder
+    cached = getattr(embedding, "underlying_embeddings", None)  # of CacheBackedEmbeddings
+    if isinstance(cached, MultiQAEmbeddings):
+        return CachedEncoder(embedding, cached.used_encoder)
+    raise ConfigurationError(
+        f"embedding is {type(embedding).__name__}, expected MultiQAEmbeddings: the collection "
+        "keeps the fingerprint of its weights. Other embeddings go with langchain-qdrant."
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator
 
+from multiqa_integrations.arguments import path_to_str
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
@@ -72,10 +72,7 @@ class MultiQAEmbeddings(Serializable, Embeddings):
 
     _encoder: Encoder = PrivateAttr()
 
-    @field_validator("model", "cache_folder", mode="before")
-    @classmethod
-    def _from_path(cls, value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    _from_path = field_validator("model", "cache_folder", mode="before")(path_to_str)
 
     def model_post_init(self, context: Any, /) -> None:
         """Check the settings; nothing is loaded yet.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from multiqa_integrations.arguments import check_options
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.qdrant.search_options import SearchOptions
+from multiqa_integrations.qdrant.search_options import MmrOptions, SearchOptions
+
+if TYPE_CHECKING:
+    from qdrant_client import models
 
 # `k` is LangChain's limit, and its documents have no room for vectors.
 SIMILARITY = frozenset(SearchOptions.__annotations__) - {"limit", "with_vectors"}
@@ -20,35 +24,23 @@ _NAMED = {
 }
 
 
-def check_options(given: Iterable[str], allowed: Iterable[str], what: str) -> None:
-    """Refuse options that would be ignored: a filter that is not applied shows too much.
-
-    Raises:
-        ConfigurationError: Some of those given are not allowed.
-    """
-    allowed = sorted(allowed)
-    if unknown := sorted(set(given).difference(allowed)):
-        expected = f"expected some of {', '.join(allowed)}" if allowed else "it takes none"
-        raise ConfigurationError(f"{what} has no option {', '.join(unknown)}: {expected}.")
-
-
 def check_search(search_type: str, options: Mapping[str, object]) -> None:
     """Refuse options that a retriever's search does not have.
 
     Raises:
-        ConfigurationError: There are such; `search_type` itself is checked by LangChain.
+        ConfigurationError: There are some; LangChain checks `search_type` itself.
     """
     if (allowed := _NAMED.get(search_type)) is not None:
         check_options(options, allowed, f"a search of type {search_type!r}")
 
 
 def check_write(options: Mapping[str, object]) -> None:
-    """Refuse options of writing, but the one that LangChain's `index()` gives.
+    """Refuse options of writing other than the batch size that LangChain's `index()` passes.
 
     Raises:
         ConfigurationError: There are others.
     """
-    # A batch size; requests are bounded here by themselves.
+    # It has no use: requests are bounded by bytes and points.
     check_options(options, {"batch_size"}, "writing")
 
 
@@ -69,3 +61,24 @@ def of_cosine(options: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(threshold, float | int) or not 0.0 <= threshold <= 1.0:
         raise ConfigurationError(f"score_threshold is {threshold!r}, expected a relevance, 0 to 1.")
     return {**options, "score_threshold": 2.0 * threshold - 1.0}
+
+
+def mmr_options(
+    k: int, fetch_k: int, lambda_mult: float, filter: models.Filter | None
+) -> MmrOptions:
+    """Return LangChain's options of a search by MMR as those of `Collection.mmr`.
+
+    Raises:
+        ConfigurationError: One of them is not a number that makes sense.
+    """
+    for name, count in (("k", k), ("fetch_k", fetch_k)):
+        if not isinstance(count, int):
+            raise ConfigurationError(f"{name} is {count!r}, expected a whole number from 1.")
+    if not isinstance(lambda_mult, float | int) or not 0.0 <= lambda_mult <= 1.0:
+        raise ConfigurationError(f"lambda_mult is {lambda_mult!r}, expected 0 to 1.")
+    return {
+        "limit": k,
+        "candidates": max(fetch_k, k),
+        "diversity": 1.0 - lambda_mult,
+        "filter": filter,
+    }

@@ -12,16 +12,17 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from multiqa_integrations import types
+from multiqa_integrations.arguments import check_options
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.errors import ConfigurationError
-from multiqa_integrations.langchain.cached import CachedEncoder
+from multiqa_integrations.langchain.cached import encoder_of
 from multiqa_integrations.langchain.documents import to_collection, to_langchain
 from multiqa_integrations.langchain.embeddings import MultiQAEmbeddings
 from multiqa_integrations.langchain.options import (
     MMR,
     SIMILARITY,
-    check_options,
     check_write,
+    mmr_options,
     of_cosine,
 )
 from multiqa_integrations.langchain.retriever import MultiQARetriever
@@ -29,7 +30,6 @@ from multiqa_integrations.qdrant.collection import Collection
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both
 from multiqa_integrations.qdrant.search_options import MmrOptions, SearchOptions
 from multiqa_integrations.qdrant.server.conditions import MetadataFilter, to_filter
-from multiqa_integrations.types import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         """
         self._embedding = MultiQAEmbeddings() if embedding is None else embedding
         self.collection = Collection.open(
-            collection_name, encoder=_encoder_of(self._embedding), **options
+            collection_name, encoder=encoder_of(self._embedding), **options
         )
 
     @classmethod
@@ -191,7 +191,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         """
         check_write(kwargs)
         if (ids is not None or metadatas is not None) and isinstance(texts, Iterator):
-            texts = list(texts)  # ids and metadata are as many, so the texts are not too many
+            texts = list(texts)  # their ids or metadata fit into memory, so they do too
         collection = self.collection
         return (yield from ask(collection, Collection.add, texts, ids=ids, metadatas=metadatas))
 
@@ -391,17 +391,7 @@ class MultiQAVectorStore(VectorStore, Dual):
         self, k: int, fetch_k: int, lambda_mult: float, options: dict[str, Any]
     ) -> MmrOptions:
         check_options(options, MMR, "this search")
-        for name, count in (("k", k), ("fetch_k", fetch_k)):
-            if not isinstance(count, int):
-                raise ConfigurationError(f"{name} is {count!r}, expected a whole number from 1.")
-        if not isinstance(lambda_mult, float | int) or not 0.0 <= lambda_mult <= 1.0:
-            raise ConfigurationError(f"lambda_mult is {lambda_mult!r}, expected 0 to 1.")
-        return {
-            "limit": k,
-            "candidates": max(fetch_k, k),
-            "diversity": 1.0 - lambda_mult,
-            "filter": self._filter(options.get("filter")),
-        }
+        return mmr_options(k, fetch_k, lambda_mult, self._filter(options.get("filter")))
 
 
 @contextmanager
@@ -411,18 +401,6 @@ def _closed_on_failure(opened: MultiQAVectorStore) -> Iterator[MultiQAVectorStor
     except BaseException:
         opened.close()
         raise
-
-
-def _encoder_of(embedding: Embeddings) -> Encoder:
-    if isinstance(embedding, MultiQAEmbeddings):
-        return embedding.used_encoder
-    cached = getattr(embedding, "underlying_embeddings", None)  # of CacheBackedEmbeddings
-    if isinstance(cached, MultiQAEmbeddings):
-        return CachedEncoder(embedding, cached.used_encoder)
-    raise ConfigurationError(
-        f"embedding is {type(embedding).__name__}, expected MultiQAEmbeddings: the collection "
-        "keeps the fingerprint of its weights. Other embeddings go with langchain-qdrant."
-    )
 
 
 def _vector(embedding: Sequence[float]) -> types.Vectors:

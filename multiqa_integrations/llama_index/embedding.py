@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from llama_index.core import Settings
@@ -10,6 +9,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.embeddings.loading import RECOGNIZED_EMBEDDINGS
 from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from multiqa_integrations.arguments import path_to_str
 from multiqa_integrations.coroutines import in_thread
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError
@@ -67,10 +67,7 @@ class MultiQAEmbedding(BaseEmbedding):
     local_files_only: bool = Field(default=False, description="Never use the network.")
     threads: int | None = Field(default=None, description="Processors to use.")
 
-    @field_validator("model_name", "cache_folder", mode="before")
-    @classmethod
-    def _from_path(cls, value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    _from_path = field_validator("model_name", "cache_folder", mode="before")(path_to_str)
 
     @model_validator(mode="before")
     @classmethod

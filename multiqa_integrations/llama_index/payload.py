@@ -1,18 +1,21 @@
-"""Nodes as payloads of points.
+"""Nodes as points, and back.
+
+The payload of a node:
 
     page_content, metadata                   the node's text and metadata
     _multiqa                                 fingerprint of the weights, and the node's id
     _node_content, _node_type, doc_id, …     the whole node, as LlamaIndex's adapters write it
 
-The first three are those of every collection of this package and of langchain-qdrant, so that the
-`Collection`, the LangChain adapter and the commands read nodes as documents with their own
-metadata, and a LlamaIndex index reads what those wrote. The last are, at the top, where
-LlamaIndex's QdrantVectorStore keeps them: either reads, finds and deletes what the other wrote.
-The price is that a text is there twice.
+The first two lines are those of every collection of this package and of langchain-qdrant, so that
+the `Collection`, the LangChain adapter and the commands read nodes as documents with their own
+metadata, and a LlamaIndex index reads what those wrote. The last is at the top level, where
+LlamaIndex's QdrantVectorStore keeps it: either reads, finds and deletes what the other wrote. The
+price is that each text is stored twice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,13 +31,14 @@ from llama_index.core.schema import (
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from multiqa_integrations import types
-from multiqa_integrations.errors import TextTypeError
+from multiqa_integrations.errors import ConfigurationError, TextTypeError
+from multiqa_integrations.qdrant.documents import name_vectors
 from multiqa_integrations.qdrant.payload import (
     RESERVED_KEY,
     PayloadLayout,
     PointRecord,
 )
-from multiqa_integrations.qdrant.points import Point
+from multiqa_integrations.qdrant.points import Point, point_id
 from multiqa_integrations.values import json_value
 
 _LAYOUT = PayloadLayout()
@@ -78,6 +82,38 @@ def to_payload(node: BaseNode, index: int, fingerprint: str) -> dict[str, Any]:
         **json_value(fields, f"node {node.node_id!r}"),
         **_LAYOUT.payload(document, index, fingerprint),
     }
+
+
+def to_points(
+    nodes: Sequence[BaseNode], fingerprint: str, *, vector_name: str, sparse_name: str | None
+) -> list[Point]:
+    """Return the points of nodes that have embeddings.
+
+    Raises:
+        TextError: Something is not a node, or its text is not a string.
+        ConfigurationError: A node has no embedding, or metadata that JSON cannot hold.
+    """
+    payloads = [to_payload(node, index, fingerprint) for index, node in enumerate(nodes)]
+    named = name_vectors(
+        [_embedding(node) for node in nodes],
+        # The text that the dense vector was made of.
+        [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes],
+        vector_name=vector_name,
+        sparse_name=sparse_name,
+    )
+    return [
+        Point(point_id(node.node_id), vectors, payload)
+        for node, vectors, payload in zip(nodes, named, payloads, strict=True)
+    ]
+
+
+def _embedding(node: BaseNode) -> types.Vectors:
+    if node.embedding is None:
+        raise ConfigurationError(
+            f"node {node.node_id!r} has no embedding. Let an index or an IngestionPipeline embed "
+            "it, or set node.embedding."
+        )
+    return np.asarray(node.embedding, np.float32)
 
 
 def _with_json_metadata(node: BaseNode) -> BaseNode:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
+from llama_index.core.vector_stores.types import (
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+)
 
 from multiqa_integrations.arguments import check_kind
 from multiqa_integrations.errors import ConfigurationError
@@ -119,10 +123,22 @@ def to_filter(*conditions: Condition | models.Filter | None) -> models.Filter | 
     joined = [condition for condition in conditions if condition is not None]
     if not joined:
         return None
-    # Imports the client, which takes seconds.
+    # Here, since it imports the client, which takes seconds.
     from multiqa_integrations.qdrant.server import conditions as server_conditions
 
     return server_conditions.to_filter({"must": joined}, METADATA_KEY)
+
+
+def selection(
+    node_ids: list[str] | None,
+    filters: MetadataFilters | None,
+    indexes: Mapping[str, str] | None,
+) -> models.Filter | None:
+    """Select nodes by ids, by filters, or by both together; None where neither is given."""
+    return to_filter(
+        None if node_ids is None else has_id(lookup_ids(node_ids)),
+        to_condition(filters, indexes),
+    )
 
 
 def of_document(ref_doc_id: str) -> models.Filter | None:

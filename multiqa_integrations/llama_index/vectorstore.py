@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     MetadataFilters,
@@ -19,52 +16,44 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator
 
-from multiqa_integrations.arguments import check_kind
+from multiqa_integrations.arguments import check_kind, check_options, path_to_str
 from multiqa_integrations.coroutines import in_own_thread, in_thread
-from multiqa_integrations.errors import (
-    ConfigurationError,
-    StorePermissionError,
-    WriteRejectedError,
-)
+from multiqa_integrations.errors import StorePermissionError, WriteRejectedError
 from multiqa_integrations.llama_index import queries
 from multiqa_integrations.llama_index.embedding import (
     MultiQAEmbedding,
     embedding_of_settings,
     not_multiqa_error,
 )
-from multiqa_integrations.llama_index.filters import to_condition
 from multiqa_integrations.llama_index.payload import (
     DOCUMENT_KEY,
     DOCUMENT_KEYS,
     METADATA_KEY,
     SYNC_DOCUMENT_KEY,
     to_node,
-    to_payload,
+    to_points,
 )
+from multiqa_integrations.llama_index.store_settings import reopen, to_fields, without_secrets
 from multiqa_integrations.qdrant.collection import Collection
-from multiqa_integrations.qdrant.conditions import has_id
-from multiqa_integrations.qdrant.documents import name_vectors, taken_ids, with_document_ids
+from multiqa_integrations.qdrant.documents import taken_ids, with_document_ids
 from multiqa_integrations.qdrant.dual import Dual, Steps, ask, both, work
 from multiqa_integrations.qdrant.info import missing_indexes
-from multiqa_integrations.qdrant.open import split_options
-from multiqa_integrations.qdrant.points import Point, lookup_ids, point_id
+from multiqa_integrations.qdrant.points import Point
 from multiqa_integrations.qdrant.schema import CollectionSchema
-from multiqa_integrations.qdrant.server.options import split_user
 from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.types import Vectors
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
-_PAGE = 256  # nodes that are read at a time
+_PAGE = 256  # nodes read at a time
 
 _OPEN_OPTIONS = ("url", "path", "api_key", "vector_name", "sparse", "payload_indexes", "adopt")
 
 # Documents are deleted by them.
 _INDEXES = {DOCUMENT_KEY: "keyword", SYNC_DOCUMENT_KEY: "keyword"}
 
-# Where other programs' documents may have the same fields: filters look there as well, and servers
-# in strict mode refuse that without an index.
+# Filters look there as well, since other programs' documents may have the same fields; servers in
+# strict mode refuse that without an index.
 _INDEXES_OF_NEW = {f"{METADATA_KEY}.{key}": "keyword" for key in DOCUMENT_KEYS}
 
 
@@ -144,28 +133,8 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         store: Store | None = None,
         **settings: Any,
     ) -> None:
-        for name in ("create_options", "connection_options"):
-            given = settings.get(name, {})
-            check_kind(name, given, Mapping, "a dict of options by their names", optional=False)
-        others = {name: settings.pop(name) for name in settings.keys() - type(self).model_fields}
-        connection, creation = split_options(others)
-        kept = creation.pop("settings", None)
-        create_options = {
-            **settings.pop("create_options", {}),
-            **({} if kept is None else kept.given()),
-            **creation,
-        }
-        if fixed := sorted(create_options.keys() & signature(Collection.open).parameters):
-            raise ConfigurationError(f"{', '.join(fixed)} cannot be set for LlamaIndex's nodes.")
-        settings |= {"collection_name": collection_name, "create_options": create_options}
-        connection = {**settings.get("connection_options", {}), **connection}
-        if isinstance(settings.get("url"), str):  # a field that is shown
-            settings["url"], authorization = split_user(settings["url"])
-            if authorization is not None:
-                headers = {"Authorization": authorization, **connection.get("headers", {})}
-                connection["headers"] = headers
-        settings["connection_options"] = connection
-        super().__init__(**settings)
+        settings["collection_name"] = collection_name
+        super().__init__(**to_fields(settings, type(self).model_fields))
         self._given = store if client is None else client
         self._collection = Collection.open(
             self.collection_name,
@@ -208,10 +177,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         """Open or create a collection as the constructor does, without blocking the event loop."""
         return await in_thread(cls, collection_name, client=client, store=store, **settings)
 
-    @field_validator("path", mode="before")
-    @classmethod
-    def _from_path(cls, value: Any) -> Any:
-        return os.fspath(value) if isinstance(value, os.PathLike) else value
+    _from_path = field_validator("path", mode="before")(path_to_str)
 
     @field_validator("embedding", mode="before")
     @classmethod
@@ -226,12 +192,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
                 "a vector store over client= or store= cannot be pickled. Open it with url= or "
                 "path=, or open it where it is needed."
             )
-        settings = dict(self)
-        key_given = bool(settings.pop("api_key"))
-        options = dict(settings.pop("connection_options"))
-        headers_given = bool(options.pop("headers", None))
-        settings["connection_options"] = options
-        return _reopen, (type(self), settings, key_given, headers_given)
+        return reopen, (type(self), *without_secrets(dict(self)))
 
     @classmethod
     def class_name(cls) -> str:
@@ -261,19 +222,24 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
             WriteRejectedError: The store refused some, which `.ids` names; the others are in.
             StoreError: The store failed for good. Add all again: the same ids overwrite.
         """
-        _check_options(kwargs)
+        check_options(kwargs, (), "add")
         return self._add(nodes, threading.Event())
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Store nodes in a thread, as `add`. Cancelled, it ends after the requests under way."""
-        _check_options(kwargs)
+        check_options(kwargs, (), "async_add")
         stop = threading.Event()
         return await in_own_thread(stop, self._add, nodes, stop)
 
     def _add(self, nodes: Sequence[BaseNode], stop: threading.Event) -> list[str]:
         check_kind("nodes", nodes, Iterable, "a list of nodes", optional=False)
         nodes = list(nodes)
-        points = self._points(nodes)
+        points = to_points(
+            nodes,
+            self._collection.encoder.fingerprint,
+            vector_name=self.vector_name,
+            sparse_name=self._collection.sparse_vector,
+        )
         ids = [node.node_id for node in nodes]
         try:
             with self._collection.uploader(stop=stop) as uploader:
@@ -286,7 +252,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
 
     def _delete(self, /, ref_doc_id: str, **delete_kwargs: Any) -> Steps[None]:
         """Delete the nodes of a document; the document itself, where it was stored as a node."""
-        _check_options(delete_kwargs)
+        check_options(delete_kwargs, (), "delete")
         yield from self._delete_selected((yield from work(queries.of_document, ref_doc_id)))
 
     def _delete_nodes(
@@ -297,7 +263,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
         **delete_kwargs: Any,
     ) -> Steps[None]:
         """Delete nodes by ids, by filters, or by both together; without them, none."""
-        _check_options(delete_kwargs)
+        check_options(delete_kwargs, (), "delete_nodes")
         selected = yield from work(self._selection, node_ids, filters)
         if selected is not None:
             yield from self._delete_selected(selected)
@@ -305,6 +271,12 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
     def _clear(self) -> Steps[None]:
         """Delete all nodes, and whatever else is in the collection; the collection stays."""
         yield from self._delete_selected((yield from work(queries.everything)))
+
+    def _selection(
+        self, node_ids: list[str] | None, filters: MetadataFilters | None
+    ) -> models.Filter | None:
+        indexes = self._collection.report.info.payload_indexes
+        return queries.selection(node_ids, filters, indexes)
 
     def _delete_selected(self, selected: models.Filter | None) -> Steps[None]:
         yield from ask(self._collection, Collection.delete, filter=selected)
@@ -366,7 +338,7 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
             CollectionMismatchError: It is by words, and the collection has no sparse vector.
             StoreError: The store refused or failed.
         """
-        _check_options(kwargs, queries.OPTIONS)
+        check_options(kwargs, queries.OPTIONS, "this query")
         collection = self._collection
         request = yield from work(
             queries.to_point_query, query, collection, self.vector_name, **kwargs
@@ -378,6 +350,9 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
             similarities=[point.score for point in points],
             ids=[node.node_id for node in nodes],
         )
+
+    def _nodes(self, points: Iterable[Point]) -> list[BaseNode]:
+        return [to_node(point, self.vector_name) for point in points]
 
     get_nodes, aget_nodes = both(_get_nodes)
     query, aquery = both(_query)
@@ -391,68 +366,6 @@ class MultiQAVectorStore(BasePydanticVectorStore, Dual):
     async def aclose(self) -> None:
         """Close the collection."""
         await self._collection.aclose()
-
-    # --- between LlamaIndex and points --------------------------------------------------------
-
-    def _points(self, nodes: Sequence[BaseNode]) -> list[Point]:
-        fingerprint = self._collection.encoder.fingerprint
-        payloads = [to_payload(node, index, fingerprint) for index, node in enumerate(nodes)]
-        # The words are those of the same text that the vector was made of.
-        named = name_vectors(
-            [_embedding(node) for node in nodes],
-            [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes],
-            vector_name=self.vector_name,
-            sparse_name=self._collection.sparse_vector,
-        )
-        return [
-            Point(point_id(node.node_id), vectors, payload)
-            for node, vectors, payload in zip(nodes, named, payloads, strict=True)
-        ]
-
-    def _selection(
-        self, node_ids: list[str] | None, filters: MetadataFilters | None
-    ) -> models.Filter | None:
-        return queries.to_filter(
-            None if node_ids is None else has_id(lookup_ids(node_ids)),
-            to_condition(filters, self._collection.report.info.payload_indexes),
-        )
-
-    def _nodes(self, points: Iterable[Point]) -> list[BaseNode]:
-        return [to_node(point, self.vector_name) for point in points]
-
-
-def _embedding(node: BaseNode) -> Vectors:
-    if node.embedding is None:
-        raise ConfigurationError(
-            f"node {node.node_id!r} has no embedding. Let an index or an IngestionPipeline embed "
-            "it, or set node.embedding."
-        )
-    return np.asarray(node.embedding, np.float32)
-
-
-def _check_options(options: dict[str, Any], allowed: Iterable[str] = ()) -> None:
-    if unknown := sorted(options.keys() - set(allowed)):
-        expected = f"Expected some of {', '.join(allowed)}." if allowed else "There is none."
-        raise ConfigurationError(f"unknown options: {', '.join(unknown)}. {expected}")
-
-
-def _reopen(
-    kind: type[MultiQAVectorStore],
-    settings: dict[str, Any],
-    key_given: bool,
-    headers_given: bool,
-) -> MultiQAVectorStore:
-    if key_given and not os.environ.get("QDRANT_API_KEY"):
-        raise ConfigurationError(
-            f"the vector store of {settings['url']} was opened with an API key, which is never "
-            "pickled. Set QDRANT_API_KEY where it is unpickled."
-        )
-    if headers_given:
-        raise ConfigurationError(
-            f"the vector store of {settings['url']} was opened with headers=, or a user and "
-            "password, which are never pickled. Open it where it is needed."
-        )
-    return kind(**settings)
 
 
 MultiQALlamaStore = MultiQAVectorStore
