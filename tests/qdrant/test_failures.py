@@ -33,14 +33,8 @@ from multiqa_integrations.qdrant.failures import (
     RateLimitedError,
     TooLargeError,
 )
-from multiqa_integrations.qdrant.server.failures import (
-    RULES,
-    Meaning,
-    answer_of,
-    client_error,
-    meaning,
-    seconds_of,
-)
+from multiqa_integrations.qdrant.server.answers import RULES, Meaning, meaning
+from multiqa_integrations.qdrant.server.failures import answer_of, client_error, seconds_of
 
 Code = grpc.StatusCode
 
