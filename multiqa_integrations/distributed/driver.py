@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 from multiqa_integrations.distributed.ids import SourceIds, SplitIds
-from multiqa_integrations.distributed.splits import Split
-from multiqa_integrations.distributed.worker import (
+from multiqa_integrations.distributed.messages import (
     Failure,
     Lost,
     Method,
@@ -24,6 +23,7 @@ from multiqa_integrations.distributed.worker import (
     Task,
     WorkerSettings,
 )
+from multiqa_integrations.distributed.splits import Split
 from multiqa_integrations.errors import LeaseError, MultiQAError, StoreUnavailableError
 from multiqa_integrations.etl.changes import Outcome as RecordOutcome
 from multiqa_integrations.etl.deadletter import DeadLetters

@@ -13,15 +13,15 @@ from typing import Any
 from multiqa_integrations.arguments import check_path
 from multiqa_integrations.distributed.driver import DistributedRun, Parts, Pool, Work
 from multiqa_integrations.distributed.ids import SourceIds
-from multiqa_integrations.distributed.sources import find
-from multiqa_integrations.distributed.splits import Split, cut, cut_blocks
-from multiqa_integrations.distributed.worker import (
+from multiqa_integrations.distributed.messages import (
     Compared,
     Outcome,
     Planned,
     WorkerSettings,
-    encoder_of_worker,
 )
+from multiqa_integrations.distributed.sources import find
+from multiqa_integrations.distributed.splits import Split, cut, cut_blocks
+from multiqa_integrations.distributed.worker import encoder_of_worker
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError, reporting
 from multiqa_integrations.etl.job import JobOptions, check_hooks, open_job

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from multiqa_integrations._optional import require
-from multiqa_integrations.distributed.worker import (
+from multiqa_integrations.distributed.messages import (
     Failure,
     Lost,
     Result,
     Task,
-    Worker,
     WorkerSettings,
 )
+from multiqa_integrations.distributed.worker import Worker
 from multiqa_integrations.errors import ClusterError, ConfigurationError, SourceError
 
 logger = logging.getLogger(__name__)

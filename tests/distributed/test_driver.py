@@ -14,14 +14,13 @@ import pytest
 
 from multiqa_integrations import distributed, etl
 from multiqa_integrations.distributed import jobs, splits
-from multiqa_integrations.distributed.worker import (
+from multiqa_integrations.distributed.messages import (
     Failure,
     Result,
     Task,
-    Worker,
     WorkerSettings,
-    encoder_of_worker,
 )
+from multiqa_integrations.distributed.worker import Worker, encoder_of_worker
 from multiqa_integrations.encoder import MultiQAEncoder
 from multiqa_integrations.errors import (
     CollectionMismatchError,

@@ -11,14 +11,14 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from multiqa_integrations.distributed.worker import (
+from multiqa_integrations.distributed.messages import (
     Failure,
     Lost,
     Result,
     Task,
-    Worker,
     WorkerSettings,
 )
+from multiqa_integrations.distributed.worker import Worker
 
 T = TypeVar("T")
 
