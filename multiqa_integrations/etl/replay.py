@@ -14,11 +14,12 @@ from typing import Any
 from multiqa_integrations.arguments import check_path
 from multiqa_integrations.errors import ConfigurationError, MultiQAError, SourceError, reporting
 from multiqa_integrations.etl.changes import Rejection
-from multiqa_integrations.etl.deadletter import Letter, Letters, dump, read_letters
 from multiqa_integrations.etl.documents import Fields, RecordError, to_document
 from multiqa_integrations.etl.job import Job, JobOptions, check_hooks, open_job
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.letter_file import LetterFile
+from multiqa_integrations.etl.letter_format import dump
+from multiqa_integrations.etl.letters import Letter, Letters, read_letters
 from multiqa_integrations.etl.records import BadRecord
 from multiqa_integrations.etl.reports import Progress, ReplayReport
 from multiqa_integrations.etl.seen import Seen

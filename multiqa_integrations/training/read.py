@@ -13,9 +13,9 @@ from pathlib import Path
 
 from multiqa_integrations.errors import SourceError, TrainingError
 from multiqa_integrations.etl import BadRecord, Rejection, Unread, open_source
-from multiqa_integrations.etl.deadletter import dump, letter_content
 from multiqa_integrations.etl.documents import RecordError
 from multiqa_integrations.etl.letter_file import LetterFile
+from multiqa_integrations.etl.letter_format import dump, letter_content
 from multiqa_integrations.etl.records import Format, Source
 from multiqa_integrations.training.pairs import Pair, PairFields, PairSet, text_key, to_pair
 

@@ -12,8 +12,8 @@ from qdrant_client import QdrantClient
 
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl import replay, sync
-from multiqa_integrations.etl.deadletter import read_letters
 from multiqa_integrations.etl.letter_file import LetterFile
+from multiqa_integrations.etl.letters import read_letters
 from multiqa_integrations.etl.records import BadRecord, Record, SourceItem
 from multiqa_integrations.testing import FakeEncoder
 from multiqa_integrations.types import Document
