@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from multiqa_integrations.qdrant.fingerprints import count_fingerprints as count_fingerprints
     from multiqa_integrations.qdrant.info import CollectionInfo as CollectionInfo
     from multiqa_integrations.qdrant.info import CollectionReport as CollectionReport
-    from multiqa_integrations.qdrant.migrate import MigrationReport as MigrationReport
     from multiqa_integrations.qdrant.migrate import copy as copy
     from multiqa_integrations.qdrant.migrate import reembed as reembed
+    from multiqa_integrations.qdrant.migration import MigrationReport as MigrationReport
     from multiqa_integrations.qdrant.open import open_store as open_store
     from multiqa_integrations.qdrant.points import Point as Point
     from multiqa_integrations.qdrant.points import PointQuery as PointQuery
@@ -44,7 +44,8 @@ __getattr__, __dir__, __all__ = attach(
         "ensure": ["check_collection", "ensure_collection"],
         "fingerprints": ["count_fingerprints"],
         "info": ["CollectionInfo", "CollectionReport"],
-        "migrate": ["MigrationReport", "copy", "reembed"],
+        "migrate": ["copy", "reembed"],
+        "migration": ["MigrationReport"],
         "open": ["open_store"],
         "points": ["Point", "PointQuery", "ScoredPoint", "SparseVector"],
         "schema": ["CollectionSchema"],
