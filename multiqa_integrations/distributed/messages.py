@@ -17,7 +17,7 @@ from multiqa_integrations.errors import MultiQAError
 from multiqa_integrations.etl.changes import ChangeKind, Rejection
 from multiqa_integrations.etl.job import JobOptions
 from multiqa_integrations.etl.reports import Difference
-from multiqa_integrations.qdrant.lease import LeaseToken
+from multiqa_integrations.qdrant.lease_record import LeaseToken
 
 Method: TypeAlias = Literal["ids", "store", "plan", "verify"]
 

@@ -23,7 +23,8 @@ from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.etl.records import Format, Source
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
 from multiqa_integrations.qdrant.info import CollectionInfo, filled_sparse_vector
-from multiqa_integrations.qdrant.lease import Lease, LeaseToken
+from multiqa_integrations.qdrant.lease import Lease
+from multiqa_integrations.qdrant.lease_record import LeaseToken
 from multiqa_integrations.qdrant.open import split_options, use_store
 from multiqa_integrations.qdrant.replicas import reading_all_replicas
 from multiqa_integrations.qdrant.retry import JOB_SECONDS, retrying

@@ -17,16 +17,12 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -38,21 +34,21 @@ from multiqa_integrations.errors import (
     StoreUnavailableError,
 )
 from multiqa_integrations.qdrant.info import CollectionInfo
+from multiqa_integrations.qdrant.lease_record import (
+    EXPIRES_SECONDS,
+    WHOLE_KEY,
+    LeaseToken,
+    held_runs,
+    is_alive,
+    lease_of,
+    machine,
+    now,
+)
 from multiqa_integrations.qdrant.retry import Attempts, retrying
 from multiqa_integrations.qdrant.store import Store
-from multiqa_integrations.values import parse_time
 
 RENEWED_SECONDS = 20
 """How often a lease is renewed."""
-
-EXPIRES_SECONDS = 150
-"""How long after that a lease counts that nobody has removed."""
-
-CLOCK_SECONDS = 30
-"""How far the clocks of two machines may differ; a lease further in the future does not count."""
-
-CLOSED_SECONDS = 3_600
-"""How far, where a lease closes its collection: better to refuse a write than to lose it."""
 
 # Until a lease counts as taken: in proportion to how long it took to write it, 70 ms on a cluster.
 _PAUSE = 10.0
@@ -60,47 +56,8 @@ _LONGEST_PAUSE = 1.0
 _LOOKS = 5
 _RELOOK = 0.2  # of the time that a look is good for, before the next one at a lease that is gone
 
-_WHOLE = "multiqa.lease"
-_PREFIX = f"{_WHOLE}."
+_PREFIX = f"{WHOLE_KEY}."
 _SHARD = re.compile(r"/([0-9]+)of([0-9]+)")
-_LARGEST_PID = 2**31 - 1
-
-_held: set[str] = set()  # by runs of this process
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseToken:
-    """Names the lease of a run, for workers of the run in other processes.
-
-    Attributes:
-        key: Where the lease is in the metadata.
-        run: Whose it is.
-        what: What it is a lease of, in words.
-    """
-
-    key: str
-    run: str
-    what: str
-
-    def is_valid(self, metadata: Mapping[str, Any]) -> bool:
-        """Check whether the lease is still there, and has been renewed.
-
-        Raises:
-            LeaseError: Another run has taken it.
-        """
-        lease = metadata.get(self.key)
-        if not isinstance(lease, dict):
-            return False
-        if lease.get("run") != self.run:
-            raise self.lost_error()
-        return _is_recent(lease)
-
-    def lost_error(self) -> LeaseError:
-        """Return the error of a run whose lease is gone."""
-        return LeaseError(
-            f"the lease on {self.what} is no longer that of this run, so it was stopped: nothing "
-            "is lost, but let it run again when no other is at work."
-        )
 
 
 class Lease:
@@ -131,7 +88,7 @@ class Lease:
         """
         self._store, self._collection, self._clock = store, collection, clock
         self._source, self._shard = source, shard
-        self._key = _WHOLE if source is None else f"{_PREFIX}{source}"
+        self._key = WHOLE_KEY if source is None else f"{_PREFIX}{source}"
         self._key += f"/{shard[0]}of{shard[1]}" if shard else ""
         self._what = f"the collection {collection!r}"
         if source is not None:
@@ -171,9 +128,9 @@ class Lease:
         """
         info = self.check_free()
         self._identity = None if info is None else info.identity
-        _held.add(self._run)
+        held_runs.add(self._run)
         try:
-            self._since = _now()
+            self._since = now()
             began = self._clock()
             try:
                 self._write()
@@ -189,7 +146,7 @@ class Lease:
                 return self
             self.kept = self._is_seen(self._clock() - began)
         except BaseException:
-            _held.discard(self._run)
+            held_runs.discard(self._run)
             raise
         return self
 
@@ -207,7 +164,7 @@ class Lease:
         for _ in range(_LOOKS):
             Attempts(0.0).wait(pause)
             info = self._info()
-            lease = _lease(info, self._key)
+            lease = lease_of(info, self._key)
             ours = lease is not None and lease.get("run") == self._run
             if self._other(info) is not None:
                 if ours:
@@ -234,7 +191,7 @@ class Lease:
             if self.lost is not None or not self.kept:
                 self._renewed = self._clock()
                 return
-            lease = _lease(info, self._key)
+            lease = lease_of(info, self._key)
             if lease is not None:
                 break
             # A node of a cluster may have been restarted, and not know of it yet.
@@ -279,13 +236,13 @@ class Lease:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _held.discard(self._run)
+        held_runs.discard(self._run)
         if isinstance(error, LeaseError) or not self.kept:
             return
         # A store that is away has been waited for already, and the lease ends by itself.
         seconds = 0.0 if isinstance(error, StoreUnavailableError) else None
         with suppress(StoreError), retrying(seconds):
-            lease = _lease(self._info(), self._key)
+            lease = lease_of(self._info(), self._key)
             if lease is not None and lease.get("run") == self._run:  # else it is another run's
                 self._store.annotate(self._collection, self._key, None)
 
@@ -299,19 +256,19 @@ class Lease:
     def _other(self, info: CollectionInfo | None) -> dict[str, Any] | None:
         """Return a lease of another run that works on documents of this one."""
         for key in () if info is None else info.metadata:
-            lease = _lease(info, key)
+            lease = lease_of(info, key)
             if (
                 lease is not None
                 and lease.get("run") != self._run
                 and self._overlaps(key)
-                and _is_alive(lease)
+                and is_alive(lease)
             ):
                 return lease
         return None
 
     def _overlaps(self, key: str) -> bool:
         """Return whether a lease may be about the same documents: different shards of n are not."""
-        if key == _WHOLE or (self._source is None and key.startswith(_PREFIX)):
+        if key == WHOLE_KEY or (self._source is None and key.startswith(_PREFIX)):
             return True
         whole = f"{_PREFIX}{self._source}"
         if not key.startswith(whole):
@@ -325,80 +282,11 @@ class Lease:
     def _write(self) -> None:
         lease = {
             "run": self._run,
-            **_machine(),
+            **machine(),
             "pid": os.getpid(),
             "since": self._since,
-            "renewed": _now(),
+            "renewed": now(),
             **({"closed": True} if self._closed else {}),
         }
         self._store.annotate(self._collection, self._key, lease)
         self._renewed = self._clock()
-
-
-def closed_by(info: CollectionInfo) -> dict[str, Any] | None:
-    """Return the lease of the migration that has closed a collection, if one has."""
-    lease = _lease(info, _WHOLE)
-    if lease is None or not lease.get("closed"):
-        return None
-    return lease if _is_alive(lease, -CLOSED_SECONDS, CLOSED_SECONDS) else None
-
-
-def _lease(info: CollectionInfo | None, key: str) -> dict[str, Any] | None:
-    value = None if info is None else info.metadata.get(key)
-    return dict(value) if isinstance(value, dict) else None
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _machine() -> dict[str, str | None]:
-    """Name what process ids are of: a host name alone may be that of many containers."""
-    boot = pids = None
-    with suppress(OSError):  # on Linux alone
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        pids = str(Path("/proc/self/ns/pid").readlink())
-    return {"host": socket.gethostname(), "boot": boot, "pids": pids}
-
-
-def _is_alive(
-    lease: dict[str, Any], youngest: float = -CLOCK_SECONDS, oldest: float = EXPIRES_SECONDS
-) -> bool:
-    """Return whether the run of a lease may still be at work; of what is not a lease, it is not.
-
-    It was renewed `youngest` to `oldest` seconds ago, as far as clocks agree.
-    """
-    pid = lease.get("pid")
-    if type(pid) is not int or not 0 < pid <= _LARGEST_PID:
-        return False
-    if not _is_recent(lease, youngest, oldest):
-        return False
-    if any(lease.get(name) != value for name, value in _machine().items()):
-        return True
-    if pid == os.getpid():  # of this process; or of one before it that had the same number
-        return lease.get("run") in _held
-    return _process_exists(pid)
-
-
-def _is_recent(
-    lease: dict[str, Any], youngest: float = -CLOCK_SECONDS, oldest: float = EXPIRES_SECONDS
-) -> bool:
-    """Return whether a lease was renewed `youngest` to `oldest` seconds ago."""
-    try:
-        renewed = parse_time(lease["renewed"])
-        age = (datetime.now(timezone.utc) - renewed).total_seconds()
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
-        return False
-    return youngest <= age <= oldest
-
-
-def _process_exists(pid: int) -> bool:
-    if sys.platform == "win32":  # os.kill would end it there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

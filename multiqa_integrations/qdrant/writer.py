@@ -31,7 +31,7 @@ from multiqa_integrations.errors import (
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch
 from multiqa_integrations.qdrant.dual import Steps, ask, run, work
 from multiqa_integrations.qdrant.info import CollectionInfo
-from multiqa_integrations.qdrant.lease import LeaseToken, closed_by
+from multiqa_integrations.qdrant.lease_record import LeaseToken, closed_by
 from multiqa_integrations.qdrant.names import collection_not_found_error
 from multiqa_integrations.qdrant.points import Point, PointId
 from multiqa_integrations.qdrant.retry import Attempts, retrying

@@ -10,7 +10,8 @@ import pytest
 
 from multiqa_integrations.errors import LeaseError, StoreUnavailableError
 from multiqa_integrations.qdrant import Point, Store, open_store
-from multiqa_integrations.qdrant.lease import EXPIRES_SECONDS, Lease
+from multiqa_integrations.qdrant.lease import Lease
+from multiqa_integrations.qdrant.lease_record import EXPIRES_SECONDS
 from multiqa_integrations.qdrant.retry import retrying
 from multiqa_integrations.qdrant.schema import CollectionSchema
 from multiqa_integrations.qdrant.writer import Writer

@@ -26,13 +26,9 @@ from multiqa_integrations.etl import sync, verify
 from multiqa_integrations.etl.job import Job, JobOptions
 from multiqa_integrations.etl.open_source import open_source
 from multiqa_integrations.qdrant import EdgeStore, Store, open_store
-from multiqa_integrations.qdrant.lease import (
-    CLOCK_SECONDS,
-    EXPIRES_SECONDS,
-    RENEWED_SECONDS,
-    Lease,
-)
-from multiqa_integrations.qdrant.lease import _machine as this_machine
+from multiqa_integrations.qdrant.lease import RENEWED_SECONDS, Lease
+from multiqa_integrations.qdrant.lease_record import CLOCK_SECONDS, EXPIRES_SECONDS
+from multiqa_integrations.qdrant.lease_record import machine as this_machine
 from multiqa_integrations.qdrant.retry import retrying
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
