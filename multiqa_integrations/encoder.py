@@ -19,13 +19,11 @@ from multiqa_integrations.native import native_call
 from multiqa_integrations.runtime import runtime_for
 from multiqa_integrations.settings import EncoderSettings
 from multiqa_integrations.similarity import similarity
-from multiqa_integrations.texts import check_text, check_texts
+from multiqa_integrations.texts import check_texts
 from multiqa_integrations.tokenizer import TokenizedTexts, WordPieceTokenizer
 from multiqa_integrations.truncation import Truncation
 from multiqa_integrations.types import OnTruncation, SimilarityScore, Vectors
-
-_WINDOW_TEXTS = 2048  # encode_stream looks this far ahead to put like lengths together
-_WINDOW_CHARACTERS = 4_000_000
+from multiqa_integrations.windows import Windows
 
 
 class MultiQAEncoder:
@@ -208,8 +206,8 @@ class MultiQAEncoder:
             show_progress: Show a progress bar.
 
         Returns:
-            An iterator of float32 `(n_k, 384)`, in input order. It reads a window of about 2,000
-            texts ahead.
+            An iterator of float32 `(n_k, 384)`, in input order, one for each window of about
+            2,000 texts. While one is computed, the texts of the next are read and tokenised.
 
         Raises:
             TextError: As `encode`; what came before that text's window has been yielded.
@@ -247,17 +245,17 @@ class MultiQAEncoder:
             return self._embed(tokenized, bar)
 
     def _stream(self, texts: Iterable[str], show_progress: bool) -> Iterator[Vectors]:
+        windows = Windows(texts, lambda window: self._tokenize(window, "document"))
         truncation: Truncation | None = None
         try:
             total = len(texts) if isinstance(texts, Sized) else None
             with _progress(total, show_progress) as bar:
-                for window in _windows(texts):
-                    tokenized = self._tokenize(window, "document")
+                while (tokenized := windows.take()) is not None:
                     truncation = truncation or Truncation(
                         self.max_seq_length, self._settings.on_truncation
                     )
                     truncation.count(tokenized.full_lengths)
-                    yield self._embed(tokenized, bar)
+                    yield self._embed(tokenized, bar, meanwhile=windows.read_ahead)
         finally:
             if truncation:  # once per call, also where the reader stops early
                 truncation.warn(stacklevel=2)
@@ -272,7 +270,21 @@ class MultiQAEncoder:
             texts = [prompt + text for text in texts]
         return self.tokenizer.encode(texts, max_length=self.max_seq_length)
 
-    def _embed(self, tokenized: TokenizedTexts, bar: Any) -> Vectors:
+    def _embed(
+        self,
+        tokenized: TokenizedTexts,
+        bar: Any,
+        *,
+        meanwhile: Callable[[Callable[[], bool]], None] = lambda _: None,
+    ) -> Vectors:
+        """Compute all texts in batches.
+
+        Args:
+            tokenized: The texts.
+            bar: Moved on with each batch.
+            meanwhile: Called while batches are computed, with a function that tells whether they
+                still are.
+        """
         limit = self.spec.max_positions
         batches = plan_batches(
             tokenized.lengths,
@@ -297,7 +309,10 @@ class MultiQAEncoder:
 
         with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:
             try:  # Ctrl-C may come while batches are still being handed over
-                for future in as_completed(_submit(pool, embed, batches)):
+                futures = _submit(pool, embed, batches)
+                # The last one first: while it is not done, it is the only one that is asked.
+                meanwhile(lambda: not all(future.done() for future in reversed(futures)))
+                for future in as_completed(futures):
                     bar.update(future.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -342,19 +357,6 @@ def _submit(
 
 def _from_settings(kind: type[MultiQAEncoder], settings: dict[str, Any]) -> MultiQAEncoder:
     return kind(**settings)
-
-
-def _windows(texts: Iterable[str]) -> Iterator[list[str]]:
-    window: list[str] = []
-    characters = 0
-    for index, text in enumerate(texts):
-        window.append(check_text(text, index))
-        characters += len(text)
-        if len(window) >= _WINDOW_TEXTS or characters >= _WINDOW_CHARACTERS:
-            yield window
-            window, characters = [], 0
-    if window:
-        yield window
 
 
 def _progress(total: int | None, show: bool) -> Any:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from multiqa_integrations import Encoder, MultiQAEncoder
-from multiqa_integrations import encoder as module
+from multiqa_integrations import windows as module
 from multiqa_integrations.errors import (
     ConfigurationError,
     ModelContractError,
@@ -225,6 +225,42 @@ def test_a_stream_reads_one_window_ahead(encoder: MultiQAEncoder, small_windows:
     for windows in (1, 2, 3):
         assert len(next(stream)) == small_windows
         assert taken == windows * small_windows
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_the_next_window_is_read_while_one_is_computed(
+    test_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device that computes nothing until the next texts are there."""
+    encoder = of(test_model, batch_tokens=1)  # a batch for each text
+    backend = encoder._runtime.backend
+    embed, are_read = backend.embed, threading.Event()
+
+    def texts() -> Iterator[str]:
+        for number, text in enumerate(CORPUS, start=1):
+            if number == 6:  # the last of the second window
+                are_read.set()
+            yield text
+
+    def wait_and_embed(ids: Any, mask: Any) -> Vectors:
+        assert are_read.wait(30), "nothing was read meanwhile"
+        return embed(ids, mask)
+
+    monkeypatch.setattr(backend, "embed", wait_and_embed)
+    parts = list(encoder.encode_stream(texts()))
+    assert [len(part) for part in parts] == [3, 3, 2]
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_source_that_fails_meanwhile(test_model: Path) -> None:
+    def texts() -> Iterator[str]:
+        yield from CORPUS[:4]
+        raise OSError("the source broke off")
+
+    stream = of(test_model, batch_tokens=1).encode_stream(texts())
+    assert len(next(stream)) == 3
+    with pytest.raises(OSError, match="broke off"):
+        next(stream)
 
 
 def test_a_window_is_bounded_by_characters_too(

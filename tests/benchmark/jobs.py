@@ -19,6 +19,7 @@ from tests.benchmark import implementations
 from tests.benchmark.concurrency_job import concurrency
 from tests.benchmark.export_job import export
 from tests.benchmark.ingest_job import ingest
+from tests.benchmark.overlap_job import overlap
 from tests.benchmark.search_job import search
 from tests.benchmark.workers_job import workers
 
@@ -32,6 +33,7 @@ __all__ = [
     "ingest",
     "long_text",
     "look_up",
+    "overlap",
     "padding",
     "peaks",
     "query_latency",

@@ -8,6 +8,13 @@ from tests.benchmark.ratios import speed_ratios
 from tests.benchmark.session import Session
 
 _PEAK = Column("peak MB")
+_PREPARING = Column("reading and tokenising, % of the time without", 1)
+# Word pieces a second; 0 stands for this processor.
+_DEVICES = {
+    "this processor": 0.0,
+    "a device of 200,000 tokens/s": 200_000.0,
+    "a device of 1,000,000 tokens/s": 1_000_000.0,
+}
 
 
 def stream(session: Session) -> list[Table]:
@@ -35,6 +42,31 @@ def stream(session: Session) -> list[Table]:
     title = f"encode_stream over {run['texts']:,} texts, {run['seconds']:,.0f} s"
     remark = "Thirds of the time: the median of the resident size; growth: first to last."
     return [Table("stream", title, columns, [Row("multiqa auto", figures)], [remark])]
+
+
+def overlap(session: Session) -> list[Table]:
+    """Encode a stream whose next window is read and tokenised meanwhile, and without that."""
+    settings = session.settings
+    rows: list[Row] = []
+    for name, rate in _DEVICES.items():
+        runs = session.rounds(
+            "overlap",
+            file=str(settings.texts) if settings.texts else None,
+            field=settings.text_field,
+            samples=settings.samples,
+            rate=rate,
+        )
+        ahead, alone = ([run[key] for run in runs] for key in ("ahead_s", "alone_s"))
+        figures = {
+            "texts/s": [settings.samples / s for s in ahead],
+            "× without": speed_ratios(ahead, alone),
+            _PREPARING.name: [100 * run["tokenise_s"] / run["alone_s"] for run in runs],
+        }
+        rows.append(Row(name, figures))
+    columns = [Column("texts/s", 1), Column("× without", 2), _PREPARING]
+    title = f"encode_stream over {settings.samples:,} texts, the next window prepared meanwhile"
+    remark = "Devices of a given speed are simulated: they sleep as long as they would compute."
+    return [Table("overlap", title, columns, rows, [remark])]
 
 
 def long_text(session: Session) -> list[Table]:

@@ -32,6 +32,7 @@ MEASURES: dict[str, Callable[[Session], Iterable[Table]]] = {
     "query-latency": comparison.query_latency,
     "concurrency": concurrency.concurrency,
     "stream": load.stream,
+    "overlap": load.overlap,
     "long-text": load.long_text,
     "quality": quality.quality,
     "chunk": load.chunk,

@@ -214,6 +214,12 @@ def test_ingest_peers_do_as_their_guides_say(
 
 
 @pytest.mark.slow
+def test_overlap_is_measured_on_this_processor_and_on_faster_devices(small: Settings) -> None:
+    (table,) = measure("overlap", replace(small, samples=5)).tables
+    assert table.rows[0].name == "this processor"
+    assert all(row.figures["× without"][0] > 0 for row in table.rows)
+
+
 def test_stream_reads_the_whole_file(small: Settings) -> None:
     (table,) = measure("stream", small).tables
     assert table.title.startswith("encode_stream over 5 texts")

@@ -99,9 +99,9 @@ def child_forks_again(parent: Parent) -> None:
 
 
 def child_goes_on_with_a_stream(parent: Parent) -> None:
-    from multiqa_integrations import encoder
+    from multiqa_integrations import windows
 
-    encoder._WINDOW_TEXTS = 3
+    windows._WINDOW_TEXTS = 3
     stream = parent.encoder.encode_stream(TEXTS)
     head = next(stream)
     fork(lambda: parent.check(np.concatenate([head, *stream])))
