@@ -11,16 +11,11 @@ import logging
 import os
 import pickle
 import re
-import secrets
-import signal
-import socket
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 from multiqa_integrations._optional import require
@@ -31,6 +26,7 @@ from multiqa_integrations.distributed.messages import (
     Task,
     WorkerSettings,
 )
+from multiqa_integrations.distributed.ray_connection import connect
 from multiqa_integrations.distributed.worker import Worker
 from multiqa_integrations.errors import ClusterError, ConfigurationError, SourceError
 
@@ -38,11 +34,9 @@ logger = logging.getLogger(__name__)
 
 _POLL = 0.2  # seconds between two looks at whether to stop
 _LACK_SECONDS = 30.0
-_CONNECT_SECONDS = 5.0
 _MOST_DEATHS = 5  # of workers at one split: then it is taken to be what kills them
 _MOST_FAILED_STARTS = 5  # in a row
 _ERROR_LINE = re.compile(r"^(?!ray\.)[\w.]*(?:Error|Exception): .*", re.M)
-_LOCAL_STORE_BYTES = 128 * 1024 * 1024  # what workers return is small
 
 
 class RayPool:
@@ -80,7 +74,7 @@ class RayPool:
         self._cpus, self._gpus = worker_cpus, worker_gpus
         self._blocks: list[Any] = []
         self._owns = False
-        self._print: Any = None
+        self._restore_printing: Callable[[], None] = lambda: None
         self._wanted = 0
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
@@ -102,8 +96,6 @@ class RayPool:
 
     def _connect(self) -> None:
         ray, local = self._ray, self._address == "local"
-        if not local:
-            _check_listens(self._address)
         cpus = os.cpu_count() or 1
         if local and (self._workers or 1) * self._cpus > cpus:
             raise ConfigurationError(
@@ -111,23 +103,8 @@ class RayPool:
                 f"{(self._workers or 1) * self._cpus:g}, and this machine has {cpus}. Ask for "
                 "fewer (workers, --workers)."
             )
-        own = {"include_dashboard": False, "object_store_memory": _LOCAL_STORE_BYTES}
-        try:
-            with _quietly(), _keeping_to_itself() if local else nullcontext():
-                ray.init(
-                    address=self._address or "auto",
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    **(own if local else {}),
-                )
-        except (OSError, RuntimeError, ValueError, AssertionError) as error:
-            raise _no_cluster_error(self._address, error) from error
+        self._restore_printing = connect(ray, self._address)
         self._owns = True
-        # Ray prints to standard output what becomes of workers; there is no setting against it.
-        internals = sys.modules.get("ray._private.worker")
-        self._print = getattr(internals, "print_to_stdstream", None)
-        if self._print is not None:
-            internals.print_to_stdstream = _log_what_ray_prints  # type: ignore[union-attr]
 
     def __exit__(self, kind: object = None, *_: object) -> None:
         ray = self._ray
@@ -144,8 +121,7 @@ class RayPool:
 
     def _disconnect(self) -> None:
         self._ray.shutdown()
-        if self._print is not None:
-            sys.modules["ray._private.worker"].print_to_stdstream = self._print  # type: ignore[attr-defined]
+        self._restore_printing()
 
     @property
     def alive(self) -> int:
@@ -323,36 +299,6 @@ class RayPool:
         )
 
 
-def _check_listens(address: str | None) -> None:
-    """Make sure that somebody listens at an address: Ray tries for many minutes.
-
-    Raises:
-        ClusterError: Nobody does.
-    """
-    if address in (None, "auto"):
-        address = os.environ.get("RAY_ADDRESS", "auto")
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
-        return  # "auto", or what Ray itself refuses
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _no_cluster_error(address, error) from error
-
-
-def _no_cluster_error(address: str | None, error: Exception) -> ClusterError:
-    where = "here" if address in (None, "auto") else f"at {address}"
-    why = " ".join(str(error).split())[:300]
-    return ClusterError(
-        f"no cluster of Ray can be reached {where} ({why}). Name one (--ray ADDRESS, address=), "
-        "or start one on this machine alone: --ray local, address='local'."
-    )
-
-
-def _log_what_ray_prints(data: dict[str, Any], ignore_prefix: bool) -> None:
-    logger.info("Ray: %s", " ".join(map(str, data.get("lines", ()))))
-
-
 def _rows_of(table: Any) -> int:
     return int(table.num_rows)
 
@@ -377,50 +323,3 @@ def _in_order(dataset: Any) -> Iterator[None]:
     finally:
         options.preserve_order, level = before
         log.setLevel(level)
-
-
-@contextmanager
-def _keeping_to_itself() -> Iterator[None]:
-    """Let a cluster of Ray's own here write nothing into HOME, and ask no cloud where it is."""
-    # Its statistics ask all clouds before they see that they are off. They are all that this
-    # server is for where there is no dashboard, and no setting is against it: Ray 2.60 starts it
-    # with `include_dashboard=False` and RAY_USAGE_STATS_ENABLED=0 too. Where another version has
-    # no such function, everything works as well, and it may ask.
-    services = sys.modules.get("ray._private.services")
-    start = getattr(services, "start_api_server", None)
-    token = Path.home() / ".ray" / "auth_token"  # where Ray would keep one
-    is_named = any(name.startswith("RAY_AUTH_") for name in os.environ) or token.exists()
-    if not is_named:  # it stays, as does the mode that Ray sets: another cluster needs both
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    if start is None:
-        yield
-        return
-    try:
-        services.start_api_server = lambda *_, **__: (None, None)  # type: ignore[union-attr]
-        yield
-    finally:
-        services.start_api_server = start  # type: ignore[union-attr]
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Let Ray tell nobody of its start, and leave the handling of signals as it is."""
-    environment = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    }
-    added = [name for name in environment if name not in os.environ]
-    os.environ.update({name: environment[name] for name in added})
-    in_main = threading.current_thread() is threading.main_thread()
-    handlers = {
-        number: signal.getsignal(number)
-        for number in ((signal.SIGINT, signal.SIGTERM) if in_main else ())
-    }
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
-        for number, handler in handlers.items():
-            if handler is not None:
-                signal.signal(number, handler)

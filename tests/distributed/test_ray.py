@@ -21,7 +21,8 @@ import pytest
 
 from multiqa_integrations import distributed, etl
 from multiqa_integrations.distributed import splits
-from multiqa_integrations.distributed.ray import RayPool, _keeping_to_itself
+from multiqa_integrations.distributed.ray import RayPool
+from multiqa_integrations.distributed.ray_connection import keeping_to_itself
 from multiqa_integrations.errors import (
     ClusterError,
     CollectionMismatchError,
@@ -308,7 +309,7 @@ def test_a_cluster_of_its_own_keeps_to_itself(
         monkeypatch.delenv(name)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "")  # so that it is put back
     monkeypatch.delenv("RAY_AUTH_TOKEN")
-    with _keeping_to_itself():
+    with keeping_to_itself():
         assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
         assert getattr(services, "start_api_server", None) is not start
     assert getattr(services, "start_api_server", None) is (start if has_it else None)
