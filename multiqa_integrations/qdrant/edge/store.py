@@ -16,6 +16,7 @@ from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch, report_on
 from multiqa_integrations.qdrant.edge import convert, files, ranking, registry, settings
 from multiqa_integrations.qdrant.edge.filters import to_edge
+from multiqa_integrations.qdrant.edge.info import collection_info
 from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
 from multiqa_integrations.qdrant.filters import (
     PayloadEquals,
@@ -26,7 +27,6 @@ from multiqa_integrations.qdrant.indexes import check_indexes, indexed_tests
 from multiqa_integrations.qdrant.info import (
     CollectionInfo,
     CollectionReport,
-    VectorInfo,
     ensured_report,
     missing_indexes,
 )
@@ -359,41 +359,7 @@ class EdgeStore(Store):
             check_indexes(tests, self._info(collection).payload_indexes or {})
 
     def _info(self, collection: str) -> CollectionInfo:
-        shard = self._shard(collection)
-        with engine_errors("reading its info", shard.directory):
-            info = shard.engine.info()
-        description = shard.description
-        kept = settings.settings_of(shard.directory / description["shard"])
-        kinds = {
-            key: repr(index.data_type).rsplit(".", 1)[-1].lower()
-            for key, index in info.payload_schema.items()
-        }
-        return CollectionInfo(
-            name=collection,
-            points=info.points_count,
-            vectors={
-                name: VectorInfo(**vector, datatype=kept.datatype or "float32")
-                for name, vector in description["vectors"].items()
-            },
-            sparse=dict.fromkeys(description["sparse"], description.get("sparse_idf", True)),
-            payload_indexes=kinds,
-            index_parameters={
-                key: settings.index_parameters(kinds[key], index.params)
-                for key, index in info.payload_schema.items()
-            },
-            settings=kept,
-            fingerprints=(description["fingerprint"],) if description["fingerprint"] else (),
-            model=description["model"],
-            identity=description.get("identity"),
-            indexed_vectors=info.points_count - min(shard.unindexed, info.points_count),
-            metadata=dict(description.get("metadata", {})),
-            details={
-                "path": str(shard.directory),
-                "segments": info.segments_count,
-                # Small collections are optimised without a graph.
-                "in_graph": info.indexed_vectors_count,
-            },
-        )
+        return collection_info(collection, self._shard(collection))
 
 
 def _release_all(open_shards: dict[Path, Shard]) -> None:
