@@ -191,7 +191,7 @@ class Collection(Dual):
             ConfigurationError: Ids or metadata do not fit.
             WriteRejectedError: The store refused some, which `.ids` names; the others are in.
             CollectionMismatchError: The name stands for a collection of another model by now.
-            StoreLockedError: The collection is just being moved to another one.
+            StoreLockedError: The collection is being migrated to another one just now.
             StoreError: The store failed for good. What was added before stays; add all again:
                 the same ids overwrite.
         """
@@ -258,9 +258,9 @@ class Collection(Dual):
     delete, adelete = both(_delete)
 
     def uploader(self, **options: Any) -> Uploader:
-        """Return an uploader to the collection, with those options of `Uploader`.
+        """Return an uploader to the collection, with these options of `Uploader`.
 
-        It looks now and then whether the name still stands for a collection of this model.
+        It checks now and then that the name still stands for a collection of this model.
         """
         return Uploader(self.store, self.name, write=self._writer.upsert, **options)
 
@@ -285,8 +285,7 @@ class Collection(Dual):
                 "there is search_batch([...])."
             )
         (request,) = yield from work(self._requests, [query], **options)
-        points = yield from ask(self.store, Store.query, self.name, request)
-        return [self._hit(point) for point in points]
+        return (yield from self._hits(request))
 
     def _search_batch(
         self, queries: Sequence[str], **options: Unpack[SearchOptions]
@@ -315,8 +314,7 @@ class Collection(Dual):
         if options.pop("hybrid", False):
             raise ConfigurationError("a hybrid search needs the query's words, not its vector.")
         request = self._request(vector, None, **options)
-        points = yield from ask(self.store, Store.query, self.name, request)
-        return [self._hit(point) for point in points]
+        return (yield from self._hits(request))
 
     def _mmr(self, query: str, **options: Unpack[MmrOptions]) -> Steps[list[Hit]]:
         """Find documents that are close in meaning and differ from each other.
@@ -338,6 +336,9 @@ class Collection(Dual):
         """Find documents as `mmr` does, by a unit vector `(384,)`."""
         check_options(options, MmrOptions)
         request = self._request(vector, None, **mmr_options(**options))
+        return (yield from self._hits(request))
+
+    def _hits(self, request: PointQuery) -> Steps[list[Hit]]:
         points = yield from ask(self.store, Store.query, self.name, request)
         return [self._hit(point) for point in points]
 
