@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from multiqa_integrations.cli import jobs, terminal
+from multiqa_integrations.cli.connection_options import ConnectionFlags
 from multiqa_integrations.cli.options import (
     AsJson,
     CollectionName,
-    ConnectionFlags,
     DryRun,
     options,
 )
