@@ -24,6 +24,9 @@ def main() -> None:
         if missing is None:
             raise
         sys.exit(f"error: {missing}")
+    except KeyboardInterrupt:  # the command line's own handler is not there yet
+        sys.stderr.write("interrupted\n")
+        sys.exit(128 + signal.SIGINT)
     run()
 
 

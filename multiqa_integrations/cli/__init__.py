@@ -17,7 +17,7 @@ from multiqa_integrations import __version__
 from multiqa_integrations._optional import missing_dependency_error
 from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.group import Group
-from multiqa_integrations.cli.signals import Signals, end_in_time
+from multiqa_integrations.cli.signals import Signals, end_in_time, tell_end
 from multiqa_integrations.cli.variables import unknown_variables
 from multiqa_integrations.errors import MultiQAError
 from multiqa_integrations.qdrant.retry import retrying
@@ -110,10 +110,8 @@ def run() -> None:
         status = _status()
         if signals.received is not None:
             status = 128 + signals.received
-    if status == 128 + signal.SIGINT:
-        terminal.stderr().print("interrupted")
-    elif status == 128 + signal.SIGTERM:
-        terminal.stderr().print("stopped by SIGTERM")
+    if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        tell_end(status - 128)
     sys.exit(status)
 
 

@@ -12,6 +12,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 import typer
@@ -23,6 +25,32 @@ _FINISHES_SECONDS = 0.8
 
 _ENDS_SECONDS = 1.0
 """How long after that it may take to report and to clean up."""
+
+
+_ending: list[Callable[[], str | None]] = []
+_told = threading.Event()
+
+
+@contextmanager
+def telling_at_the_end(message: Callable[[], str | None]) -> Iterator[None]:
+    """Let a message be shown where SIGTERM ends the process within a call that does not return.
+
+    Args:
+        message: Returns it, or None; called in another thread.
+    """
+    _ending.append(message)
+    try:
+        yield
+    finally:
+        _ending.remove(message)
+
+
+def tell_end(number: int) -> None:
+    """Show which signal has ended the command, once."""
+    if not _told.is_set():
+        _told.set()
+        text = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
+        sys.stderr.write(f"{text}\n")
 
 
 class Signals:
@@ -112,4 +140,11 @@ def _end(received: int) -> None:
     if main is not None and sys.platform != "win32":
         signal.pthread_kill(main, signal.SIGTERM)  # interrupts what has not finished
     time.sleep(_ENDS_SECONDS)
+    if not _told.is_set():
+        with suppress(OSError, ValueError):  # whoever read it may be gone
+            for message in (make() for make in list(_ending)):
+                if message is not None:
+                    sys.stderr.write(f"{message}\n")
+            tell_end(signal.SIGTERM)
+            sys.stderr.flush()
     os._exit(128 + signal.SIGTERM)

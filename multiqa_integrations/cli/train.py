@@ -14,6 +14,7 @@ from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.options import AsJson, DryRun, TestModel, options
 from multiqa_integrations.cli.outputs import check_file, check_folder, keep_fonts_out_of_home
 from multiqa_integrations.cli.progress import training_progress
+from multiqa_integrations.cli.signals import telling_at_the_end
 from multiqa_integrations.cli.train_options import PairOptions, RecipeOptions
 from multiqa_integrations.cli.train_report import show_report
 from multiqa_integrations.errors import ConfigurationError, SourceError, TrainingError
@@ -109,7 +110,7 @@ def train(
         sets += [] if data_config is None else read_data_config(data_config)
         if not sets:
             raise ConfigurationError("no pairs were given. Name a file, or pass --data-config.")
-        with training_progress() as show_progress, _showing_how_to_resume(signals):
+        with training_progress() as show_progress, _showing_how_to_resume(signals, out):
 
             def progress(update: TrainProgress) -> None:
                 signals.finishes = (
@@ -158,13 +159,29 @@ def _no_pairs_are_wrong_usage() -> Iterator[None]:
 
 
 @contextmanager
-def _showing_how_to_resume(signals: jobs.Signals) -> Iterator[None]:
+def _showing_how_to_resume(signals: jobs.Signals, out: Path) -> Iterator[None]:
     """Show the message of a training that was stopped: after a signal, `Signals` shows none."""
+
+    def message() -> str | None:
+        from multiqa_integrations.training.workplace import is_resumable
+
+        if is_resumable(out):
+            return "the training was stopped; pass --resume to go on."
+        if (out / "training.json").exists():
+            return f"the model is complete in {out}."
+        return None
+
     try:
-        yield
+        with telling_at_the_end(message):
+            yield
     except TrainingError as error:
         if signals.received is not None:
             terminal.stderr().prose(str(error))
+        raise
+    except KeyboardInterrupt:
+        text = message()
+        if text is not None:
+            terminal.stderr().prose(text)
         raise
 
 

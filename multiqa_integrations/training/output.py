@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from multiqa_integrations import hub
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.errors import ModelIntegrityError, TrainingError
+from multiqa_integrations.training.room import room
 
 _PREFIXES = ("0.auto_model.", "0.model.")
 
@@ -80,8 +81,9 @@ def write_checkpoint(folder: Path, base: Checkpoint, tensors: Mapping[str, torch
         _write_checkpoint(folder, base, tensors)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"the model cannot be written to {str(folder)!r} ({error}). Make room, and pass "
-            "resume=True (--resume) to go on."
+            f"the model cannot be written to {str(folder)!r} ({error}). "
+            f"{room(folder, base.weights.stat().st_size)} Make room, and pass resume=True "
+            "(--resume) to go on."
         ) from error
 
 

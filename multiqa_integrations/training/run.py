@@ -25,6 +25,7 @@ from multiqa_integrations.training.pairs import Pair, text_key
 from multiqa_integrations.training.read import PairData
 from multiqa_integrations.training.recipe import TRAINED_LENGTH, Recipe
 from multiqa_integrations.training.report import SHOWN, Phase, TrainProgress, TrainReport
+from multiqa_integrations.training.room import room
 from multiqa_integrations.training.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -81,7 +82,27 @@ class Run:
         return self._report(plan, lengths)
 
     def train(self) -> TrainReport:
-        """Do it."""
+        """Do it.
+
+        Raises:
+            TrainingError: It was stopped, diverged, or found no room.
+        """
+        try:
+            return self._train()
+        except OSError as error:
+            again = (
+                "train again"
+                if self.workplace.plan is None
+                else "pass resume=True (--resume) to go on"
+            )
+            where = error.filename or self.workplace.folder
+            raise TrainingError(
+                f"{str(where)!r} cannot be written or read ({error.strerror or error}). "
+                f"{room(self.workplace.folder, self.checkpoint.weights.stat().st_size)} Make room, "
+                f"and {again}."
+            ) from error
+
+    def _train(self) -> TrainReport:
         lengths = self._lengths()
         held = self._held_out()
         began = time.monotonic()

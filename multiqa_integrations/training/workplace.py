@@ -19,6 +19,8 @@ from multiqa_integrations.errors import ConfigurationError, TrainingError
 if sys.platform != "win32":
     import fcntl
 
+_RUN_FILE = "run.json"
+
 
 class Workplace:
     """The folder of a run that is to end in a directory. Use it with `with`.
@@ -37,9 +39,9 @@ class Workplace:
                 asked for, or the other way round.
         """
         self.out = Path(os.path.abspath(out.expanduser()))  # noqa: PTH100  (a link stays one)
-        self.folder = self.out.with_name(f".{self.out.name}.training")
+        self.folder = _folder_of(self.out)
         self._lock: int | None = None
-        self._resume = resume
+        self._published = False
         try:
             taken = self.out.is_symlink() or (
                 self.out.exists() and not (self.out.is_dir() and not any(self.out.iterdir()))
@@ -128,7 +130,8 @@ class Workplace:
                 f"the model cannot be put to {str(self.out)!r} ({error.strerror}); it is in "
                 f"{str(result)!r}."
             ) from error
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._published = True
+        _remove(self.folder)
 
     def __enter__(self) -> Workplace:
         """Take the folder.
@@ -163,10 +166,10 @@ class Workplace:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self.plan is None:  # nothing that could be resumed
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.plan is None or self._published:  # nothing that could be resumed
+            _remove(self.folder)
         else:
-            shutil.rmtree(self.sets, ignore_errors=True)  # text is not kept longer than needed
+            _remove(self.sets)  # text is not kept longer than needed
         self._release()
 
     def _release(self) -> None:
@@ -176,7 +179,7 @@ class Workplace:
 
     @property
     def _run_file(self) -> Path:
-        return self.folder / "run.json"
+        return self.folder / _RUN_FILE
 
     def _read_plan(self) -> dict[str, Any]:
         try:
@@ -192,6 +195,28 @@ class Workplace:
                 f"{str(self.folder)!r} to begin anew."
             )
         return plan
+
+
+def is_resumable(out: Path) -> bool:
+    """Return whether a training to that directory was begun that can be gone on with."""
+    out = Path(os.path.abspath(out.expanduser()))  # noqa: PTH100  (a link stays one)
+    try:
+        return (_folder_of(out) / _RUN_FILE).exists() and not out.exists()
+    except OSError:
+        return False
+
+
+def _folder_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.training")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, to its end also where Ctrl-C comes meanwhile: it holds text."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _short(value: object) -> str:

@@ -143,6 +143,103 @@ def test_killed_and_resumed(number: signal.Signals, test_model: Path, tmp_path: 
     assert sha256(out / "model.safetensors") == sha256(tmp_path / "whole" / "model.safetensors")
 
 
+_AT = """
+import importlib, os, sys
+where, number, after = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "after"
+sys.argv = ["multiqa", *sys.argv[4:]]
+module, name = where.split(":")
+owner = importlib.import_module(module)
+*path, last = name.split(".")
+for part in path:
+    owner = getattr(owner, part)
+real = getattr(owner, last)
+
+def signalling(*arguments, **options):
+    if not after:
+        os.kill(os.getpid(), number)
+    result = real(*arguments, **options)
+    if after:
+        os.kill(os.getpid(), number)
+    return result
+
+setattr(owner, last, signalling)
+from multiqa_integrations.__main__ import main
+main()
+"""
+"""Sends a signal to itself where a function is called, or where it has returned."""
+
+
+@pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("where", "when", "message"),
+    [
+        ("train:read_pairs", "before", None),
+        ("workplace:Workplace.keep_plan", "after", "the training was stopped; pass --resume to"),
+        ("output:write_checkpoint", "before", "the training was stopped; pass --resume to go on"),
+        ("card:model_card", "after", "the training was stopped; pass --resume to go on"),
+        ("workplace:Workplace.publish", "after", "the model is complete in"),
+    ],
+    ids=["reading", "planned", "blending", "card", "published"],
+)
+def test_a_signal_at_a_stage(
+    where: str,
+    when: str,
+    message: str | None,
+    number: signal.Signals,
+    test_model: Path,
+    tmp_path: Path,
+) -> None:
+    pairs = write_lines(tmp_path / "pairs.jsonl", rows(200))
+    out, kept = tmp_path / "model", tmp_path / ".model.training"
+    arguments = ["train", pairs, "--base", test_model, "--steps", "2", *QUICK, "--out", out]
+    ended = subprocess.run(
+        [
+            *[sys.executable, "-c", _AT, f"multiqa_integrations.training.{where}"],
+            *[str(int(number)), when, *map(str, arguments)],
+        ],
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert ended.returncode == 128 + number, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ("interrupted" if number == signal.SIGINT else "stopped by SIGTERM") in ended.stderr
+    if message is None:
+        assert list(tmp_path.iterdir()) == [pairs]
+        return
+    assert message in ended.stderr.replace("\n", " ")
+    if "complete" in message:
+        assert (out / "model.safetensors").is_file()
+        assert not kept.exists()
+        return
+    assert not out.exists()
+    assert multiqa(*arguments, "--resume").exit_code in (0, 3)
+    assert not kept.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the parent ends with another status there")
+def test_an_interrupt_while_the_command_line_is_imported() -> None:
+    script = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'multiqa_integrations.cli': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from multiqa_integrations.__main__ import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, "interrupted\n")
+
+
 def retrieval_set(folder: Path, asked: Sequence[dict[str, Any]]) -> Path:
     every = glossary(432)
     return write_set(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -206,6 +208,25 @@ def test_an_interrupt_before_there_is_a_plan_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         train(rows(200), tmp_path / "m", base=test_model, recipe=SHORT, progress=progress)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_while_the_picture_is_drawn(
+    test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"base": test_model, "recipe": SHORT, "blend": 1}
+    out = tmp_path / "model"
+    with monkeypatch.context() as patched:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "training.svg")
+
+        patched.setattr("multiqa_integrations.training.picture.write_picture", full)
+        with pytest.raises(TrainingError, match="No space left.* needs up to .* pass resume=True"):
+            train(rows(200), out, **settings)
+    assert not out.exists()
+    assert train(rows(200), out, **settings, resume=True).out == out
+    assert (out / "training.svg").is_file()
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_a_blend_lies_between(test_model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from multiqa_integrations.errors import ConfigurationError, TrainingError
-from multiqa_integrations.training.workplace import Workplace
+from multiqa_integrations.training.room import room
+from multiqa_integrations.training.workplace import Workplace, is_resumable
 
 
 def begun(out: Path) -> Path:
@@ -90,3 +91,30 @@ def test_no_text_stays_longer_than_needed(tmp_path: Path) -> None:
     assert not workplace.sets.exists()
     assert workplace.folder.stat().st_mode & 0o077 == 0
     shutil.rmtree(workplace.folder)
+
+
+def test_an_interrupt_does_not_keep_the_folder_from_being_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = shutil.rmtree
+
+    def interrupted(*_: object, **__: object) -> None:
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        raise KeyboardInterrupt
+
+    with Workplace(tmp_path / "model", resume=False) as workplace:
+        workplace.keep_plan({"asked": {}, "plan": {}})
+        assert is_resumable(tmp_path / "model")
+        made = workplace.results / "1"
+        made.mkdir()
+        monkeypatch.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            workplace.publish(made)
+    assert not is_resumable(tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_room_that_is_needed_and_the_room_there_is(tmp_path: Path) -> None:
+    told = room(tmp_path / "not" / "there", 90_000_000)
+    assert told.startswith("A training needs up to 540 MB there in all, and ")
+    assert told.endswith(" MB are free now.")
