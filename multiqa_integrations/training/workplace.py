@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,6 +143,7 @@ class Workplace:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(mode=0o700, exist_ok=True)
+            self._require_own()
             self.folder.chmod(0o700)
             self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
             if sys.platform != "win32":
@@ -171,6 +173,17 @@ class Workplace:
         else:
             _remove(self.sets)  # text is not kept longer than needed
         self._release()
+
+    def _require_own(self) -> None:
+        """Write nowhere, and load nothing, that somebody else has prepared."""
+        status = self.folder.lstat()
+        is_foreign = sys.platform != "win32" and status.st_uid != os.geteuid()
+        if stat.S_ISLNK(status.st_mode) or is_foreign:
+            what = "is a link" if stat.S_ISLNK(status.st_mode) else "belongs to another user"
+            raise TrainingError(
+                f"{str(self.folder)!r} {what}, and checkpoints are kept there. Remove it, or name "
+                "another directory for the model."
+            )
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -118,3 +119,26 @@ def test_the_room_that_is_needed_and_the_room_there_is(tmp_path: Path) -> None:
     told = room(tmp_path / "not" / "there", 90_000_000)
     assert told.startswith("A training needs up to 540 MB there in all, and ")
     assert told.endswith(" MB are free now.")
+
+
+def test_a_folder_that_is_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "checkpoints").mkdir(parents=True)
+    (tmp_path / ".model.training").symlink_to(tmp_path / "elsewhere")
+    with (
+        pytest.raises(TrainingError, match="is a link"),
+        Workplace(tmp_path / "model", resume=False),
+    ):
+        pass
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["checkpoints"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files have no such owner there")
+def test_a_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = begun(tmp_path / "model")
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with (
+        pytest.raises(TrainingError, match="belongs to another user"),
+        Workplace(tmp_path / "model", resume=True),
+    ):
+        pass
+    assert (folder / "run.json").is_file()
