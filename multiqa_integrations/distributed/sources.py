@@ -22,6 +22,10 @@ from multiqa_integrations.etl.records import MAX_RECORD_BYTES, BadRecord, Format
 
 _BUFFER_BYTES = 1 << 20  # that are fetched at a time from an object store
 _MAGIC = re.compile(r"[*?[]")
+_OPTIONS = re.compile(r"\?(?=[A-Za-z_]\w*=)")  # of a URI: ?scheme=http&…
+# One colon before it makes what stands before an @ a user and a password, which may have a slash
+# that should have been escaped; a port is followed by a path.
+_USER = re.compile(r"(?<=://)(?:[^/@\s]+|[^/@:\s]+:(?!\d+/)[^@\s]*)@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class FoundFile:
         Raises:
             OSError: It is away, or was written since.
         """
+        if self.filesystem is not None:
+            _let_it_end_in_order()
         self._check_unchanged()
         with self._open() as file:
             yield file
@@ -104,6 +110,7 @@ class StoredFolder:
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Read it from its beginning."""
+        _let_it_end_in_order()
         for number, path in enumerate(self._paths, start=1):
             self._read = number
             yield self._item(self._before + number, path)
@@ -262,6 +269,15 @@ def _stored_folder(name: str, base: str, filesystem: Any, pattern: str | None) -
     return StoredFolder(name, base, filesystem, documents)
 
 
+def _let_it_end_in_order() -> None:
+    """Let pyarrow end its client of S3 before the process does.
+
+    Its module does that when it is imported, which pickle leaves out: a worker that got a file
+    system from the driver would end with SIGSEGV.
+    """
+    import pyarrow.fs  # noqa: F401
+
+
 @lru_cache(maxsize=64)
 def _filesystem(uri: str) -> tuple[Any, str]:
     from pyarrow import fs
@@ -271,12 +287,23 @@ def _filesystem(uri: str) -> tuple[Any, str]:
 
 
 def _before_magic(uri: str) -> tuple[str, bool, str]:
-    """Part a URI into the folder before the first part with a * in it, and the rest."""
-    found = _MAGIC.search(uri)
-    if found is None or (found[0] == "?" and "*" not in uri):  # options of a URI follow a "?"
+    """Part a URI into the folder before the first part with a * in it, and the rest.
+
+    Options stay with the folder.
+    """
+    path, options = _parted(uri)
+    found = _MAGIC.search(path)
+    if found is None or (found[0] == "?" and "*" not in path):
         return uri, False, ""
-    end = uri.rindex("/", 0, found.start()) + 1
-    return uri[:end], True, uri[end:]
+    end = path.rindex("/", 0, found.start()) + 1
+    return path[:end] + options, True, path[end:]
+
+
+def _parted(uri: str) -> tuple[str, str]:
+    """Part a URI into what it names and its options, with the "?" before them."""
+    found = _OPTIONS.search(uri)
+    end = len(uri) if found is None else found.start()
+    return uri[:end], uri[end:]
 
 
 def _matches(path: str, pattern: str) -> bool:
@@ -323,5 +350,5 @@ def _format(name: str, format: Format | None) -> Format:
 
 def _shown(uri: str) -> str:
     """Leave out of a URI what may be a secret: user, password and options."""
-    shown = re.sub(r"(?<=://)[^/@\s]+@", "", uri)
+    shown = _USER.sub("", _parted(uri)[0])
     return shown if "*" in shown else shown.partition("?")[0]

@@ -8,6 +8,8 @@ import json
 import os
 import pickle
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from pyarrow import fs
 
-from multiqa_integrations.distributed import splits
-from multiqa_integrations.distributed.sources import FoundFile, find
+from multiqa_integrations.distributed import sources, splits
+from multiqa_integrations.distributed.sources import FoundFile, StoredFolder, find
 from multiqa_integrations.distributed.splits import FilePart, Split, cut
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.folder import Folder
@@ -222,10 +225,62 @@ def test_objects_of_this_process_are_refused(source: object) -> None:
         find(source)
 
 
-def test_a_secret_in_a_uri_is_in_no_message() -> None:
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "nothing://me:secret@bucket/a.jsonl?key=secret",
+        "nothing://me:secret@bucket/*.jsonl?key=secret",
+        "nothing://me:secret/with=slashes+secret@bucket/*.jsonl?scheme=http&key=secret",
+    ],
+)
+def test_a_secret_in_a_uri_is_in_no_message(uri: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
-        find("nothing://me:secret@bucket/a.jsonl?key=secret")
+        find(uri)
     assert "secret" not in str(refused.value)
+    assert ".jsonl'" in str(refused.value)
+
+
+def test_options_of_a_uri_are_no_part_of_a_pattern(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the endpoint of a store of one's own, which is asked with them."""
+    for name in ("a1.jsonl", "b2.jsonl", "c.txt"):
+        (tmp_path / name).write_text("{}\n")
+    asked = []
+
+    def opened(uri: str) -> tuple[fs.FileSystem, str]:
+        asked.append(uri)
+        return fs.LocalFileSystem(), str(tmp_path)
+
+    monkeypatch.setattr(sources, "_filesystem", opened)
+    options = "?endpoint_override=127.0.0.1:9000&scheme=http"
+    found = find(f"s3://bucket/?[0-9]*.jsonl{options}")
+    assert [item.name for item in found] == ["s3://bucket/a1.jsonl", "s3://bucket/b2.jsonl"]
+    assert asked == [f"s3://bucket/{options}"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_worker_that_got_a_file_system_of_s3_ends_in_order(kind: str) -> None:
+    pytest.importorskip("pyarrow._s3fs")
+    s3 = fs.S3FileSystem(endpoint_override="127.0.0.1:1", scheme="http", anonymous=True)
+    file = FoundFile("s3://b/a", "b/a", "jsonl", 1, 1, s3)
+    found = FilePart(file=file) if kind == "file" else StoredFolder("s3://b", "b", s3, [])
+    code = (
+        "import pickle, sys\n"
+        "from multiqa_integrations.errors import SourceError\n"
+        "source = pickle.load(sys.stdin.buffer)\n"
+        "try: print(len(list(source)))\n"
+        "except SourceError: print('nobody listens')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps(found),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.split() in ([b"0"], [b"nobody", b"listens"])
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])
