@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import importlib
+import inspect
 import json
 import os
 import re
@@ -21,8 +25,15 @@ pytest.importorskip("typer")
 import typer.main
 from typer.testing import CliRunner
 
+from multiqa_integrations import etl
 from multiqa_integrations.cli import app, jobs
 from multiqa_integrations.cli.options import EncoderOptions, ModelOptions
+from multiqa_integrations.errors import (
+    LeaseError,
+    ModelError,
+    MultiQAError,
+    StoreUnavailableError,
+)
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.qdrant import Collection, open_store
 from multiqa_integrations.qdrant.server import store as server_store
@@ -171,6 +182,40 @@ def test_what_kubernetes_gets_is_what_it_takes() -> None:
     kubernetes = pytest.importorskip("kubernetes_validate")
     for manifest in (claim, cron):
         kubernetes.validate(manifest, "1.31", strict=True)
+
+
+@pytest.mark.parametrize("framework", ["airflow.sdk", "dagster", "prefect"])
+def test_what_python_schedulers_get_is_of_this_package(framework: str) -> None:
+    """The frameworks are not installed here; that it runs with them, the page says of a day."""
+    found = [
+        block
+        for block in blocks(DOCS / "etl.md", "python")
+        if re.search(rf"^(import|from) {re.escape(framework)}\b", block, re.M)
+    ]
+    (code,) = found
+    nodes = list(ast.walk(ast.parse(code)))
+    imported = [
+        getattr(importlib.import_module(str(node.module)), name.name)
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("multiqa_")
+        for name in node.names
+    ]
+    assert etl.sync in imported
+    # What passes by itself is what has status 5: nothing else is tried again.
+    errors = {one for one in imported if one is not etl.sync} - {MultiQAError}
+    retried = {LeaseError, ModelError, StoreUnavailableError}
+    assert errors == retried
+    assert {jobs.status(one("")) for one in retried} == {jobs.UNAVAILABLE}
+    (call,) = [
+        node
+        for node in nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sync"
+    ]
+    given = {str(one.arg) for one in call.keywords}
+    takes = set(inspect.signature(etl.sync).parameters) | {
+        field.name for field in dataclasses.fields(etl.JobOptions)
+    }
+    assert given <= takes
 
 
 @pytest.mark.slow
