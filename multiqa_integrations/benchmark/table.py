@@ -56,17 +56,30 @@ class Table:
 
     def render(self) -> RichTable:
         """Lay it out: medians, with the smallest and largest value where there are several."""
+        header, *rows = self.cells()
+        shown = RichTable(title=self.title, caption="\n".join(self.captions()))
+        for index, name in enumerate(header):
+            shown.add_column(Text(name), justify="right" if index and name else "left")
+        for row in rows:
+            shown.add_row(*map(Text, row))
+        return shown
+
+    def cells(self) -> list[list[str]]:
+        """Return the header and the rows as they are shown, the names and notes included."""
         columns = [c for c in self.columns if any(c.name in row.figures for row in self.rows)]
         notes = any(row.note for row in self.rows)
-        shown = RichTable()
-        shown.add_column("")
-        for column in columns:
-            shown.add_column(Text(column.name), justify="right")
-        if notes:
-            shown.add_column("")
-        for row in self.rows:
-            cells = [_cell(row.figures.get(column.name, ()), column) for column in columns]
-            shown.add_row(*map(Text, (row.name, *cells, *([row.note] if notes else []))))
+        header = ["", *(column.name for column in columns), *([""] if notes else [])]
+        return [header] + [
+            [
+                row.name,
+                *(_cell(row.figures.get(column.name, ()), column) for column in columns),
+                *([row.note] if notes else []),
+            ]
+            for row in self.rows
+        ]
+
+    def captions(self) -> list[str]:
+        """Return the remarks, and what the figures are."""
         values = [figures for row in self.rows for figures in row.figures.values()]
         remarks = list(self.remarks)
         if any(len(figures) > 1 for figures in values):
@@ -75,8 +88,7 @@ class Table:
             remarks.append(
                 f"! spread wider than {WIDE_SPREAD - 1:.0%}: the machine was not quiet; run again."
             )
-        shown.title, shown.caption = self.title, "\n".join(remarks)
-        return shown
+        return remarks
 
 
 def is_wide(values: Sequence[float]) -> bool:

@@ -15,7 +15,7 @@ from multiqa_integrations.cli.bench import new_progress
 from multiqa_integrations.cli.machine import describe_machine, render_machine
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
 from multiqa_integrations.model import MULTI_QA
-from tests.benchmark import chart
+from tests.benchmark import chart, page
 from tests.benchmark.implementations import ENVIRONMENTS
 from tests.benchmark.measures import MEASURES, measure
 from tests.benchmark.settings import Settings
@@ -95,6 +95,14 @@ def bench(
         Path | None,
         typer.Option("--chart", metavar="FILE", help="Draw the comparisons here, as .png or .svg."),
     ] = None,
+    docs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Replace the tables of this kind of processor in this page; see tests/benchmark/"
+            "page.py.",
+        ),
+    ] = None,
 ) -> None:
     """Measure speed, memory and exactness on this machine.
 
@@ -119,6 +127,9 @@ def bench(
     )
     if chart_file is not None:
         chart.check(chart_file)  # now, not when hours of work are to be drawn
+    kind = page.kind_of_processor()
+    if docs is not None:
+        page.check(docs, MEASURES if what == "all" else (what,), kind)
     console = terminal.stdout()
     console.print(f"{render_machine(describe_machine())}\nModel: {settings.model}")
     with new_progress(terminal.stderr()) as progress:
@@ -141,6 +152,8 @@ def bench(
         )
     if chart_file is not None and not chart.draw(report, chart_file):
         console.print(f"Nothing to compare was measured: {chart_file} was not drawn.")
+    if docs is not None and not report.interrupted:
+        page.write(docs, report, kind, sys.argv[1:])
     if report.interrupted:
         console.print("Interrupted: the figures are those of the rounds that were finished.")
         raise typer.Exit(130)

@@ -133,7 +133,7 @@ def _import_time(times: int) -> Table:
 def query_latency(session: Session) -> Iterator[Table]:
     """Measure the latency of single queries, all of them different."""
     asked = questions()[: session.settings.queries]
-    names = ["multiqa auto", *PEERS]
+    names = [*OURS, *PEERS]
     results, absent = session.in_turn("query_latency", names, texts=session.write("query", asked))
     p50 = {name: _percentiles(runs, 50) for name, runs in results.items()}
     rows = [

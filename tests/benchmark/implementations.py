@@ -48,16 +48,20 @@ class Peer:
 _ONNX = ("sentence_transformers", "torch", "optimum.onnxruntime", "onnxruntime")
 _OPENVINO = ("sentence_transformers", "torch", "optimum.intel", "openvino")
 _PACKAGES = {"optimum.onnxruntime": "optimum-onnx"}  # others are named after their modules
+_ONNX_RUNTIME = ("onnxruntime", "tokenizers")
 _LLAMA_INDEX = ("llama_index.embeddings.huggingface", "sentence_transformers", "torch")
 
 REFERENCE = "sentence-transformers"
 """The baseline of every ratio and cosine: torch float32, as LangChain and LlamaIndex run it."""
 PEERS: dict[str, Peer] = {
     REFERENCE: Peer("torch", ("sentence_transformers", "torch")),
+    "sentence-transformers bfloat16": Peer("torch", ("sentence_transformers", "torch")),
     "sentence-transformers onnx": Peer("onnx", _ONNX, "onnx"),
     "sentence-transformers onnx int8": Peer("onnx", _ONNX, "onnx-int8"),
     "sentence-transformers openvino": Peer("openvino", _OPENVINO, "openvino"),
     "sentence-transformers openvino int8": Peer("openvino", _OPENVINO, "openvino-int8"),
+    "onnxruntime, our batches": Peer("onnx", _ONNX_RUNTIME, "onnx"),
+    "onnxruntime int8, our batches": Peer("onnx", _ONNX_RUNTIME, "onnx-int8"),
     "fastembed": Peer("fastembed", ("fastembed", "onnxruntime"), "onnx"),
     "transformers": Peer("torch", ("transformers", "torch")),
     "langchain-huggingface": Peer(

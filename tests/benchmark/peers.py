@@ -26,6 +26,14 @@ def load_sentence_transformers(model: str, limit_tokens: int) -> tuple[Encode, s
     return _encode(_sentence_transformer(model, limit_tokens)), "float32"
 
 
+def load_sentence_transformers_bfloat16(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load sentence-transformers on torch in bfloat16."""
+    import torch
+
+    encoder = _sentence_transformer(model, limit_tokens, torch_dtype=torch.bfloat16)
+    return _encode(encoder), "bfloat16"
+
+
 def load_onnx(model: str, limit_tokens: int) -> tuple[Encode, str]:
     """Load sentence-transformers on ONNX Runtime."""
     return _encode(_sentence_transformer(model, limit_tokens, "onnx", "onnx/*.onnx")), "float32"
@@ -49,16 +57,19 @@ def load_openvino_int8(model: str, limit_tokens: int) -> tuple[Encode, str]:
 
 
 def _sentence_transformer(
-    model: str, limit_tokens: int, backend: Any = "torch", pattern: str | None = None
+    model: str,
+    limit_tokens: int,
+    backend: Any = "torch",
+    pattern: str | None = None,
+    **model_options: Any,
 ) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    options: dict[str, Any] = {}
     if pattern:
         (file,) = Path(model).glob(pattern)
-        options["model_kwargs"] = {"file_name": file.relative_to(model).as_posix()}
+        model_options["file_name"] = file.relative_to(model).as_posix()
     encoder = SentenceTransformer(
-        model, device="cpu", backend=backend, local_files_only=True, **options
+        model, device="cpu", backend=backend, local_files_only=True, model_kwargs=model_options
     )
     encoder.max_seq_length = limit_tokens
     return encoder
@@ -104,6 +115,45 @@ def load_transformers(model: str, limit_tokens: int) -> tuple[Encode, str]:
         return np.concatenate(parts)
 
     return encode, "float32"
+
+
+def load_onnx_runtime(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load ONNX Runtime by itself, with the tokenizer and the batches of this package."""
+    return _onnx_runtime(model, limit_tokens), "float32"
+
+
+def load_onnx_runtime_int8(model: str, limit_tokens: int) -> tuple[Encode, str]:
+    """Load the same with 8-bit weights, activations quantised at run time."""
+    return _onnx_runtime(model, limit_tokens), "int8"
+
+
+def _onnx_runtime(model: str, limit_tokens: int) -> Encode:
+    import onnxruntime
+
+    from multiqa_integrations.batching import plan_batches
+    from multiqa_integrations.tokenizer import WordPieceTokenizer
+
+    (file,) = Path(model, "onnx").glob("*.onnx")
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    wanted = {inlet.name for inlet in session.get_inputs()}
+    tokenizer = WordPieceTokenizer(Path(model, "tokenizer.json"))
+
+    def encode(texts: list[str]) -> Vectors:
+        tokenized = tokenizer.encode(texts, max_length=limit_tokens)
+        vectors = np.empty((len(texts), 384), np.float32)
+        for rows in plan_batches(tokenized.lengths, batch_tokens=2048, max_texts=64):
+            ids, mask = tokenized.pad(rows)
+            given = {
+                "input_ids": ids,
+                "attention_mask": mask,
+                "token_type_ids": np.zeros_like(ids),
+            }
+            (hidden, *_) = session.run(None, {name: given[name] for name in wanted})
+            mean = np.einsum("blh,bl->bh", hidden, mask.astype(np.float32))
+            vectors[rows] = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        return vectors
+
+    return encode
 
 
 def load_fastembed(model: str, limit_tokens: int) -> tuple[Encode, str]:
@@ -190,10 +240,13 @@ def llama_index_embedding(model: str, limit_tokens: int) -> Any:
 
 LOADERS: dict[str, Callable[[str, int], tuple[Encode, str]]] = {
     "sentence-transformers": load_sentence_transformers,
+    "sentence-transformers bfloat16": load_sentence_transformers_bfloat16,
     "sentence-transformers onnx": load_onnx,
     "sentence-transformers onnx int8": load_onnx_int8,
     "sentence-transformers openvino": load_openvino,
     "sentence-transformers openvino int8": load_openvino_int8,
+    "onnxruntime, our batches": load_onnx_runtime,
+    "onnxruntime int8, our batches": load_onnx_runtime_int8,
     "fastembed": load_fastembed,
     "transformers": load_transformers,
     "langchain-huggingface": load_langchain,
