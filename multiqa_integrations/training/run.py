@@ -288,6 +288,7 @@ class Run:
 
     def _report(self, plan: Plan, lengths: Lengths, **values: Any) -> TrainReport:
         trained = len(self.parts.trained)
+        epochs = plan.steps * plan.settings.batch_size / max(trained, 1)
         settings = {
             **self.recipe.to_dict(),
             **asdict(plan.settings),
@@ -305,9 +306,9 @@ class Run:
             held_out=len(self.parts.held_out),
             long_texts=lengths.beyond,
             steps=plan.steps,
-            epochs=plan.steps * plan.settings.batch_size / max(trained, 1),
+            epochs=epochs,
             settings=settings,
-            notes=tuple(self._notes(lengths.beyond)),
+            notes=tuple(self._notes(lengths.beyond, epochs)),
             rejections=tuple(
                 f"{self.data.sets[number].name}, line {rejection.line:,}: {rejection.reason}"
                 for number, rejection in self.data.rejections[:_NAMED]
@@ -315,8 +316,12 @@ class Run:
             seconds=time.monotonic() - self.began,
         )
 
-    def _notes(self, long_texts: float) -> Iterator[str]:
+    def _notes(self, long_texts: float, epochs: float) -> Iterator[str]:
         data = self.data
+        if epochs < 1:  # a machine that was busy while a few steps were timed plans too few
+            yield (
+                f"so few steps see only {epochs:.0%} of the pairs: give more --minutes, or --steps"
+            )
         for counts in data.sets:
             if counts.rejected:
                 yield f"{counts.name}: {counts.rejected:,} of {counts.records:,} records rejected"

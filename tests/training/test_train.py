@@ -273,8 +273,16 @@ def test_a_plan_by_the_minutes(test_model: Path, tmp_path: Path) -> None:
     report = train(rows(400), tmp_path / "model", base=test_model, recipe=recipe, dry_run=True)
     # However slow the machine: so long a time is enough for both passes.
     assert report.steps == 2 * report.pairs / 8
+    assert not any("so few steps" in note for note in report.notes)
     assert (report.out, report.measured, report.better) == (None, None, False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_that_sees_few_of_the_pairs_says_so(test_model: Path, tmp_path: Path) -> None:
+    recipe = replace(SHORT, steps=9)
+    report = train(rows(400), tmp_path / "model", base=test_model, recipe=recipe, dry_run=True)
+    assert report.pairs == 360
+    assert "so few steps see only 20% of the pairs: give more --minutes, or --steps" in report.notes
 
 
 def test_what_is_refused_before_anything_is_read(test_model: Path, tmp_path: Path) -> None:
