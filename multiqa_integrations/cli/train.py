@@ -113,9 +113,8 @@ def train(
         with training_progress() as show_progress, _showing_how_to_resume(signals, out):
 
             def progress(update: TrainProgress) -> None:
-                signals.finishes = (
-                    update.phase == "training"
-                )  # a step ends soon; other work may not
+                # A step ends soon; other work may not.
+                signals.finishes = update.phase == "training"
                 show_progress(update)
 
             report = run(

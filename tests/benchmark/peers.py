@@ -130,6 +130,7 @@ def load_onnx_runtime_int8(model: str, limit_tokens: int) -> tuple[Encode, str]:
 def _onnx_runtime(model: str, limit_tokens: int) -> Encode:
     import onnxruntime
 
+    from multiqa_integrations.backends import Compute
     from multiqa_integrations.batching import plan_batches
     from multiqa_integrations.tokenizer import WordPieceTokenizer
 
@@ -137,11 +138,13 @@ def _onnx_runtime(model: str, limit_tokens: int) -> Encode:
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     wanted = {inlet.name for inlet in session.get_inputs()}
     tokenizer = WordPieceTokenizer(Path(model, "tokenizer.json"))
+    ours = Compute("openvino", "float32", "cpu", "")
+    sizes = {"batch_tokens": ours.batch_tokens, "max_texts": ours.batch_texts}
 
     def encode(texts: list[str]) -> Vectors:
         tokenized = tokenizer.encode(texts, max_length=limit_tokens)
         vectors = np.empty((len(texts), 384), np.float32)
-        for rows in plan_batches(tokenized.lengths, batch_tokens=2048, max_texts=64):
+        for rows in plan_batches(tokenized.lengths, **sizes):
             ids, mask = tokenized.pad(rows)
             given = {
                 "input_ids": ids,
