@@ -57,7 +57,7 @@ def json_value(value: Any, where: str, *, depth: int = MAX_DEPTH) -> Any:
     if value is None or kind is bool:
         return value
     try:
-        return _converted(value, where, depth)
+        return (_object if kind is dict else _converted)(value, where, depth)
     except ConfigurationError:
         raise
     except Exception as error:  # of a class of the user's: its iterator, its zone, its repr

@@ -22,7 +22,7 @@ from multiqa_integrations.etl.records import (
     SourceItem,
     rows,
 )
-from multiqa_integrations.reading import unique_keys
+from multiqa_integrations.reading import decode_record
 
 # Which readers do not ask for: a stream that is cut between two batches looks complete to them.
 _ARROW_END = b"\xff\xff\xff\xff\0\0\0\0"
@@ -168,7 +168,7 @@ def _next_line(file: IO[bytes], start: int, end: int | None) -> int:
 def parse_json(line: int, raw: bytes) -> Record | BadRecord:
     """Read a record of JSON."""
     try:
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=unique_keys)
+        value = decode_record(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         return BadRecord(line, f"byte {error.start + 1} of the line is not UTF-8", raw)
     except (json.JSONDecodeError, RecursionError) as error:

@@ -10,14 +10,13 @@ Retrieval Models, NeurIPS 2021; https://github.com/beir-cellar/beir/wiki/Load-yo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 from multiqa_integrations.errors import SourceError
-from multiqa_integrations.reading import unique_keys
+from multiqa_integrations.reading import decode_record
 from multiqa_integrations.texts import repair_surrogates
 
 _HEADER = "query-id, corpus-id and score between tabs"
@@ -134,7 +133,7 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read checked records with their line numbers; blank lines are skipped."""
     for line, text in _lines(file):
         try:
-            record = json.loads(text, object_pairs_hook=unique_keys)
+            record = decode_record(text)
         except (ValueError, RecursionError) as error:
             _fail(file, line, f"not JSON ({error})")
         if not isinstance(record, dict):

@@ -49,7 +49,8 @@ class PointRecord:
         stored = payload.get(RESERVED_KEY)
         if not isinstance(stored, Mapping):
             return cls()
-        return cls(**{name: _typed(stored.get(name), kind) for name, kind in _KINDS.items()})
+        kinds = _KINDS.items()  # a sync reads a record of every point: this is its hot path
+        return cls(**{name: stored[name] for name, kind in kinds if type(stored.get(name)) is kind})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as it is stored: without what is None."""
@@ -67,10 +68,6 @@ def update_record(payload: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 _KINDS = {
     field.name: int if field.name in ("chunk", "chunks") else str for field in fields(PointRecord)
 }
-
-
-def _typed(value: Any, kind: type) -> Any:
-    return value if isinstance(value, kind) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True)
