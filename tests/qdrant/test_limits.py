@@ -27,7 +27,7 @@ from multiqa_integrations.qdrant import (
     ensure_collection,
     open_store,
 )
-from multiqa_integrations.qdrant.server import limits
+from multiqa_integrations.qdrant.server import features, limits, payloads
 from multiqa_integrations.qdrant.upload import Uploader
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.loopback_qdrant import LoopbackQdrant
@@ -58,7 +58,7 @@ def test_every_condition_of_the_client_has_a_version() -> None:
         *(kind.__name__ for kind in get_args(models.Condition)),
         *(kind.__name__ for kind in get_args(models.Match)),
     }
-    assert kinds - limits.CONDITIONS.keys() == set()
+    assert kinds - features.CONDITIONS.keys() == set()
 
 
 @pytest.mark.parametrize(
@@ -285,10 +285,10 @@ def test_payloads_that_would_be_changed_on_the_way(
 ) -> None:
     good, odd = points(1)[0], Point("odd", {"": VECTOR}, {"value": value})
     if refused is None:
-        limits.check_payloads([good, odd], grpc=grpc)
+        payloads.check_payloads([good, odd], grpc=grpc)
         return
     with pytest.raises(WriteRejectedError, match=refused) as caught:
-        limits.check_payloads([good, odd], grpc=grpc)
+        payloads.check_payloads([good, odd], grpc=grpc)
     assert caught.value.ids == ["odd"]
 
 
@@ -303,7 +303,7 @@ def test_payloads_that_would_be_changed_on_the_way(
     ],
 )
 def test_floats_that_may_be_whole_numbers_rounded_by_grpc(payload: Any, rounded: bool) -> None:
-    assert limits.has_rounded(payload) is rounded
+    assert payloads.has_rounded(payload) is rounded
 
 
 # --- hits of one query --------------------------------------------------------------------------

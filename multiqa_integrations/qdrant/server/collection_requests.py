@@ -34,7 +34,7 @@ from multiqa_integrations.qdrant.names import (
 )
 from multiqa_integrations.qdrant.payload import RESERVED_KEY, PointRecord
 from multiqa_integrations.qdrant.schema import METADATA_KEY, CollectionSchema, check_metadata
-from multiqa_integrations.qdrant.server import limits, reserved, settings
+from multiqa_integrations.qdrant.server import features, limits, reserved, settings
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.options import CONNECTION_OPTIONS
 from multiqa_integrations.qdrant.settings import CollectionSettings
@@ -68,9 +68,9 @@ def ensure(
     asked_for = settings.asked_for(options)
     options = settings.to_models(options)
     indexes = {key: settings.index_model(kind, key) for key, kind in schema.payload_indexes.items()}
-    yield from limits.server_version(self)
-    yield from limits.check_options_are_known(self, options)
-    yield from limits.check_options_are_known(self, {"indexes": list(indexes.values())})
+    yield from features.server_version(self)
+    yield from features.check_options_are_known(self, options)
+    yield from features.check_options_are_known(self, {"indexes": list(indexes.values())})
     created = False
     if not (yield call("collection_exists", collection_name=name)):
         try:
@@ -118,7 +118,7 @@ def supported(
     """Return the settings that a new collection can have, and a line for each other one."""
     if self.local:
         return wanted.only(frozenset())
-    yield from limits.check_options_are_known(self, settings.to_models(wanted.given()))
+    yield from features.check_options_are_known(self, settings.to_models(wanted.given()))
     return wanted, []
 
 

@@ -7,7 +7,7 @@ from qdrant_client import models
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.filters import PayloadEquals, check_filter
 from multiqa_integrations.qdrant.indexes import IndexedTest, check_indexes, indexed_tests
-from multiqa_integrations.qdrant.server import limits
+from multiqa_integrations.qdrant.server import features
 from multiqa_integrations.qdrant.server.calls import Connected
 from multiqa_integrations.qdrant.server.collection_requests import describe
 from multiqa_integrations.qdrant.server.nulls import with_plain_nulls
@@ -22,7 +22,7 @@ def prepare_filter(
         ConfigurationError: It would ignore it, or read it in another way than other engines.
     """
     check_filter(filter)
-    yield from limits.check_filter_is_known(self, filter)
+    yield from features.check_filter_is_known(self, filter)
     tests = indexed_tests(filter)
     if filter is None or self.local:
         return filter

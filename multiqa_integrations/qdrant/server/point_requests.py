@@ -11,7 +11,7 @@ from multiqa_integrations.errors import StoreError, StoreLimitError
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.filters import PayloadEquals, check_selection
 from multiqa_integrations.qdrant.points import Point, PointId, check_points, payload_keys
-from multiqa_integrations.qdrant.server import limits, replicas, reserved
+from multiqa_integrations.qdrant.server import limits, payloads, replicas, reserved
 from multiqa_integrations.qdrant.server.calls import Call, Connected, call
 from multiqa_integrations.qdrant.server.collection_requests import describe
 from multiqa_integrations.qdrant.server.filtering import all_match, prepare_filter
@@ -29,7 +29,7 @@ def upsert(self: Connected, collection: str, points: Sequence[Point]) -> Steps[N
         known[name] = yield from describe(self, name, brief=True)
     check_points(points, known[name].sizes, known[name].sparse)
     if not self.local:
-        limits.check_payloads(points, grpc=self.grpc)
+        payloads.check_payloads(points, grpc=self.grpc)
     answer = yield call(
         "upsert", collection_name=name, points=[to_struct(point) for point in points], wait=True
     )
@@ -140,7 +140,7 @@ def restore_numbers(
     self: Connected, collection: str, records: Sequence[Any], with_payload: bool | Sequence[str]
 ) -> Steps[None]:
     """Read payloads again, by REST, whose whole numbers gRPC may have rounded to floats."""
-    rounded = [r for r in records if limits.has_rounded(r.payload)] if self.grpc else []
+    rounded = [r for r in records if payloads.has_rounded(r.payload)] if self.grpc else []
 
     def read(batch: Sequence[PointId]) -> Call:
         request = models.PointRequest(
