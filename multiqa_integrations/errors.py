@@ -21,6 +21,8 @@
     │   └─ WriteRejectedError                     .ids .reasons
     ├─ SyncError                                  an ETL job stopped
     │   ├─ SourceError                            .source .line
+    │   │   ├─ SourceUnavailableError             may pass: run again later
+    │   │   └─ SourcePermissionError              a person must give a key or a right
     │   ├─ LeaseError                             another run works on the source
     │   ├─ ClusterError                           no cluster of Ray, or its workers cannot begin
     │   ├─ PruneRefusedError                      .report
@@ -227,6 +229,14 @@ class SourceError(SyncError):
         super().__init__(message)
         self.source = source
         self.line = line
+
+
+class SourceUnavailableError(SourceError):
+    """The object store that has a source could not be reached, or did not answer in time."""
+
+
+class SourcePermissionError(SourceError):
+    """An object store refused to give a source: a key is missing or wrong, or lacks the right."""
 
 
 class LeaseError(SyncError):

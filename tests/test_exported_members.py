@@ -109,7 +109,7 @@ def test_the_error_tree() -> None:
             "LeaseError": {},
             "ClusterError": {},
             "PruneRefusedError": {},
-            "SourceError": {},
+            "SourceError": {"SourcePermissionError": {}, "SourceUnavailableError": {}},
             "SyncIncompleteError": {},
         },
         "TextError": {"TextTypeError": {}, "TruncationError": {}},

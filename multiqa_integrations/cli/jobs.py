@@ -22,6 +22,8 @@ from multiqa_integrations.errors import (
     MultiQAError,
     PruneRefusedError,
     SourceError,
+    SourcePermissionError,
+    SourceUnavailableError,
     StoreError,
     StoreLimitError,
     StorePermissionError,
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
 
 COMPLETE, FAILED, USAGE, INCOMPLETE, REFUSED, UNAVAILABLE, FORBIDDEN = 0, 1, 2, 3, 4, 5, 6
 """Exit statuses; that of a job stopped by a signal is 128 and the signal's number."""
+
+_A_PERSON_MUST_ACT = (  # trying later does not help
+    CollectionBrokenError,
+    SourcePermissionError,
+    StoreLimitError,
+    StorePermissionError,
+)
+_MAY_PASS = (ClusterError, LeaseError, ModelError, SourceUnavailableError, StoreError)
 
 
 @contextmanager
@@ -64,11 +74,11 @@ def status(error: MultiQAError) -> int:
     """Return the exit status of an error: what is to be done about it."""
     if isinstance(error, PruneRefusedError | CollectionMismatchError | RefusedError):
         return REFUSED
-    if isinstance(error, StorePermissionError | StoreLimitError | CollectionBrokenError):
-        return FORBIDDEN  # trying later does not help: a person must act
+    if isinstance(error, _A_PERSON_MUST_ACT):
+        return FORBIDDEN
     if isinstance(error, CollectionNotFoundError):
         return INCOMPLETE  # waiting makes none; a sync does
-    if isinstance(error, StoreError | ModelError | LeaseError | ClusterError):
+    if isinstance(error, _MAY_PASS):
         return UNAVAILABLE
     return USAGE if isinstance(error, ConfigurationError) else FAILED
 
@@ -76,10 +86,11 @@ def status(error: MultiQAError) -> int:
 def _job_status(error: MultiQAError) -> int:
     if isinstance(error, MissingDependencyError):
         return USAGE
-    if isinstance(error, SourceError) and error.line is None:
-        return USAGE  # there is no such source
     general = status(error)
-    return INCOMPLETE if general == FAILED else general
+    if general != FAILED:
+        return general
+    # Without a line there is no such source.
+    return USAGE if isinstance(error, SourceError) and error.line is None else INCOMPLETE
 
 
 def show_counts(

@@ -5,27 +5,30 @@ from __future__ import annotations
 import glob
 import io
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeAlias, cast
 
 from multiqa_integrations._optional import require
-from multiqa_integrations.errors import ConfigurationError, SourceError
+from multiqa_integrations.distributed.object_stores import access_error, is_missing, reason
+from multiqa_integrations.distributed.uris import (
+    has_wildcard,
+    matches,
+    split_pattern,
+    with_option,
+    without_secrets,
+)
+from multiqa_integrations.errors import ConfigurationError, SourceError, SourceUnavailableError
 from multiqa_integrations.etl.folder import SUFFIXES, Folder, document_of
 from multiqa_integrations.etl.open_source import format_of
 from multiqa_integrations.etl.records import MAX_RECORD_BYTES, BadRecord, Format, SourceItem
 
 _BUFFER_BYTES = 1 << 20  # that are fetched at a time from an object store
-_MAGIC = re.compile(r"[*?[]")
-_OPTIONS = re.compile(r"\?(?=[A-Za-z_]\w*=)")  # of a URI: ?scheme=http&…
-# One colon before it makes what stands before an @ a user and a password, which may have a slash
-# that should have been escaped; a port is followed by a path.
-_USER = re.compile(r"(?<=://)(?:[^/@\s]+|[^/@:\s]+:(?!\d+/)[^@\s]*)@")
+# Google's SDK would repeat a request for a quarter of an hour without a word.
+_GOOGLE_RETRY_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,17 @@ class FoundFile:
         with self._open() as file:
             yield file
         self._check_unchanged()
+
+    def failure(self, error: Exception) -> SourceError | None:
+        """Return what is to be raised where its store is away or refuses; else None.
+
+        Args:
+            error: What reading has raised.
+        """
+        if self.filesystem is None:
+            return None
+        cause = error.__cause__ if isinstance(error, SourceError) else error
+        return access_error(self.name, cause)
 
     def _open(self) -> IO[bytes]:
         if self.filesystem is None:
@@ -109,7 +123,11 @@ class StoredFolder:
         return len(self._paths)
 
     def __iter__(self) -> Iterator[SourceItem]:
-        """Read it from its beginning."""
+        """Read it from its beginning.
+
+        Raises:
+            SourceUnavailableError: The store is away.
+        """
         _let_it_end_in_order()
         for number, path in enumerate(self._paths, start=1):
             self._read = number
@@ -124,7 +142,10 @@ class StoredFolder:
             with self._filesystem.open_input_file(f"{self._base}/{path}") as file:
                 content = file.read(MAX_RECORD_BYTES + 1)
         except OSError as error:
-            return BadRecord(number, f"{path} cannot be read ({error})", id=path)
+            failure = access_error(f"{self.name}/{path}", error)
+            if isinstance(failure, SourceUnavailableError):  # no other document can be read either
+                raise failure from error
+            return BadRecord(number, f"{path} cannot be read ({reason(error)})", id=path)
         return document_of(number, path, content)
 
 
@@ -142,6 +163,8 @@ def find(source: object, *, format: Format | None = None, glob: str | None = Non
     Raises:
         ConfigurationError: It is nothing of these.
         SourceError: There is no such file.
+        SourceUnavailableError: The store that has it is away.
+        SourcePermissionError: The store refuses to show it.
     """
     named = [source] if isinstance(source, str | os.PathLike) else source
     if not isinstance(named, list | tuple) or not named:
@@ -176,7 +199,7 @@ def _local(path: str, format: Format | None, pattern: str | None) -> Iterator[Fo
     expanded = os.path.expanduser(path)  # noqa: PTH111  (of nobody's "~" it makes no error)
     try:
         names = [expanded]
-        if not Path(expanded).exists() and _MAGIC.search(expanded):
+        if not Path(expanded).exists() and has_wildcard(expanded):
             names = sorted(glob.glob(expanded, recursive=True))  # noqa: PTH207  (absolute ones too)
         if not names or not all(Path(name).exists() for name in names):
             raise SourceError(f"there is no file or folder {path!r}.", source=path)
@@ -208,21 +231,21 @@ def _folder(file: Path, name: str, pattern: str | None) -> Folder:
 
 
 def _remote(uri: str, format: Format | None, pattern: str | None) -> Iterator[Found]:
-    require("pyarrow", purpose=f"reading {_shown(uri)}")
+    shown = without_secrets(uri)
+    require("pyarrow", purpose=f"reading {shown}")
     import pyarrow
     from pyarrow import fs
 
-    shown = _shown(uri)
-    base, magic, rest = _before_magic(uri)
+    folder, wanted = split_pattern(uri)
     try:
-        filesystem, path = _filesystem(base if magic else uri)
+        filesystem, path = _filesystem(folder)
         path = path.rstrip("/")
-        if magic:
-            selector = fs.FileSelector(path, recursive="**" in rest or "/" in rest)
+        if wanted:
+            selector = fs.FileSelector(path, recursive="**" in wanted or "/" in wanted)
             infos = sorted(filesystem.get_file_info(selector), key=lambda info: info.path)
             start = len(path) + 1
-            infos = [i for i in infos if i.is_file and _matches(i.path[start:], rest)]
-            names = [f"{_shown(base)}{info.path[start:]}" for info in infos]
+            infos = [i for i in infos if i.is_file and matches(i.path[start:], wanted)]
+            names = [f"{without_secrets(folder)}{info.path[start:]}" for info in infos]
         else:
             infos, names = [filesystem.get_file_info(path)], [shown]
         if not infos or infos[0].type == fs.FileType.NotFound:
@@ -236,13 +259,20 @@ def _remote(uri: str, format: Format | None, pattern: str | None) -> Iterator[Fo
                 name, info.path, _format(name, format), info.size, info.mtime_ns, filesystem
             )
     except (OSError, pyarrow.ArrowException) as error:
-        why = str(error).replace(uri, shown).replace(base, shown)
+        why = reason(error).replace(uri, shown).replace(folder, shown)
         if isinstance(error, pyarrow.ArrowInvalid):
             raise ConfigurationError(
                 f"source is {shown!r}, expected a path, or a URI that pyarrow reads, such as "
                 f"s3://, gs:// or file:// ({why})."
             ) from error
-        raise SourceError(f"{shown!r} cannot be looked at ({why}).", source=shown) from error
+        if is_missing(error):
+            raise SourceError(
+                f"there is no file or folder {shown!r} ({why}).", source=shown
+            ) from error
+        failure = access_error(shown, error)
+        if failure is None:
+            failure = SourceError(f"{shown!r} cannot be looked at ({why}).", source=shown)
+        raise failure from error
 
 
 def _stored_folder(name: str, base: str, filesystem: Any, pattern: str | None) -> StoredFolder:
@@ -260,7 +290,7 @@ def _stored_folder(name: str, base: str, filesystem: Any, pattern: str | None) -
         if not documents:
             _check_no_data(name, visible)
     else:
-        documents = [path for path in visible if _matches(path, pattern)]
+        documents = [path for path in visible if matches(path, pattern)]
         for path in documents:
             if not path.lower().endswith(SUFFIXES):
                 raise ConfigurationError(
@@ -282,41 +312,10 @@ def _let_it_end_in_order() -> None:
 def _filesystem(uri: str) -> tuple[Any, str]:
     from pyarrow import fs
 
+    if uri.startswith(("gs://", "gcs://")):
+        uri = with_option(uri, "retry_limit_seconds", _GOOGLE_RETRY_SECONDS)
     filesystem, path = fs.FileSystem.from_uri(uri)
     return filesystem, path
-
-
-def _before_magic(uri: str) -> tuple[str, bool, str]:
-    """Part a URI into the folder before the first part with a * in it, and the rest.
-
-    Options stay with the folder.
-    """
-    path, options = _parted(uri)
-    found = _MAGIC.search(path)
-    if found is None or (found[0] == "?" and "*" not in path):
-        return uri, False, ""
-    end = path.rindex("/", 0, found.start()) + 1
-    return path[:end] + options, True, path[end:]
-
-
-def _parted(uri: str) -> tuple[str, str]:
-    """Part a URI into what it names and its options, with the "?" before them."""
-    found = _OPTIONS.search(uri)
-    end = len(uri) if found is None else found.start()
-    return uri[:end], uri[end:]
-
-
-def _matches(path: str, pattern: str) -> bool:
-    """Return whether a path is of a pattern: `**` stands for any folders, * for no slash."""
-    return _parts_match(path.split("/"), pattern.split("/"))
-
-
-def _parts_match(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    if not pattern:
-        return not path
-    if pattern[0] == "**":
-        return any(_parts_match(path[n:], pattern[1:]) for n in range(len(path) + 1))
-    return bool(path) and fnmatchcase(path[0], pattern[0]) and _parts_match(path[1:], pattern[1:])
 
 
 def _check_is_folder(path: str, format: Format | None) -> None:
@@ -346,9 +345,3 @@ def _format(name: str, format: Format | None) -> Format:
     if format == "folder":
         raise ConfigurationError(f"{name!r} is a file, expected {format!r}.")
     return format or format_of(name)
-
-
-def _shown(uri: str) -> str:
-    """Leave out of a URI what may be a secret: user, password and options."""
-    shown = _USER.sub("", _parted(uri)[0])
-    return shown if "*" in shown else shown.partition("?")[0]

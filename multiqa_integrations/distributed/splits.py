@@ -98,6 +98,8 @@ class FilePart:
 
         Raises:
             SourceError: It cannot be read on, or is no longer the file that was found.
+            SourceUnavailableError: The store that has it is away.
+            SourcePermissionError: The store refuses to give it.
         """
         try:
             with self.file.opened() as file:
@@ -106,7 +108,11 @@ class FilePart:
                     self.items += 1
                     yield item
                 self.notes = list(getattr(source, "notes", ()))
-        except OSError as error:
+        except (OSError, SourceError) as error:
+            if (failure := self.file.failure(error)) is not None:
+                raise failure from error
+            if isinstance(error, SourceError):
+                raise
             raise SourceError(f"{self.name} cannot be read ({error}).", source=self.name) from error
 
     def fraction(self) -> float | None:
@@ -150,7 +156,7 @@ def cut(found: Sequence[Found]) -> list[Split]:
     """Cut files and folders into splits, in their order.
 
     Raises:
-        SourceError: A file is not what its name says.
+        SourceError: A file is not what its name says, or cannot be looked at.
     """
     total = sum(item.size for item in found if isinstance(item, FoundFile))
     size = min(BYTES, max(LEAST_BYTES, total // _SPLITS))
@@ -204,6 +210,8 @@ def _row_ranges(item: FoundFile, most: int) -> Iterator[RowRange]:
                 for n in range(metadata.num_row_groups)
             ]
     except (OSError, pyarrow.ArrowException) as error:
+        if (failure := item.failure(error)) is not None:
+            raise failure from error
         raise SourceError(
             f"{item.name} cannot be read as Parquet ({error}).", source=item.name
         ) from error

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from multiqa_integrations.errors import SourceError
+from multiqa_integrations.errors import (
+    SourceError,
+    SourcePermissionError,
+    SourceUnavailableError,
+)
 from multiqa_integrations.etl.changes import Rejection
 from multiqa_integrations.etl.documents import RecordError, SourceDocument, to_document
 from multiqa_integrations.etl.job import Job
@@ -21,6 +25,10 @@ def read(job: Job, seen: Ids) -> Iterator[SourceDocument | Rejection | Unread]:
     Args:
         job: The job.
         seen: Ids that the source has had; those that are read are added.
+
+    Raises:
+        SourceUnavailableError: What has the source is away, so that no other part can be read.
+        SourcePermissionError: It refuses to give it.
     """
     try:
         for item in islice(job.source, job.options.limit):
@@ -29,6 +37,8 @@ def read(job: Job, seen: Ids) -> Iterator[SourceDocument | Rejection | Unread]:
             result = item if isinstance(item, Unread) else _document(job, seen, item)
             if result is not None:
                 yield result
+    except (SourceUnavailableError, SourcePermissionError):
+        raise
     except SourceError as error:
         yield Unread(error.line, str(error).rstrip("."))
 
