@@ -45,7 +45,7 @@ class Split:
         file: What it is of, in the order of all files.
         name: What messages call that.
         source: What reads it; None where that comes by itself, as a block of a data set does.
-        weight: Its share of the work, in bytes or records.
+        weight: Its share of the work: in bytes of files, else in documents or records.
         before: How many records of its file come before it; None where they must be counted.
     """
 
@@ -184,9 +184,12 @@ def _parts(item: Found, size: int) -> Iterator[tuple[Source, int, int | None]]:
             yield documents, 1 + (documents.total or 0), 0  # their numbers are theirs already
     elif item.format == "parquet":
         require("pyarrow", purpose=f"reading {item.name}")
-        for rows in _row_ranges(item, size):
-            part = FilePart(file=item, rows=rows)
-            yield part, rows.stop - rows.start, 0
+        ranges = list(_row_ranges(item, size))
+        count = sum(rows.stop - rows.start for rows in ranges)
+        for rows in ranges:
+            # In bytes, for there may be JSON lines beside it.
+            weight = item.size * (rows.stop - rows.start) // max(1, count)
+            yield FilePart(file=item, rows=rows), weight, 0
     elif item.format == "jsonl" and not item.packed:
         count = max(1, -(-item.size // size))
         for n in range(count):

@@ -28,14 +28,17 @@ from multiqa_integrations.errors import (
     CollectionMismatchError,
     ConfigurationError,
     SourceError,
+    SourcePermissionError,
+    SourceUnavailableError,
     SyncIncompleteError,
 )
 from multiqa_integrations.qdrant import open_store
 from multiqa_integrations.testing import FakeEncoder
-from tests.distributed.conftest import TOP, Nodes
+from tests.distributed.conftest import STORE_BYTES, TOP, Nodes
 from tests.distributed.slow_encoder import ElsewhereEncoder, SlowEncoder
 from tests.support.engines import Server
 from tests.support.loopback_qdrant import LoopbackQdrant
+from tests.support.loopback_s3 import REFUSED, SLOW_DOWN, Answer, LoopbackS3
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -207,6 +210,36 @@ def test_a_killed_driver_leaves_no_writers_and_no_gap(
         assert_fits(source, collection, url=stand_in.url)
 
 
+@pytest.mark.soak
+def test_a_source_larger_than_the_object_stores_does_not_go_through_them(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from ray._private.internal_api import memory_summary
+
+    monkeypatch.setattr(splits, "BYTES", 1 << 20)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 1 << 17)
+    file = tmp_path / "a.jsonl"
+    with file.open("w") as out:
+        for n in range(3_000):
+            filler = random.Random(n).randbytes(50_000).hex()
+            out.write(json.dumps({"id": n, "text": f"Text {n}.", "filler": filler}) + "\n")
+    assert file.stat().st_size > 3 * STORE_BYTES
+    before = memory_summary(nodes.address, stats_only=True)  # type: ignore[no-untyped-call]
+    report = distributed.plan(
+        str(file), name, url=stand_in.url, encoder=FakeEncoder(), address=nodes.address, workers=3
+    )
+    assert report.added == 3_000
+    after = memory_summary(nodes.address, stats_only=True)  # type: ignore[no-untyped-call]
+    assert _spilled(before) == _spilled(after)
+
+
+def _spilled(summary: str) -> list[str]:
+    """The lines of Ray's summary that say how much was spilled since the cluster began."""
+    assert "Plasma memory usage" in summary
+    return [line for line in summary.splitlines() if "Spilled" in line]
+
+
 def test_an_error_of_a_worker_arrives_as_itself(
     stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str, tmp_path: Path
 ) -> None:
@@ -217,6 +250,31 @@ def test_an_error_of_a_worker_arrives_as_itself(
     assert refused.value.collection == name
     assert refused.value.expected["fingerprint"] == "fake:1"
     assert refused.value.report.added == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(SLOW_DOWN, SourceUnavailableError), (REFUSED, SourcePermissionError)],
+    ids=["away", "refused"],
+)
+def test_what_becomes_of_a_store_while_it_is_read(
+    stand_in: LoopbackQdrant, name: str, nodes: Nodes, source: str,
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, error: type[SourceError],
+) -> None:  # fmt: skip
+    pytest.importorskip("pyarrow._s3fs")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    job: dict[str, Any] = {"url": stand_in.url, "address": nodes.address, "workers": 2}
+    with LoopbackS3() as s3:
+        s3.objects["a.jsonl"] = Path(source).read_bytes()
+        most = 40  # requests: it is read twice, in parts
+        s3.answer = lambda method, path: answer if len(s3.seen) > most else None
+        with pytest.raises(error, match="'s3://corpus/a.jsonl'") as ended:
+            distributed.sync(s3.uri("a.jsonl"), name, encoder=FakeEncoder(), **job)
+        assert ended.value.report.rejected <= 2
+        s3.answer = lambda method, path: None
+        report = distributed.sync(s3.uri("a.jsonl"), name, encoder=FakeEncoder(), **job)
+    assert report.added + report.unchanged == 1_198
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -141,6 +141,18 @@ def test_parquet_is_cut_at_row_groups_and_within_large_ones(
     assert 15 <= len(assert_same(str(file), least=1)) <= 300
 
 
+def test_files_of_different_formats_are_weighed_alike(tmp_path: Path) -> None:
+    """Else the bar would be at its end while all of the Parquet file is still to come."""
+    rows = [{"id": n, "text": random.Random(n).randbytes(40).hex()} for n in range(300)]
+    lines, table = tmp_path / "a.jsonl", tmp_path / "a.parquet"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), table, row_group_size=90)
+    parts = cut(find([str(lines), str(table)]))
+    for number, file in enumerate((lines, table)):
+        weight = sum(part.weight for part in parts if part.file == number)
+        assert weight == pytest.approx(file.stat().st_size, rel=0.01)
+
+
 def test_a_folder_is_cut_and_keeps_its_numbers(tmp_path: Path) -> None:
     for n in range(10):
         (tmp_path / f"{n}.txt").write_text(f"Text {n}.")
