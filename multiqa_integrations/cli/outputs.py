@@ -51,7 +51,7 @@ def keep_fonts_out_of_home() -> None:
     One that the user names for it (MPLCONFIGDIR) is used. To be called before it is imported.
     """
     if "MPLCONFIGDIR" not in os.environ:
-        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(prefix="multiqa-fonts-", ignore_cleanup_errors=True)
         atexit.register(folder.cleanup)
         os.environ["MPLCONFIGDIR"] = folder.name
 
@@ -80,4 +80,6 @@ def _is_dir(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError as error:  # such as a name that is too long
-        raise ConfigurationError(f"{str(path)!r}: {error.strerror}.") from error
+        raise ConfigurationError(
+            f"{str(path)!r} cannot be looked at ({error.strerror}). Name a place elsewhere."
+        ) from error

@@ -105,7 +105,8 @@ def train(
             raise ConfigurationError("--test-model and --base exclude each other. Pass one.")
         if reading.dead_letter is not None:
             check_file(reading.dead_letter, "--dead-letter", creates_folder=True)
-        check_folder(out, "--out")
+        for folder in (out, out.expanduser().absolute().parent):  # checkpoints are kept beside it
+            check_folder(folder, "--out")
         sets = [_parse_set(text) for text in pairs or ()]
         sets += [] if data_config is None else read_data_config(data_config)
         if not sets:

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from multiqa_integrations import hub
 from multiqa_integrations.checkpoint import Checkpoint
-from multiqa_integrations.errors import ModelIntegrityError, TrainingError
-from multiqa_integrations.training.room import room
+from multiqa_integrations.errors import ModelIntegrityError
+from multiqa_integrations.training.room import RESUME, write_error
 
 _PREFIXES = ("0.auto_model.", "0.model.")
 
@@ -80,10 +80,12 @@ def write_checkpoint(folder: Path, base: Checkpoint, tensors: Mapping[str, torch
     try:
         _write_checkpoint(folder, base, tensors)
     except (OSError, SafetensorError) as error:
-        raise TrainingError(
-            f"the model cannot be written to {str(folder)!r} ({error}). "
-            f"{room(folder, base.weights.stat().st_size)} Make room, and pass resume=True "
-            "(--resume) to go on."
+        raise write_error(
+            f"the model cannot be written to {str(folder)!r}",
+            error,
+            folder,
+            sum(tensor.nbytes for tensor in tensors.values()),
+            again=RESUME,
         ) from error
 
 

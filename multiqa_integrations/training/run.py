@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,7 @@ from multiqa_integrations.training.pairs import Pair, text_key
 from multiqa_integrations.training.read import PairData
 from multiqa_integrations.training.recipe import TRAINED_LENGTH, Recipe
 from multiqa_integrations.training.report import SHOWN, Phase, TrainProgress, TrainReport
-from multiqa_integrations.training.room import room
+from multiqa_integrations.training.room import RESUME, write_error
 from multiqa_integrations.training.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -73,7 +74,15 @@ class Run:
         }
 
     def plan_only(self) -> TrainReport:
-        """Tell what would be done."""
+        """Tell what would be done.
+
+        Raises:
+            TrainingError: It was stopped, or found no room.
+        """
+        with self._explaining_disk_errors():
+            return self._plan_only()
+
+    def _plan_only(self) -> TrainReport:
         lengths = self._lengths()
         held = self._held_out()
         began = time.monotonic()
@@ -87,19 +96,22 @@ class Run:
         Raises:
             TrainingError: It was stopped, diverged, or found no room.
         """
-        try:
+        with self._explaining_disk_errors():
             return self._train()
+
+    @contextmanager
+    def _explaining_disk_errors(self) -> Iterator[None]:
+        weights = self.checkpoint.weights.stat().st_size
+        try:
+            yield
         except OSError as error:
-            again = (
-                "train again"
-                if self.workplace.plan is None
-                else "pass resume=True (--resume) to go on"
-            )
-            where = error.filename or self.workplace.folder
-            raise TrainingError(
-                f"{str(where)!r} cannot be written or read ({error.strerror or error}). "
-                f"{room(self.workplace.folder, self.checkpoint.weights.stat().st_size)} Make room, "
-                f"and {again}."
+            where = str(error.filename or self.workplace.folder)
+            raise write_error(
+                f"{where!r} cannot be written or read",
+                error,
+                self.workplace.folder,
+                weights,
+                again="train again" if self.workplace.plan is None else RESUME,
             ) from error
 
     def _train(self) -> TrainReport:

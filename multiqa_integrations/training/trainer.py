@@ -25,10 +25,9 @@ from sentence_transformers.sentence_transformer.training_args import (
 )
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
-from multiqa_integrations.errors import TrainingError
 from multiqa_integrations.training.pairs import Pair
 from multiqa_integrations.training.recipe import GRADIENT_NORM, SCALE
-from multiqa_integrations.training.room import room
+from multiqa_integrations.training.room import RESUME, write_error
 from multiqa_integrations.training.sampler import (
     Conflicts,
     GroupedBatchSampler,
@@ -187,14 +186,13 @@ class PairTrainer(SentenceTransformerTrainer):
         try:
             super()._save_checkpoint(*arguments, **options)
         except (OSError, SafetensorError, RuntimeError) as error:  # the last is torch's
-            weights = sum(tensor.nbytes for tensor in self.model.state_dict().values())
-            needed = room(Path(self.args.output_dir or ""), weights)
-            reason = str(error).splitlines()[0]
-            if "inline_container" in reason:  # torch's words for a file that ends too early
-                reason = "not all of it was written"
-            raise TrainingError(
-                f"a checkpoint cannot be written to {self.args.output_dir!r} ({reason}). {needed} "
-                "Make room, and pass resume=True (--resume) to go on."
+            folder = Path(self.args.output_dir or "")
+            raise write_error(
+                f"a checkpoint cannot be written to {str(folder)!r}",
+                error,
+                folder,
+                sum(tensor.nbytes for tensor in self.model.state_dict().values()),
+                again=RESUME,
             ) from error
 
     def seconds_per_step(self) -> float:

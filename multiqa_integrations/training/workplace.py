@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from multiqa_integrations.errors import ConfigurationError, TrainingError
+from multiqa_integrations.training.room import cure
 
 if sys.platform != "win32":
     import fcntl
@@ -36,25 +37,40 @@ class Workplace:
         """Look at what is there; nothing is written yet.
 
         Raises:
-            ConfigurationError: The output exists, or there is a run to resume and that was not
-                asked for, or the other way round.
+            ConfigurationError: The output exists, the folder is somebody else's, or there is a run
+                to resume and that was not asked for, or the other way round.
         """
         self.out = Path(os.path.abspath(out.expanduser()))  # noqa: PTH100  (a link stays one)
         self.folder = _folder_of(self.out)
         self._lock: int | None = None
         self._published = False
         try:
+            self._require_own()
             taken = self.out.is_symlink() or (
                 self.out.exists() and not (self.out.is_dir() and not any(self.out.iterdir()))
             )
             begun = self._run_file.exists()
+            is_mounted = self.out.is_mount()
         except OSError as error:
             raise ConfigurationError(
-                f"{str(out)!r} cannot be looked at ({error.strerror}). Name another directory."
+                f"{str(error.filename or out)!r} cannot be looked at ({error.strerror}). Let this "
+                "user look there, or name another directory."
             ) from error
         if taken:
+            left = (
+                f" {str(self.folder)!r} is left of a training to it that did not come to its "
+                "end, and holds training text: remove it too."
+                if self.folder.exists()
+                else ""
+            )
             raise ConfigurationError(
                 f"{str(out)!r} exists already. Name another directory for the model, or remove it."
+                f"{left}"
+            )
+        if is_mounted:
+            raise ConfigurationError(
+                f"{str(out)!r} is where a file system is mounted, and a model cannot take its "
+                f"place at the end. Name a directory in it, such as {str(self.out / 'model')!r}."
             )
         if begun and not resume:
             raise ConfigurationError(
@@ -128,8 +144,8 @@ class Workplace:
             result.replace(self.out)
         except OSError as error:
             raise TrainingError(
-                f"the model cannot be put to {str(self.out)!r} ({error.strerror}); it is in "
-                f"{str(result)!r}."
+                f"the model cannot be put to {str(self.out)!r} ({error.strerror}). It is complete "
+                f"in {str(result)!r}: move it from there, and remove {str(self.folder)!r}."
             ) from error
         self._published = True
         _remove(self.folder)
@@ -163,7 +179,7 @@ class Workplace:
             self._release()
             raise TrainingError(
                 f"{str(self.folder)!r} cannot be written ({error.strerror}), and that is where "
-                "checkpoints are kept. Name a directory elsewhere, or make room."
+                f"checkpoints are kept. {cure(error.errno)}, or name a directory elsewhere."
             ) from error
         return self
 
@@ -176,13 +192,16 @@ class Workplace:
 
     def _require_own(self) -> None:
         """Write nowhere, and load nothing, that somebody else has prepared."""
-        status = self.folder.lstat()
+        try:
+            status = self.folder.lstat()
+        except FileNotFoundError:
+            return
         is_foreign = sys.platform != "win32" and status.st_uid != os.geteuid()
         if stat.S_ISLNK(status.st_mode) or is_foreign:
             what = "is a link" if stat.S_ISLNK(status.st_mode) else "belongs to another user"
-            raise TrainingError(
-                f"{str(self.folder)!r} {what}, and checkpoints are kept there. Remove it, or name "
-                "another directory for the model."
+            raise ConfigurationError(
+                f"{str(self.folder)!r} {what}, and checkpoints are kept there. Name another "
+                "directory for the model, or have that removed."
             )
 
     def _release(self) -> None:

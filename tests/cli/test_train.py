@@ -80,6 +80,20 @@ def test_what_is_refused(test_model: Path, tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == [pairs], arguments
 
 
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere"
+)
+def test_the_folder_beside_the_output_must_be_writable(test_model: Path, tmp_path: Path) -> None:
+    """An empty directory that may be written is not enough."""
+    pairs = write_lines(tmp_path / "pairs.jsonl", rows(200))
+    out = tmp_path / "closed" / "model"
+    out.mkdir(parents=True)
+    out.parent.chmod(0o500)
+    status, message = refused(pairs, "--out", out, "--base", test_model)
+    assert status == 2
+    assert f"--out: the folder {str(out.parent)!r} is not writable" in message
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_random_pairs_give_status_3(test_model: Path, tmp_path: Path) -> None:

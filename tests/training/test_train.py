@@ -210,20 +210,27 @@ def test_an_interrupt_before_there_is_a_plan_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_while_the_picture_is_drawn(
+def test_a_disk_that_refuses_while_the_picture_is_drawn(
     test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings: dict[str, Any] = {"base": test_model, "recipe": SHORT, "blend": 1}
     out = tmp_path / "model"
-    with monkeypatch.context() as patched:
+    for number, told in (
+        (
+            errno.ENOSPC,
+            r"\(No space left .*\)\. A training needs .* Make room, and pass resume=True",
+        ),
+        (errno.EACCES, r"\(Permission denied\)\. Let this user write there, and pass resume=True"),
+    ):
+        with monkeypatch.context() as patched:
 
-        def full(*_: object) -> None:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "training.svg")
+            def refuse(*_: object, number: int = number) -> None:
+                raise OSError(number, os.strerror(number), "training.svg")
 
-        patched.setattr("multiqa_integrations.training.picture.write_picture", full)
-        with pytest.raises(TrainingError, match="No space left.* needs up to .* pass resume=True"):
-            train(rows(200), out, **settings)
-    assert not out.exists()
+            patched.setattr("multiqa_integrations.training.picture.write_picture", refuse)
+            with pytest.raises(TrainingError, match=f"^'training.svg' cannot be written.* {told}"):
+                train(rows(200), out, **settings, resume=number != errno.ENOSPC)
+        assert not out.exists()
     assert train(rows(200), out, **settings, resume=True).out == out
     assert (out / "training.svg").is_file()
     assert list(tmp_path.iterdir()) == [out]

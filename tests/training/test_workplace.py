@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from multiqa_integrations.errors import ConfigurationError, TrainingError
-from multiqa_integrations.training.room import room
 from multiqa_integrations.training.workplace import Workplace, is_resumable
 
 
@@ -54,6 +53,24 @@ def test_an_output_that_exists(kind: str, tmp_path: Path) -> None:
         out.symlink_to(tmp_path / "nowhere")
     with pytest.raises(ConfigurationError, match="exists already. Name another directory"):
         Workplace(out, resume=False)
+
+
+def test_what_a_kill_at_the_very_end_has_left_is_named(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "model")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}", encoding="utf-8")
+    for resume in (False, True):
+        with pytest.raises(ConfigurationError, match="exists already") as raised:
+            Workplace(tmp_path / "model", resume=resume)
+        assert f"{str(folder)!r} is left" in str(raised.value)
+
+
+def test_an_output_that_is_a_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a container: it is empty, and nothing can be moved to its place."""
+    (tmp_path / "model").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda _: True)
+    with pytest.raises(ConfigurationError, match=r"is mounted.*Name a directory in it"):
+        Workplace(tmp_path / "model", resume=False)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"asked": 1}'])
@@ -115,17 +132,11 @@ def test_an_interrupt_does_not_keep_the_folder_from_being_removed(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_the_room_that_is_needed_and_the_room_there_is(tmp_path: Path) -> None:
-    told = room(tmp_path / "not" / "there", 90_000_000)
-    assert told.startswith("A training needs up to 540 MB there in all, and ")
-    assert told.endswith(" MB are free now.")
-
-
 def test_a_folder_that_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "checkpoints").mkdir(parents=True)
     (tmp_path / ".model.training").symlink_to(tmp_path / "elsewhere")
     with (
-        pytest.raises(TrainingError, match="is a link"),
+        pytest.raises(ConfigurationError, match="is a link"),
         Workplace(tmp_path / "model", resume=False),
     ):
         pass
@@ -136,9 +147,7 @@ def test_a_folder_that_is_a_link(tmp_path: Path) -> None:
 def test_a_folder_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = begun(tmp_path / "model")
     monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
-    with (
-        pytest.raises(TrainingError, match="belongs to another user"),
-        Workplace(tmp_path / "model", resume=True),
-    ):
-        pass
+    for resume in (False, True):  # what to do comes first, whatever lies there
+        with pytest.raises(ConfigurationError, match="belongs to another user.*Name another"):
+            Workplace(tmp_path / "model", resume=resume)
     assert (folder / "run.json").is_file()
