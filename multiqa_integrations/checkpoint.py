@@ -8,7 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from multiqa_integrations import hub
+from multiqa_integrations import hub, hub_cache, hub_errors
 from multiqa_integrations.digest import known_sha256
 from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError
 from multiqa_integrations.model import MULTI_QA, ModelSpec
@@ -32,7 +32,7 @@ class Checkpoint:
     @property
     def weights(self) -> Path:
         """The weights, `model.safetensors`."""
-        return self.directory / hub.WEIGHTS
+        return self.directory / hub_cache.WEIGHTS
 
     @property
     def tokenizer_file(self) -> Path:
@@ -145,16 +145,16 @@ def default_revision(name: str) -> str:
 
 
 def _from_hub(name: str, revision: str, cache: Path | None, *, offline: bool) -> Path:
-    snapshot = hub.cached_snapshot(name, revision, cache)
-    missing = hub.missing_files(snapshot) if snapshot else []
+    snapshot = hub_cache.cached_snapshot(name, revision, cache)
+    missing = hub_cache.missing_files(snapshot) if snapshot else []
     if offline:
         if snapshot is not None and not missing:
             return snapshot
-        error = hub.not_found_error(name, revision, hub.OFFLINE, cache)
+        error = hub_errors.not_found_error(name, revision, hub_errors.OFFLINE, cache)
         if snapshot is None:
             raise error
         pickled = _pickled(snapshot)
-        text = hub.explain_missing(f"the snapshot {snapshot}", missing, pickled=pickled)
+        text = hub_errors.explain_missing(f"the snapshot {snapshot}", missing, pickled=pickled)
         raise ModelNotFoundError(f"{error}\n{text}")
     if snapshot is not None and not missing and _COMMIT.fullmatch(revision):
         return snapshot
@@ -173,8 +173,8 @@ def _from_hub(name: str, revision: str, cache: Path | None, *, offline: bool) ->
 
 
 def _open(directory: Path, *, name: str, revision: str | None) -> Checkpoint:
-    if missing := hub.missing_files(directory):
-        text = hub.explain_missing(str(directory), missing, pickled=_pickled(directory))
+    if missing := hub_cache.missing_files(directory):
+        text = hub_errors.explain_missing(str(directory), missing, pickled=_pickled(directory))
         raise ModelNotFoundError(f"{text} Fetch it whole with `multiqa download --to DIR`.")
     spec = ModelSpec.from_directory(directory, name=name, revision=revision)
     checkpoint = Checkpoint(directory, spec)

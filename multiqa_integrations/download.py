@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from multiqa_integrations import hub
+from multiqa_integrations import hub, hub_cache
 from multiqa_integrations.arguments import check_path
 from multiqa_integrations.checkpoint import default_revision, parse_model
 from multiqa_integrations.digest import sha256
@@ -83,7 +83,7 @@ def download(
     with _progress_bars(show_progress):
         if target is None:
             snapshot = hub.fetch(listing, cache)
-            open_weights(snapshot / hub.WEIGHTS)  # finds damage
+            open_weights(snapshot / hub_cache.WEIGHTS)  # finds damage
             return snapshot
         try:
             _write_directory(target, listing, cache)
@@ -144,7 +144,7 @@ def _holds(target: Path, name: str, commit: str, *, refuse: bool = False) -> boo
             return False
         source = read_json(target / SOURCE)
         problems = verify(target) if (target / SUMS).is_file() else [f"{SUMS}: missing"]
-        problems += [f"{path}: missing" for path in hub.missing_files(target)]
+        problems += [f"{path}: missing" for path in hub_cache.missing_files(target)]
         found = f"{source['model']} at commit {source['revision']}"
     except (OSError, ModelIntegrityError, LookupError, TypeError):
         problems, found = [], "something else"
@@ -165,7 +165,7 @@ def _write_directory(target: Path, listing: hub.Listing, cache: Path | None) -> 
     # Beside the target, so that it can be renamed into place.
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
     try:
-        snapshot = hub.cached_snapshot(listing.repository, listing.commit, cache)
+        snapshot = hub_cache.cached_snapshot(listing.repository, listing.commit, cache)
         if snapshot is None or not _has(snapshot, listing):
             snapshot = hub.fetch(listing, work / "cache")
         new = work / "model"
@@ -183,7 +183,7 @@ def _write_directory(target: Path, listing: hub.Listing, cache: Path | None) -> 
                     f"{path} was written damaged: check the disk and try again."
                 )
             sums[file.path] = sha256(path)
-        open_weights(new / hub.WEIGHTS)  # finds damage
+        open_weights(new / hub_cache.WEIGHTS)  # finds damage
         source_file = new / SOURCE
         about = {"model": listing.repository, "revision": listing.commit}
         source_file.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

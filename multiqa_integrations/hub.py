@@ -1,8 +1,7 @@
-"""The model hub and its cache on disk: what is there, and how to fetch and verify it."""
+"""The model hub: what it has, and how to fetch and verify it."""
 
 from __future__ import annotations
 
-import errno
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -15,35 +14,27 @@ from multiqa_integrations.errors import (
     ModelIntegrityError,
     ModelNotFoundError,
 )
-from multiqa_integrations.model import ModelSpec, is_folder_name
-from multiqa_integrations.reading import read_json
+from multiqa_integrations.hub_cache import (
+    OPTIONAL,
+    REQUIRED,
+    WEIGHTS,
+    cache_directory,
+    repository_folder,
+)
+from multiqa_integrations.hub_errors import (
+    OFFLINE,
+    explain,
+    explain_missing,
+    is_disk_error,
+    not_found_error,
+    without_secrets,
+)
+from multiqa_integrations.model import ModelSpec
 
 # huggingface_hub takes more than 0.1 s to import and a directory does not need it: every
 # function below imports it itself.
 
-WEIGHTS = "model.safetensors"
-REQUIRED = ("config.json", "modules.json", "tokenizer.json", WEIGHTS)
-OPTIONAL = (
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-)
 _MODULE_CONFIG = re.compile(r"\d+_\w+/config\.json")  # of the modules in modules.json
-
-# Mirrors are given as https://user:password@host, downloads are redirected to signed addresses.
-_SECRETS = (
-    (re.compile(r"//[^/\s'\"]*@"), "//"),
-    (re.compile(r"(/[^\s?'\")]*)\?[^\s'\")]*"), r"\1?…"),
-    (re.compile(r"\bhf_\w{16,}"), "hf_…"),
-)
-
-_WAYS_OUT = (
-    "Run `multiqa download --to DIR` on a machine with access, copy DIR here, and pass it as the "
-    'model (model="DIR", --model DIR); or point cache_folder or the environment variable HF_HOME '
-    "at a hub cache that holds the model."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +75,6 @@ class Listing:
     files: tuple[HubFile, ...]
 
 
-def missing_files(directory: Path) -> list[str]:
-    """List the files that `directory` lacks to be a checkpoint."""
-    needed = list(REQUIRED)
-    try:
-        pooling = read_json(directory / "modules.json")[1]["path"] or "1_Pooling"
-        if is_folder_name(pooling):
-            needed.append(f"{pooling}/config.json")
-    except (OSError, ModelError, TypeError, LookupError):
-        pass  # ModelSpec says what is wrong with a damaged modules.json
-    return [path for path in needed if not (directory / path).is_file()]
-
-
-def explain_missing(where: str, missing: list[str], *, pickled: bool) -> str:
-    """Build the message for missing files; `pickled` if there are pickled weights."""
-    message = f"{where} is not a complete checkpoint: {', '.join(missing)} missing."
-    if WEIGHTS in missing and pickled:
-        message += (
-            " It has pickled weights (.bin) only, which can run code when loaded and are never "
-            "loaded here: safetensors is needed. Convert it by loading it with "
-            "sentence-transformers and saving it with save_pretrained(DIR)."
-        )
-    return message
-
-
 def is_offline() -> bool:
     """Check whether the user forbade the network with HF_HUB_OFFLINE=1."""
     from huggingface_hub import constants
@@ -132,58 +99,6 @@ def check_repository_name(name: str) -> None:
         ) from error
 
 
-def cache_directory(cache_folder: Path | None) -> Path:
-    """Return the hub cache: the folder given, or where HF_HOME says."""
-    from huggingface_hub import constants
-
-    return cache_folder or Path(constants.HF_HUB_CACHE)
-
-
-def cached_snapshot(repository: str, revision: str, cache_folder: Path | None) -> Path | None:
-    """Find a revision in the hub cache, complete or not, without the network.
-
-    Raises:
-        ModelError: The cache cannot be read.
-    """
-    from huggingface_hub import try_to_load_from_cache
-
-    cache = cache_directory(cache_folder)
-    try:
-        for path in REQUIRED:
-            file = try_to_load_from_cache(repository, path, cache_dir=cache, revision=revision)
-            if isinstance(file, str):
-                return Path(file).parent
-    except OSError as error:
-        raise ModelError(f"the hub cache {cache} cannot be read: {error}.") from error
-    return None
-
-
-def cached_commits(repository: str, cache_folder: Path | None) -> list[str]:
-    """List the commits of a repository that the hub cache has at least in part."""
-    folder = _repository_folder(repository, cache_directory(cache_folder))
-    try:
-        return sorted(path.name for path in (folder / "snapshots").iterdir())
-    except OSError:
-        return []
-
-
-def _repository_folder(repository: str, cache: Path) -> Path:
-    return cache / f"models--{repository.replace('/', '--')}"
-
-
-def not_found_error(
-    repository: str, revision: str, reason: str, cache_folder: Path | None
-) -> ModelNotFoundError:
-    """Build the one error for a model that neither the cache nor the hub has."""
-    cache = cache_directory(cache_folder)
-    others = [c for c in cached_commits(repository, cache_folder) if c != revision]
-    hint = f" The cache has it at other revisions, though: {', '.join(others)}." if others else ""
-    return ModelNotFoundError(
-        f"the model {repository!r} at revision {revision!r} is not available: {reason}. "
-        f"The cache {cache} does not hold it completely.{hint}\n{_WAYS_OUT}"
-    )
-
-
 def list_files(repository: str, revision: str, cache_folder: Path | None) -> Listing:
     """Ask the hub which commit `revision` is, and for the digests of the files needed.
 
@@ -205,7 +120,7 @@ def list_files(repository: str, revision: str, cache_folder: Path | None) -> Lis
         info = bounded(ask, seconds=seconds)
     # The client library, and with it its errors, differs between releases of huggingface_hub.
     except Exception as error:
-        reason = _reason(error, repository, revision)
+        reason = explain(error, repository, revision)
         raise not_found_error(repository, revision, reason, cache_folder) from error
 
     found = {sibling.rfilename: sibling for sibling in info.siblings or ()}
@@ -222,7 +137,7 @@ def list_files(repository: str, revision: str, cache_folder: Path | None) -> Lis
         file = HubFile(path, lfs.sha256 if lfs else None, found[path].blob_id)
         if not (file.sha256 or file.blob_id):
             raise ModelIntegrityError(
-                f"the hub at {_without_secrets(constants.ENDPOINT)} gives no digest of {path} in "
+                f"the hub at {without_secrets(constants.ENDPOINT)} gives no digest of {path} in "
                 f"{repository!r}: "
                 "it cannot be verified. Use a mirror that passes them on, or the hub itself."
             )
@@ -257,12 +172,12 @@ def fetch(listing: Listing, cache_folder: Path | None) -> Path:
         except ModelError:
             raise
         except Exception as error:
-            if _is_disk_error(error):
+            if is_disk_error(error):
                 raise ModelError(
                     f"the hub cache {cache} cannot be written: {error}. The model takes about "
                     "100 MB; free the space, or give another folder with cache_folder."
                 ) from error
-            reason = f"fetching {file.path}: {_reason(error, listing.repository, listing.commit)}"
+            reason = f"fetching {file.path}: {explain(error, listing.repository, listing.commit)}"
             raise not_found_error(
                 listing.repository, listing.commit, reason, cache_folder
             ) from error
@@ -278,7 +193,7 @@ def _keep_reference(listing: Listing, cache: Path) -> None:
     """
     if listing.revision == listing.commit:
         return
-    reference = _repository_folder(listing.repository, cache) / "refs" / listing.revision
+    reference = repository_folder(listing.repository, cache) / "refs" / listing.revision
     reference.parent.mkdir(parents=True, exist_ok=True)
     reference.write_text(listing.commit, encoding="utf-8")
 
@@ -286,7 +201,7 @@ def _keep_reference(listing: Listing, cache: Path) -> None:
 def _fetch_file(listing: Listing, file: HubFile, cache: Path) -> Path:
     from huggingface_hub import constants, hf_hub_download
 
-    folder = _repository_folder(listing.repository, cache)
+    folder = repository_folder(listing.repository, cache)
     # The hub library repeats a failing request for minutes. Its single one takes up to 10 s.
     limit = 2.0 * constants.HF_HUB_DOWNLOAD_TIMEOUT
     get = partial(
@@ -312,64 +227,3 @@ def _fetch_file(listing: Listing, file: HubFile, cache: Path) -> Path:
         "that the hub gives. Nothing of it was kept; look for a proxy that alters files, then "
         "try again."
     )
-
-
-OFFLINE = "working offline was asked for (local_files_only=True or HF_HUB_OFFLINE=1)"
-
-
-def _without_secrets(text: str) -> str:
-    """Leave out what a URL may hold of secrets (user part, query), and tokens of the hub."""
-    for pattern, shown in _SECRETS:
-        text = pattern.sub(shown, text)
-    return text
-
-
-def _reason(error: Exception, repository: str, revision: str) -> str:
-    """Return why the hub gave no answer; no password, token or signed address is in it."""
-    return _without_secrets(_explain(error, repository, revision))
-
-
-def _explain(error: Exception, repository: str, revision: str) -> str:
-    from huggingface_hub import constants
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    hub = f"the hub at {constants.ENDPOINT}"
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if isinstance(error, OfflineModeIsEnabled):
-        return OFFLINE
-    if isinstance(error, GatedRepoError):
-        return (
-            f"{hub} refuses access (HTTP {status}): the repository is gated. Ask for access on "
-            "its page and log in with `hf auth login`"
-        )
-    if status == 403:
-        return f"{hub}, or a proxy before it, refuses access (HTTP 403)"
-    if isinstance(error, RevisionNotFoundError):
-        return f"{hub} has the repository, but no revision {revision!r}"
-    if isinstance(error, RepositoryNotFoundError) and status != 401:
-        return f"{hub} has no repository {repository!r}"
-    if status == 401:
-        return (
-            f"{hub} answers HTTP 401: there is no such repository, or it is private or gated "
-            "and you are not logged in (`hf auth login`)"
-        )
-    if status is not None:
-        return f"{hub} answers HTTP {status}"
-    cause = error.__cause__ or error  # the hub library wraps what the network said
-    return f"{hub} could not be reached ({type(cause).__name__}: {cause})"
-
-
-def _is_disk_error(error: Exception) -> bool:
-    if "No space left" in str(error):  # hf_xet reports it as a RuntimeError
-        return True
-    if not isinstance(error, OSError) or isinstance(error, ConnectionError | TimeoutError):
-        return False
-    return error.errno in {
-        errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS,
-        errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.EIO, errno.ENAMETOOLONG,
-    }  # fmt: skip

@@ -26,7 +26,7 @@ from multiqa_integrations.errors import (
     ModelIntegrityError,
     ModelNotFoundError,
 )
-from multiqa_integrations.hub import _without_secrets
+from multiqa_integrations.hub_errors import without_secrets
 from multiqa_integrations.model import MULTI_QA
 from multiqa_integrations.weights import Weights
 from tests.support.hub_server import COMMIT, HubServer, checkpoint_files, serve, write_files
@@ -417,7 +417,7 @@ def test_no_secret_is_in_a_message(
     ],
 )
 def test_what_is_left_out_of_messages(text: str, shown: str) -> None:
-    assert _without_secrets(text) == shown
+    assert without_secrets(text) == shown
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from multiqa_integrations import hub
+from multiqa_integrations import hub_cache
 from multiqa_integrations.checkpoint import Checkpoint
 from multiqa_integrations.errors import ModelIntegrityError
 from multiqa_integrations.training.room import RESUME, write_error
@@ -93,16 +93,16 @@ def _write_checkpoint(folder: Path, base: Checkpoint, tensors: Mapping[str, torc
     folder.mkdir()
     source = base.directory
     pooling = json.loads((source / "modules.json").read_text(encoding="utf-8"))[1].get("path")
-    names = [*hub.REQUIRED, *hub.OPTIONAL, f"{pooling or '1_Pooling'}/config.json"]
+    names = [*hub_cache.REQUIRED, *hub_cache.OPTIONAL, f"{pooling or '1_Pooling'}/config.json"]
     for name in names:
-        if name != hub.WEIGHTS and (source / name).is_file():
+        if name != hub_cache.WEIGHTS and (source / name).is_file():
             (folder / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, folder / name)
     _change(folder / "tokenizer.json", truncation=None, padding=None)
     _change(folder / "sentence_bert_config.json", max_seq_length=base.spec.max_seq_length)
-    save_file(dict(tensors), folder / hub.WEIGHTS, metadata={"format": "pt"})
+    save_file(dict(tensors), folder / hub_cache.WEIGHTS, metadata={"format": "pt"})
     # safetensors makes its file for the owner alone; whoever may read the others may read it.
-    (folder / hub.WEIGHTS).chmod((folder / "config.json").stat().st_mode & 0o777)
+    (folder / hub_cache.WEIGHTS).chmod((folder / "config.json").stat().st_mode & 0o777)
 
 
 def _change(file: Path, **values: object) -> None:
