@@ -129,6 +129,7 @@ def make_plan(
     lengths: Lengths,
     seconds: Callable[[], float],
     folder: Path,
+    show: Callable[[str], None],
 ) -> Plan:
     """Choose what the recipe leaves open, and how many steps fit into the time.
 
@@ -139,6 +140,7 @@ def make_plan(
         lengths: Of the texts.
         seconds: Returns the time that is left for the training.
         folder: Of checkpoints; none is written.
+        show: Called with what is measured; may end it by an error.
     """
     device = device_of(recipe)
     on_cpu = device.type == "cpu"
@@ -169,7 +171,7 @@ def make_plan(
     while True:
         model = load(checkpoint, device, frozen=frozen)
         trainer = PairTrainer(model, parts, settings, steps=_MEASURED_STEPS, folder=folder)
-        step = trainer.seconds_per_step()
+        step = trainer.seconds_per_step(show)
         steps = min(most, max(1, int(seconds() / step)))
         if not shorter or steps >= min(most, examples / batch_size):
             return Plan(settings, steps, frozen, step)

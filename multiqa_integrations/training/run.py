@@ -226,6 +226,7 @@ class Run:
                 lengths,
                 seconds,
                 self.workplace.checkpoints,
+                lambda detail: self._show("measuring", detail),
             )
 
     def _fit(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from multiqa_integrations.training.sampler import (
 )
 
 _WARM_UP, _MEASURED = 1, 4  # batches of which the speed is measured
+_MEASURED_SECONDS = 20.0  # with one of them at least, no more are begun after that
 _CHECKPOINTS = 10
 _POINTS = 200  # of the curve of the loss
 
@@ -195,17 +196,24 @@ class PairTrainer(SentenceTransformerTrainer):
                 again=RESUME,
             ) from error
 
-    def seconds_per_step(self) -> float:
-        """Measure how long a step takes, without changing the model."""
+    def seconds_per_step(self, show: Callable[[str], None]) -> float:
+        """Measure how long a step takes, without changing the model.
+
+        Args:
+            show: Called before each batch; ends the measuring by an error.
+        """
         self.model.train()
-        times = []
+        times: list[float] = []
         for inputs in self.get_train_dataloader():
+            show(f"how long a step takes, {len(times)} of {_WARM_UP + _MEASURED}")
             began = time.perf_counter()
             loss: Any = self.compute_loss(self.model, self._prepare_inputs(inputs))
             loss.backward()
             self.model.zero_grad()
             times.append(time.perf_counter() - began)
             if len(times) == _WARM_UP + _MEASURED:
+                break
+            if len(times) > _WARM_UP and sum(times) > _MEASURED_SECONDS:
                 break
         measured = times[_WARM_UP:] or times
         return sum(measured) / len(measured)

@@ -210,6 +210,21 @@ def test_an_interrupt_before_there_is_a_plan_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stop_while_steps_are_timed(test_model: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def progress(shown: TrainProgress) -> None:
+        if shown.detail == "how long a step takes, 2 of 5":
+            stop.set()
+
+    recipe = replace(SHORT, steps=None)
+    with pytest.raises(TrainingError, match=r"stopped while measuring\.$"):
+        train(
+            rows(200), tmp_path / "m", base=test_model, recipe=recipe, progress=progress, stop=stop
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disk_that_refuses_while_the_picture_is_drawn(
     test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
