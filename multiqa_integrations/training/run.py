@@ -292,6 +292,7 @@ class Run:
         (folder / "README.md").write_text(card, encoding="utf-8")
         values = report.to_dict()
         del values["rejections"]  # they may quote text
+        del values["out"]  # where it is now; a model is moved, and given to others
         (folder / "training.json").write_text(
             json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )

@@ -110,6 +110,7 @@ def test_no_text_of_the_training_is_in_the_directory(
     content = b"\n".join(files.values())
     texts = [text.encode() for pair in glossary(200) for text in pair.values()]
     assert [text for text in texts if text in content] == []
+    assert str(out).encode() not in content  # nor where it was made
     assert [text for text in texts[:10] if text in weights] == []
 
 
