@@ -136,6 +136,7 @@ class Runtime:
                         backend.embed,
                         batch_tokens=self.compute.batch_tokens,
                         max_texts=self.compute.batch_texts,
+                        limit=self.checkpoint.spec.max_positions,
                     )
         return self._queries
 
