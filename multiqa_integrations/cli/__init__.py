@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, ClassVar
 
 import typer
@@ -19,6 +20,7 @@ from multiqa_integrations.cli import jobs, terminal
 from multiqa_integrations.cli.group import Group
 from multiqa_integrations.cli.signals import Signals, end_in_time, tell_end
 from multiqa_integrations.cli.variables import unknown_variables
+from multiqa_integrations.deadline import is_left_behind
 from multiqa_integrations.errors import MultiQAError
 from multiqa_integrations.qdrant.retry import retrying
 
@@ -112,6 +114,11 @@ def run() -> None:
             status = 128 + signals.received
     if status in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         tell_end(status - 128)
+    if is_left_behind():  # what ends it with the interpreter would wait, though nobody else does
+        with suppress(OSError, ValueError):  # whoever read it may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 

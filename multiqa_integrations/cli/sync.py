@@ -65,8 +65,8 @@ def sync(
 
     Exit status: 0 complete; 2 wrong usage; 3 incomplete: records were rejected, or the source
     ended early; 4 refused: --prune would delete too much, or the collection does not fit; 5 try
-    later: store or model not available, or another run is at work; 6 the store denies it: API key,
-    quota or disk; 130 or 143 stopped by a signal.
+    later: store, source or model not available, or another run is at work; 6 the store or the
+    source denies it: key, quota or disk; 130 or 143 stopped by a signal.
     """
     letters = dead_letter or Path(f"{collection}.dead-letters.jsonl")
     with jobs.exit_statuses(), jobs.Signals() as signals:

@@ -296,7 +296,8 @@ class DistributedRun(Run):
         self.report_progress("reading")
         if not job.stop.is_set():
             lease.confirm()
-        report.note = self.why_stop(lease) or "; ".join(report.unread[:10])
+        unread = list(dict.fromkeys(report.unread))  # each split of a file may say the same
+        report.note = self.why_stop(lease) or "; ".join(unread[:10])
         report.ended = not report.note
 
     def _count(self, task: Task, outcome: Outcome) -> Iterator[RecordOutcome]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from multiqa_integrations.arguments import check_path
+from multiqa_integrations.deadline import StoppedError, until
 from multiqa_integrations.distributed.driver import DistributedRun, Parts, Pool, Work
 from multiqa_integrations.distributed.ids import SourceIds
 from multiqa_integrations.distributed.messages import (
@@ -19,7 +20,7 @@ from multiqa_integrations.distributed.messages import (
     Planned,
     WorkerSettings,
 )
-from multiqa_integrations.distributed.sources import find
+from multiqa_integrations.distributed.sources import Found, find
 from multiqa_integrations.distributed.splits import Split, cut, cut_blocks
 from multiqa_integrations.distributed.worker import encoder_of_worker
 from multiqa_integrations.encoder import MultiQAEncoder
@@ -299,8 +300,8 @@ def _opened(
             stack.enter_context(pool)
             several, name, splits = False, "Dataset", _cut_dataset(source, pool, options)
         else:
-            found = find(source, format=options.format, glob=options.glob)
-            several, splits = len(found) > 1, cut(found)
+            found, splits = _look(source, collection, options, stop)
+            several = len(found) > 1
             name = found[0].name if len(found) == 1 else f"{len(found):,} files"
             stack.enter_context(pool)
         parts = Parts(name, splits)
@@ -315,6 +316,28 @@ def _opened(
             encoder=of_worker,
             several=several,
         )
+
+
+def _look(
+    source: object, collection: str, options: JobOptions, stop: threading.Event | None
+) -> tuple[list[Found], list[Split]]:
+    """Find the files of a source and cut them; a stop does not wait for a store that is away.
+
+    Raises:
+        SyncIncompleteError: It was stopped meanwhile.
+    """
+
+    def look() -> tuple[list[Found], list[Split]]:
+        found = find(source, format=options.format, glob=options.glob)
+        return found, cut(found)
+
+    try:
+        return until(stop or threading.Event(), look)
+    except StoppedError as error:
+        raise SyncIncompleteError(
+            "nothing was done: it was stopped while its source was looked for. Run it again.",
+            report=SyncReport(collection=collection, source=options.source_name),
+        ) from error
 
 
 def _cut_dataset(dataset: object, pool: Pool, options: JobOptions) -> list[Split]:

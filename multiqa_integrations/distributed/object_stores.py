@@ -7,6 +7,7 @@ SDKs of AWS, Google and Azure, which have repeated the request already.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from multiqa_integrations.errors import SourceError, SourcePermissionError, SourceUnavailableError
 
@@ -15,7 +16,7 @@ _REFUSED = re.compile(
     r"|MISSING_AUTHENTICATION_TOKEN|UNRECOGNIZED_CLIENT|REQUEST_TIME_TOO_SKEWED|REQUEST_EXPIRED"
     r"|Expired_?Token|InvalidToken|HTTP status 40[13]"
     r"|Status\((?:PERMISSION_DENIED|UNAUTHENTICATED)|Could not create a OAuth2 access token"
-    r"|Azure Error: \[\w*(?:Authentication|Authorization|Permission)\w*\]",
+    r"|AuthenticationException|Azure Error: \[\w*(?:Authentication|Authorization|Permission)\w*\]",
     re.I,
 )
 _AWAY = re.compile(
@@ -72,6 +73,15 @@ def access_error(name: str, error: BaseException | None) -> SourceError | None:
     return None
 
 
-def reason(error: BaseException) -> str:
-    """Return what an SDK says, in one line, without what it says twice."""
-    return " ".join(_NOISE.sub("", str(error)).split()).rstrip(".:")[:_MOST_CHARACTERS]
+def reason(error: BaseException, *, hidden: Sequence[str] = (), shown: str = "") -> str:
+    """Return what an SDK says, in one line, without what it says twice.
+
+    Args:
+        error: What it has raised.
+        hidden: What may have secrets, longer ones first.
+        shown: What stands in their place.
+    """
+    text = str(error)
+    for secret in hidden:  # before it is cut short, which may leave a part of them
+        text = text.replace(secret, shown)
+    return " ".join(_NOISE.sub("", text).split()).rstrip(".:")[:_MOST_CHARACTERS]

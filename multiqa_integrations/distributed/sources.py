@@ -15,6 +15,8 @@ from typing import IO, Any, TypeAlias, cast
 from multiqa_integrations._optional import require
 from multiqa_integrations.distributed.object_stores import access_error, is_missing, reason
 from multiqa_integrations.distributed.uris import (
+    escaped,
+    escaped_name,
     has_wildcard,
     matches,
     split_pattern,
@@ -109,12 +111,13 @@ class StoredFolder:
         """Take the paths of its documents, from the folder."""
         self.name = name
         self.total: int | None = len(paths)
-        self._base, self._filesystem, self._paths = base, filesystem, paths
+        self.path, self.filesystem = base, filesystem
+        self._paths = paths
         self._before = self._read = 0
 
     def part(self, start: int, stop: int, *, unread: bool) -> StoredFolder:
         """Return some of its documents as a source; see `Folder.part`."""
-        part = StoredFolder(self.name, self._base, self._filesystem, self._paths[start:stop])
+        part = StoredFolder(self.name, self.path, self.filesystem, self._paths[start:stop])
         part._before = start
         return part
 
@@ -139,7 +142,7 @@ class StoredFolder:
 
     def _item(self, number: int, path: str) -> SourceItem:
         try:
-            with self._filesystem.open_input_file(f"{self._base}/{path}") as file:
+            with self.filesystem.open_input_file(f"{self.path}/{path}") as file:
                 content = file.read(MAX_RECORD_BYTES + 1)
         except OSError as error:
             failure = access_error(f"{self.name}/{path}", error)
@@ -169,7 +172,8 @@ def find(source: object, *, format: Format | None = None, glob: str | None = Non
     named = [source] if isinstance(source, str | os.PathLike) else source
     if not isinstance(named, list | tuple) or not named:
         raise ConfigurationError(_NOT_CUT.format(type(source).__name__))
-    found: dict[str, Found] = {}
+    found: dict[tuple[int, str], Found] = {}
+    stores: list[Any] = []
     for one in named:
         if not isinstance(one, str | os.PathLike):
             raise ConfigurationError(_NOT_CUT.format(f"a list with {type(one).__name__}"))
@@ -180,12 +184,27 @@ def find(source: object, *, format: Format | None = None, glob: str | None = Non
                 "a file that all of them reach, or leave Ray out (without --ray; etl.sync)."
             )
         for item in _remote(path, format, glob) if "://" in path else _local(path, format, glob):
-            key = item.path if isinstance(item, FoundFile) else item.name
-            found.setdefault(key, item)
+            found.setdefault(_identity(item, stores), item)
     items = list(found.values())
     if glob is not None and all(isinstance(item, FoundFile) for item in items):
         raise ConfigurationError("glob goes with a folder, and the source has none.")
     return items
+
+
+def _identity(item: Found, stores: list[Any]) -> tuple[int, str]:
+    """Return what two names of one file have in common: the number of its store, and its path.
+
+    Args:
+        item: The file or the folder.
+        stores: Those that were seen so far.
+    """
+    path = item.name if isinstance(item, Folder) else item.path
+    filesystem = None if isinstance(item, Folder) else item.filesystem
+    if filesystem is None or filesystem.type_name == "local":
+        return -1, os.path.realpath(path)
+    if filesystem not in stores:
+        stores.append(filesystem)
+    return stores.index(filesystem), path
 
 
 _NOT_CUT = (
@@ -238,14 +257,21 @@ def _remote(uri: str, format: Format | None, pattern: str | None) -> Iterator[Fo
 
     folder, wanted = split_pattern(uri)
     try:
-        filesystem, path = _filesystem(folder)
+        filesystem, path = _filesystem(escaped(folder))
         path = path.rstrip("/")
+        if not path:
+            raise ConfigurationError(
+                f"source is {shown!r}, expected a bucket or a folder before any wildcard, such as "
+                "s3://bucket/*.jsonl."
+            )
         if wanted:
             selector = fs.FileSelector(path, recursive="**" in wanted or "/" in wanted)
             infos = sorted(filesystem.get_file_info(selector), key=lambda info: info.path)
             start = len(path) + 1
             infos = [i for i in infos if i.is_file and matches(i.path[start:], wanted)]
-            names = [f"{without_secrets(folder)}{info.path[start:]}" for info in infos]
+            names = [
+                f"{without_secrets(folder)}{escaped_name(info.path[start:])}" for info in infos
+            ]
         else:
             infos, names = [filesystem.get_file_info(path)], [shown]
         if not infos or infos[0].type == fs.FileType.NotFound:
@@ -259,7 +285,8 @@ def _remote(uri: str, format: Format | None, pattern: str | None) -> Iterator[Fo
                 name, info.path, _format(name, format), info.size, info.mtime_ns, filesystem
             )
     except (OSError, pyarrow.ArrowException) as error:
-        why = reason(error).replace(uri, shown).replace(folder, shown)
+        hidden = [escaped(uri), uri, escaped(folder), folder]
+        why = reason(error, hidden=hidden, shown=shown)
         if isinstance(error, pyarrow.ArrowInvalid):
             raise ConfigurationError(
                 f"source is {shown!r}, expected a path, or a URI that pyarrow reads, such as "
@@ -335,9 +362,10 @@ def _check_no_data(folder: str, names: Sequence[str]) -> None:
         except ConfigurationError:
             continue
         ending = name[name.index(".", name.rfind("/") + 1) :]
+        below = "**/" if "/" in name else ""
         raise ConfigurationError(
             f"the folder {folder!r} has no documents ({', '.join(SUFFIXES)}), but files such as "
-            f"{name}. Give them by a pattern: '{folder.rstrip('/')}/*{ending}'."
+            f"{name}. Give them by a pattern: '{folder.rstrip('/')}/{below}*{ending}'."
         )
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from urllib.parse import quote, unquote
 
 _WILDCARD = re.compile(r"[*?[]")
 _OPTIONS = re.compile(r"\?(?=[A-Za-z_]\w*=)")  # of a URI: ?scheme=http&…
 # One colon before it makes what stands before an @ a user and a password, which may have a slash
-# that should have been escaped; a port is followed by a path.
-_USER = re.compile(r"(?<=://)(?:[^/@\s]+|[^/@:\s]+:(?!\d+/)[^@\s]*)@")
+# that should have been escaped, or an @; a port is followed by a path.
+_USER = re.compile(r"(?<=://)(?:(?:[^/@]+|[^/@:]+:(?!\d+/)[^@]*)@)+")
+_AZURE_CONTAINER = re.compile(r"abfss?://[^/@:]+@")
+_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_ALLOWED = "/:?@!$&'()*+,;=~%"  # in a URI; names of objects have others too
 
 
 def has_wildcard(path: str) -> bool:
@@ -36,7 +41,11 @@ def split_pattern(uri: str) -> tuple[str, str]:
     if found is None or (found[0] == "?" and "*" not in path):
         return uri, ""
     end = path.rindex("/", 0, found.start()) + 1
-    return path[:end] + options, path[end:]
+    return path[:end] + options, _ESCAPES.sub(_literally, path[end:])
+
+
+def _literally(found: re.Match[str]) -> str:
+    return glob.escape(unquote(found[0]))
 
 
 def split_options(uri: str) -> tuple[str, str]:
@@ -72,6 +81,27 @@ def _parts_match(path: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(path) and fnmatchcase(path[0], pattern[0]) and _parts_match(path[1:], pattern[1:])
 
 
+def escaped(uri: str) -> str:
+    """Return a URI with escapes for what no URI may have, but names of objects may.
+
+    Examples:
+        >>> escaped("s3://articles/100% done #1.jsonl?scheme=http")
+        's3://articles/100%25%20done%20%231.jsonl?scheme=http'
+    """
+    path, options = split_options(uri)
+    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", path), safe=_ALLOWED) + options
+
+
+def escaped_name(path: str) -> str:
+    """Return the path of an object as a URI has it that names this object alone.
+
+    Examples:
+        >>> escaped_name("2026/100%25 [draft].jsonl")
+        '2026/100%2525 %5Bdraft].jsonl'
+    """
+    return re.sub(r"[%?#*[]", lambda found: quote(found[0]), path)
+
+
 def without_secrets(uri: str) -> str:
     """Leave out of a URI what may be a secret: user, password and options.
 
@@ -79,5 +109,7 @@ def without_secrets(uri: str) -> str:
         >>> without_secrets("s3://key:secret@articles/*.jsonl?scheme=http")
         's3://articles/*.jsonl'
     """
-    shown = _USER.sub("", split_options(uri)[0])
+    if _AZURE_CONTAINER.match(uri) is None:
+        uri = _USER.sub("", uri)
+    shown = split_options(uri)[0]
     return shown if "*" in shown else shown.partition("?")[0]

@@ -93,9 +93,10 @@ def _open_path(path: str, format: Format | None, glob: str | None) -> Source:
     if not path:
         raise ConfigurationError("source is an empty path, expected a file, a folder or -.")
     if "://" in path:
-        raise ConfigurationError(
-            f"source is {path!r}, expected a file, a folder or - (standard input). Fetch it first, "
-            "or pipe it in."
+        scheme = path.partition("://")[0]
+        raise ConfigurationError(  # without the rest, which may have a password
+            f"source is a URI ({scheme}://…), expected a file, a folder or - (standard input). "
+            "Fetch it first, pipe it in, or let workers read it (--ray; distributed.sync)."
         )
     try:
         file = Path(path).expanduser()

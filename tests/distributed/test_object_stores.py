@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import signal
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +22,17 @@ from typer.testing import CliRunner
 
 from multiqa_integrations import distributed
 from multiqa_integrations.cli import app
+from multiqa_integrations.deadline import is_left_behind
 from multiqa_integrations.distributed import jobs, splits
 from multiqa_integrations.distributed.object_stores import access_error, is_missing
-from multiqa_integrations.distributed.sources import find
+from multiqa_integrations.distributed.sources import FoundFile, find
 from multiqa_integrations.distributed.splits import cut
 from multiqa_integrations.errors import (
+    ConfigurationError,
     SourceError,
     SourcePermissionError,
     SourceUnavailableError,
+    SyncIncompleteError,
 )
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.in_process_pool import InProcessPool
@@ -150,6 +158,134 @@ def test_exit_statuses(
     assert CliRunner().invoke(app, [*words, "--model", str(test_model)]).exit_code == status
 
 
+ODD = ["a b", "p%20q", "h#1", "q?x=1", "ü", "plus+x", "am&p", "[x]", "star*", "at@x", "x:y", "100%"]
+
+
+def test_names_of_objects_may_be_odd(s3: LoopbackS3) -> None:
+    for number, name in enumerate(ODD):
+        s3.objects[f"odd/{name}.jsonl"] = b'{"id": %d, "text": "One."}\n' % number
+    s3.objects["odd/none.jsonl"] = s3.objects["odd/marker/"] = b""
+    found = find(s3.uri("odd/*"))
+    assert [item.path for item in found if isinstance(item, FoundFile)] == [
+        f"corpus/odd/{name}.jsonl" for name in sorted([*ODD, "none"])
+    ]
+    assert sum(len(list(part.open(0))) for part in cut(found)) == len(ODD)
+    # As messages show them, they can be given again.
+    options = s3.uri("").partition("?")[2]
+    again = find([f"{item.name}?{options}" for item in found])
+    assert again == found
+    for name in ("a b", "h#1", "ü", "100%"):
+        (item,) = find(s3.uri(f"odd/{name}.jsonl"))
+        assert isinstance(item, FoundFile)
+        assert item.path == f"corpus/odd/{name}.jsonl"
+
+
+def test_one_object_counts_once_whatever_it_is_called(s3: LoopbackS3) -> None:
+    one = find(s3.uri("data/a.jsonl"))
+    assert find([s3.uri(f"data/{name}.jsonl") for name in ("a", "a", "%61", "[a]*")]) == one
+    assert len(find([s3.uri("folder"), s3.uri("folder/")])) == 1
+
+
+def test_objects_of_two_stores_are_two_even_of_one_name(s3: LoopbackS3) -> None:
+    with LoopbackS3() as other:
+        other.objects.update(s3.objects)
+        for path in ("data/a.jsonl", "data/a.*l", "folder"):
+            assert len(find([s3.uri(path), other.uri(path)])) == 2
+
+
+def test_a_file_counts_once_by_path_link_and_uri(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "a.txt").write_text("One.")
+    file = folder / "a.jsonl"
+    file.write_text("")
+    monkeypatch.chdir(tmp_path)
+    names = [str(file), "documents/a.jsonl", "documents/../documents/a*.jsonl", file.as_uri()]
+    assert len(find(names)) == 1
+    assert len(find([str(folder), "documents", "./documents/", folder.as_uri()])) == 1
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://", "s3://*/a.jsonl", "s3://corp*/a.jsonl", "file:///*.jsonl"]
+)
+def test_a_source_begins_with_a_bucket(uri: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected a bucket or a folder before"):
+        find(uri)
+
+
+def test_a_folder_of_data_says_by_which_pattern_it_is_read(s3: LoopbackS3) -> None:
+    s3.objects = {"deep/er/a.jsonl": b'{"id": 1, "text": "One."}\n'}
+    with pytest.raises(ConfigurationError) as refused:
+        find(s3.uri("deep"))
+    assert "'s3://corpus/deep/**/*.jsonl'" in str(refused.value)
+    assert len(find(s3.uri("deep/**/*.jsonl"))) == 1
+
+
+def test_a_message_that_is_cut_short_leaves_no_part_of_a_secret() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        find(f"s3://key:the/secret@corpus/{'x' * 380}.jsonl?scheme=http")
+    assert "the/secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("function", JOBS, ids=NAMES)
+def test_an_interrupt_does_not_wait_for_the_store(
+    stand_in: LoopbackQdrant,
+    name: str,
+    pool: InProcessPool,
+    s3: LoopbackS3,
+    function: Callable[..., Any],
+) -> None:
+    released = interrupt_when_asked(s3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        function(s3.uri("data/*.jsonl"), name, **job_at(stand_in))
+    assert is_left_behind()
+    released.set()
+
+
+def test_a_stop_does_not_wait_for_the_store(
+    stand_in: LoopbackQdrant, name: str, pool: InProcessPool, s3: LoopbackS3
+) -> None:
+    stop = threading.Event()
+    released = interrupt_when_asked(s3, stop.set)
+    with pytest.raises(SyncIncompleteError, match="while its source was looked for") as stopped:
+        distributed.sync(s3.uri("data/*.jsonl"), name, stop=stop, **job_at(stand_in))
+    assert (stopped.value.report.collection, stopped.value.report.records) == (name, 0)
+    released.set()
+
+
+def interrupt_when_asked(s3: LoopbackS3, interrupt: Callable[[], None]) -> threading.Event:
+    """Let a store interrupt, once, who asks it, and answer only when what is returned is set."""
+    released, asked = threading.Event(), threading.Event()
+
+    def answer(method: str, path: str) -> None:
+        if not asked.is_set():  # pyarrow repeats what is not answered
+            asked.set()
+            interrupt()
+        assert released.wait(60)
+
+    s3.answer = answer
+    return released
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_ends_while_its_store_does_not_answer(
+    stand_in: LoopbackQdrant, s3: LoopbackS3, test_model: Path, number: signal.Signals, status: int
+) -> None:
+    released = interrupt_when_asked(s3, lambda: process.send_signal(number))
+    words = ["sync", s3.uri("data/*.jsonl"), "-c", "docs", "--url", stand_in.url, "--ray", "local"]
+    command = [sys.executable, "-m", "multiqa_integrations", *words, "--model", str(test_model)]
+    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True)
+    with process:
+        output, _ = process.communicate(timeout=60)  # the store has not answered yet
+    assert not released.is_set()
+    released.set()
+    assert process.returncode == status
+    assert "looked for" in json.loads(output)["error"]
+
+
 # --- while it is read -------------------------------------------------------------------------
 
 
@@ -174,6 +310,27 @@ def test_a_store_that_goes_away_ends_the_job(
     report = distributed.sync(uri, name, prune=True, **job)
     assert report.added + report.unchanged == 60
     assert report.unchanged == away.value.report.added
+
+
+def test_an_object_that_is_overwritten_is_told_once(
+    stand_in: LoopbackQdrant, name: str, pool: InProcessPool, s3: LoopbackS3
+) -> None:
+    job, uri = job_at(stand_in), s3.uri("data/*.jsonl")
+
+    def overwrite(task: Any) -> None:
+        if task.method == "store":
+            s3.objects["data/a.jsonl"] = b'{"id": 100, "text": "Another one."}\n'
+
+    pool.before = overwrite
+    with pytest.raises(SyncIncompleteError, match="now 36") as incomplete:
+        distributed.sync(uri, name, prune=True, **job)
+    report = incomplete.value.report
+    assert len(report.unread) > 1
+    assert str(incomplete.value).count("a.jsonl cannot be read") == 1
+    assert (report.added, report.pruning) == (20, "left out")
+    pool.before = lambda task: None
+    report = distributed.sync(uri, name, prune=True, **job)
+    assert (report.added, report.unchanged, report.deleted) == (1, 20, 0)
 
 
 @pytest.mark.parametrize("path", ["data/*.jsonl", "data/*.parquet"])
@@ -226,6 +383,8 @@ def test_a_folder_whose_store_is_away_is_not_a_folder_of_bad_documents(s3: Loopb
         ("google::cloud::Status(DEADLINE_EXCEEDED: Retry policy exhausted, with a last …", "away"),
         ("Azure Error: [AuthorizationPermissionMismatch] 403 It is not authorized", "refused"),
         ("GetProperties failed. Azure Error: [] Fail to get a new connection", "away"),
+        ("Check for Hierarchical Namespace support on 'https://a.blob.core.windows.net/b' failed: "
+         "N5Azure4Core11Credentials23AuthenticationExceptionE: Failed to get token", "refused"),
         ("Azure Error: [ServerBusy] 503 The server is busy.", "away"),
         ("Azure Error: [InvalidUri] 400 The requested URI is not valid.", None),
         ("it was written after it was found", None),
