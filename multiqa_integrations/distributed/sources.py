@@ -144,7 +144,7 @@ class StoredFolder:
         try:
             with self.filesystem.open_input_file(f"{self.path}/{path}") as file:
                 content = file.read(MAX_RECORD_BYTES + 1)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # pyarrow opens no name with two slashes in a row
             failure = access_error(f"{self.name}/{path}", error)
             if isinstance(failure, SourceUnavailableError):  # no other document can be read either
                 raise failure from error

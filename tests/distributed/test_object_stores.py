@@ -352,6 +352,15 @@ def test_a_document_that_may_not_be_read_costs_itself(
     assert "b.txt cannot be read" in report.rejections[0].reason
 
 
+def test_a_document_whose_name_cannot_be_opened_costs_itself(
+    stand_in: LoopbackQdrant, name: str, pool: InProcessPool, s3: LoopbackS3
+) -> None:
+    s3.objects["folder//c.txt"] = b"Two slashes."
+    report = distributed.sync(s3.uri("folder"), name, **job_at(stand_in))
+    assert (report.added, report.rejected) == (2, 1)
+    assert "Empty path component" in report.rejections[0].reason
+
+
 def test_a_folder_whose_store_is_away_is_not_a_folder_of_bad_documents(s3: LoopbackS3) -> None:
     (part,) = cut(find(s3.uri("folder")))
     s3.answer = lambda method, path: SLOW_DOWN
