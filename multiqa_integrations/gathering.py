@@ -16,11 +16,6 @@ from numpy.typing import NDArray
 from multiqa_integrations.native import native_call
 from multiqa_integrations.types import Vectors
 
-# A text alone is padded to a multiple of this. Queries differ in length from one to the next, and
-# OpenVINO takes 0.4 to 1 ms to change its shapes and 5 ms for a new one, where a query takes 2 to
-# 3 ms: more than the padding does. In a batch of several texts the padding takes more.
-_STEP = 8
-
 Embed = Callable[[NDArray[np.int64], NDArray[np.int64]], Vectors]
 
 
@@ -30,12 +25,13 @@ class Gatherer:
     Examples:
         >>> def embed(ids, mask):
         ...     return (ids * mask).sum(axis=1, keepdims=True).astype("float32")
-        >>> gatherer = Gatherer(embed, batch_tokens=512, max_texts=64, limit=512)
-        >>> gatherer.embed(np.array([[7]]), np.array([[1]]))
+        >>> Gatherer(embed, batch_tokens=512, max_texts=64).embed(np.array([[7]]), np.array([[1]]))
         array([[7.]], dtype=float32)
     """
 
-    def __init__(self, embed: Embed, *, batch_tokens: int, max_texts: int, limit: int) -> None:
+    def __init__(
+        self, embed: Embed, *, batch_tokens: int, max_texts: int, limit: int = 512, step: int = 1
+    ) -> None:
         """Begin with nobody waiting.
 
         Args:
@@ -43,11 +39,12 @@ class Gatherer:
             batch_tokens: The most word pieces of calls computed together, padding included.
             max_texts: The most texts of calls computed together.
             limit: Most word pieces of a text that the model computes.
+            step: A text alone is padded to a multiple of this.
         """
         self._embed = embed
         self._batch_tokens = batch_tokens
         self._max_texts = max_texts
-        self._limit = limit
+        self._limit, self._step = limit, step
         self._lock = threading.Lock()
         self._waiting: list[_Call] = []
         self._is_computing = False
@@ -106,8 +103,8 @@ class Gatherer:
                 other.turn.set()
 
     def _run(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> Vectors:
-        if len(ids) == 1:
-            padding = min(-ids.shape[1] % _STEP, max(self._limit - ids.shape[1], 0))
+        padding = min(-ids.shape[1] % self._step, max(self._limit - ids.shape[1], 0))
+        if padding and len(ids) == 1:
             ids, mask = _padded(ids, padding), _padded(mask, padding)
         with native_call:
             return self._embed(ids, mask)

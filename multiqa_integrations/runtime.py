@@ -137,6 +137,7 @@ class Runtime:
                         batch_tokens=self.compute.batch_tokens,
                         max_texts=self.compute.batch_texts,
                         limit=self.checkpoint.spec.max_positions,
+                        step=self.compute.query_step,
                     )
         return self._queries
 

@@ -41,7 +41,7 @@ class Callers:
     """Threads that call one gatherer, each known to wait before the next begins."""
 
     def __init__(self, model: Model, **limits: int) -> None:
-        limits = {"batch_tokens": 512, "max_texts": 64, "limit": 512, **limits}
+        limits = {"batch_tokens": 512, "max_texts": 64, **limits}
         self.model, self.gatherer = model, Gatherer(model.embed, **limits)
         self.pool = ThreadPoolExecutor(16)
 
@@ -68,12 +68,12 @@ def test_a_single_call_is_computed_at_once() -> None:
     first = callers.call(1, 2)
     callers.finish()
     assert first.result().tolist() == [[3]]
-    assert callers.model.batches == [(1, 8)]
+    assert callers.model.batches == [(1, 2)]
 
 
 def test_a_text_alone_is_padded_as_far_as_the_model_goes() -> None:
     """So that queries of different lengths have one shape."""
-    callers = Callers(Model(), limit=12)
+    callers = Callers(Model(), limit=12, step=8)
     for ids in ([1] * 3, [1] * 8, [1] * 9, [1] * 12):
         future = callers.call(*ids)
         callers.model.go_on.release()
@@ -87,7 +87,7 @@ def test_calls_that_wait_are_computed_together() -> None:
     futures = [callers.call(1), callers.call(2, 5), callers.call(3, texts=2), callers.call(4)]
     callers.finish()
     assert [f.result().tolist() for f in futures] == [[[1]], [[7]], [[3], [3]], [[4]]]
-    assert callers.model.batches == [(1, 8), (4, 2)]
+    assert callers.model.batches == [(1, 1), (4, 2)]
 
 
 def test_what_does_not_fit_goes_next() -> None:
@@ -109,7 +109,7 @@ def test_what_does_not_fit_goes_next() -> None:
         [[8], [8]],
         [[10]],
     ]
-    assert callers.model.batches == [(1, 8), (3, 2), (1, 8), (2, 4), (1, 8)]
+    assert callers.model.batches == [(1, 1), (3, 2), (1, 5), (2, 4), (1, 2)]
 
 
 def test_after_an_error_each_has_its_own() -> None:
