@@ -180,6 +180,7 @@ class Run:
 
         with reporting(timed):
             logger.info("sync of the source %s into %s begins", report.source, report.collection)
+            self.report.pruning = "left out" if prune else "not asked for"  # until it is done
             sparse_vector = job.ensure()
             with job.lease() as lease:
                 with (
@@ -264,7 +265,6 @@ class Run:
     def prune(self, lease: Lease, guard: PruneGuard) -> None:
         """Delete what the source does not have, if it may be deleted."""
         job, report = self._job, self.report
-        report.pruning = "left out"
         if not report.ended:
             return
         self.report_progress("pruning")

@@ -18,6 +18,7 @@ from multiqa_integrations import MultiQAEncoder
 from multiqa_integrations.errors import (
     CollectionMismatchError,
     ConfigurationError,
+    ModelIntegrityError,
     PruneRefusedError,
     SourceError,
     SyncError,
@@ -255,6 +256,19 @@ def test_nothing_is_pruned_while_records_cannot_be_read(embedded: Store, tmp_pat
     report = sync(file, "docs", **where)
     assert (report.deleted, report.rejected, report.pruning) == (1, 1, "done")
     assert embedded.count("docs") == 19
+
+
+def test_an_error_tells_that_pruning_was_left_out(embedded: Store) -> None:
+    class Failing(FakeEncoder):
+        def encode_document(self, texts: Any, *, show_progress: bool = False) -> Any:
+            raise ModelIntegrityError("the weights are gone")
+
+    sync(rows(5), "docs", store=embedded, encoder=FakeEncoder())
+    with pytest.raises(ModelIntegrityError) as caught:
+        sync(rows(6), "docs", store=embedded, encoder=Failing(), prune=True)
+    report = caught.value.report
+    assert isinstance(report, SyncReport)
+    assert (report.ended, report.pruning) == (False, "left out")
 
 
 @pytest.mark.parametrize("given", [0, 3, 1_000, 1_003])
