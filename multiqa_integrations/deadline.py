@@ -22,12 +22,15 @@ class _Call(Generic[T]):
     """A call in a thread of its own, which is left behind when it is waited for no longer."""
 
     def __init__(self, call: Callable[[], T], name: str) -> None:
-        self._call = call
+        self._call, self._name = call, name
         self._results: list[T] = []
         self._errors: list[BaseException] = []
         # Not the thread's own join and is_alive: an interrupted join calls it ended (Python 3.11).
         self._ended = threading.Event()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def start(self) -> None:
+        """Start the thread."""
+        threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def _run(self) -> None:
         try:
@@ -60,6 +63,7 @@ def bounded(call: Callable[[], T], *, seconds: float, progress: Callable[[], int
     last = progress()
     deadline = time.monotonic() + seconds
     started = _Call(call, "multiqa-hub")
+    started.start()
     while not started.returns(min(0.5, seconds)):
         if (now := progress()) != last:
             last, deadline = now, time.monotonic() + seconds
@@ -77,7 +81,8 @@ def until(stop: threading.Event, call: Callable[[], T]) -> T:
         StoppedError: It was set.
     """
     started = _Call(call, "multiqa-native")
-    _native.append(started)
+    _native.append(started)  # before it starts: an interrupt may come while it does
+    started.start()
     while not started.returns(_LOOK_SECONDS):
         if stop.is_set():
             raise StoppedError

@@ -305,7 +305,7 @@ def test_a_store_that_goes_away_ends_the_job(
     with pytest.raises(SourceUnavailableError, match="cannot be reached") as away:
         distributed.sync(uri, name, prune=True, **job)
     assert 0 < away.value.report.added < 60
-    assert away.value.report.pruning == "not asked for"
+    assert away.value.report.pruning == "left out"
     s3.answer, pool.before = lambda method, path: None, lambda task: None
     report = distributed.sync(uri, name, prune=True, **job)
     assert report.added + report.unchanged == 60
