@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -51,7 +52,8 @@ class _Call(Generic[T]):
         return self._results[0]
 
 
-_native: list[_Call[Any]] = []
+# As long as somebody waits for them, or their threads run.
+_native: weakref.WeakSet[_Call[Any]] = weakref.WeakSet()
 
 
 def bounded(call: Callable[[], T], *, seconds: float, progress: Callable[[], int] = lambda: 0) -> T:
@@ -81,12 +83,11 @@ def until(stop: threading.Event, call: Callable[[], T]) -> T:
         StoppedError: It was set.
     """
     started = _Call(call, "multiqa-native")
-    _native.append(started)  # before it starts: an interrupt may come while it does
+    _native.add(started)  # before it starts: an interrupt may come while it does
     started.start()
     while not started.returns(_LOOK_SECONDS):
         if stop.is_set():
             raise StoppedError
-    _native.remove(started)
     return started.result()
 
 

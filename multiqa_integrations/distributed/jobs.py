@@ -5,27 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from multiqa_integrations.arguments import check_path
-from multiqa_integrations.deadline import StoppedError, until
-from multiqa_integrations.distributed.driver import DistributedRun, Parts, Pool, Work
-from multiqa_integrations.distributed.ids import SourceIds
+from multiqa_integrations.distributed.driver import DistributedRun, Work
 from multiqa_integrations.distributed.messages import (
     Compared,
     Outcome,
     Planned,
     WorkerSettings,
 )
-from multiqa_integrations.distributed.sources import Found, find
-from multiqa_integrations.distributed.splits import Split, cut, cut_blocks
-from multiqa_integrations.distributed.worker import encoder_of_worker
-from multiqa_integrations.encoder import MultiQAEncoder
-from multiqa_integrations.errors import ConfigurationError, SyncIncompleteError, reporting
-from multiqa_integrations.etl.job import JobOptions, check_hooks, open_job
+from multiqa_integrations.distributed.opening import Cluster, opened
+from multiqa_integrations.errors import SyncIncompleteError, reporting
+from multiqa_integrations.etl.job import JobOptions, check_hooks
 from multiqa_integrations.etl.ledger import Ledger
 from multiqa_integrations.etl.letter_file import LetterFile
 from multiqa_integrations.etl.pruning import PruneGuard, find_deleted
@@ -116,7 +110,7 @@ def sync(
         LetterFile(letter_file).check_writable()
     began = time.monotonic()
     cluster = Cluster(address, workers, worker_cpus, worker_gpus)
-    with _opened(source, collection, cluster, options, stop) as work:
+    with opened(source, collection, cluster, options, stop) as work:
         run = DistributedRun(
             work,
             progress,
@@ -171,7 +165,7 @@ def plan(
     if prune:
         guard.check(options)
     cluster = Cluster(address, workers, worker_cpus, worker_gpus)
-    with _opened(source, collection, cluster, options, None) as work:
+    with opened(source, collection, cluster, options, None) as work:
         job = work.job
         report = PlanReport(collection=collection, source=options.source_name)
         stored = None if job.info() is None else collection
@@ -232,7 +226,7 @@ def verify(
     check_hooks(progress)
     options = JobOptions.of(options, settings)
     cluster = Cluster(address, workers, worker_cpus, worker_gpus)
-    with _opened(source, collection, cluster, options, None) as work:
+    with opened(source, collection, cluster, options, None) as work:
         job = work.job
         if job.info() is None:
             raise collection_not_found_error(collection)
@@ -254,122 +248,6 @@ def verify(
             for _page in check_stored(job, ledger, work.ids, report):
                 notify(Progress("comparing", report.records, 0, report.rejected, None))
     return report
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Where workers are, and what each of them gets: see `sync`."""
-
-    address: str | None
-    workers: int | None
-    cpus: float
-    gpus: float
-
-
-def pool_of(cluster: Cluster) -> Pool:
-    """Return the workers of a cluster, none of which is started yet.
-
-    Raises:
-        ConfigurationError: What was asked for is none.
-    """
-    from multiqa_integrations.distributed.ray import RayPool
-
-    return RayPool(
-        cluster.address,
-        workers=cluster.workers,
-        worker_cpus=cluster.cpus,
-        worker_gpus=cluster.gpus,
-    )
-
-
-@contextmanager
-def _opened(
-    source: object,
-    collection: str,
-    cluster: Cluster,
-    options: JobOptions,
-    stop: threading.Event | None,
-) -> Iterator[Work]:
-    """Find a source, connect to a cluster and open the job."""
-    _check(options)
-    encoder = MultiQAEncoder() if options.encoder is None else options.encoder
-    of_worker = encoder_of_worker(encoder, cpus=cluster.cpus, gpus=cluster.gpus)
-    pool = pool_of(cluster)
-    with ExitStack() as stack:
-        if type(source).__module__.startswith("ray.data"):
-            stack.enter_context(pool)
-            several, name, splits = False, "Dataset", _cut_dataset(source, pool, options)
-        else:
-            found, splits = _look(source, collection, options, stop)
-            several = len(found) > 1
-            name = found[0].name if len(found) == 1 else f"{len(found):,} files"
-            stack.enter_context(pool)
-        parts = Parts(name, splits)
-        of_driver = replace(options, encoder=encoder, format=None, glob=None)
-        job = stack.enter_context(open_job(parts, collection, of_driver, stop))
-        yield Work(
-            job=job,
-            splits=splits,
-            parts=parts,
-            ids=stack.enter_context(SourceIds(options.fields, splits)),
-            pool=pool,
-            encoder=of_worker,
-            several=several,
-        )
-
-
-def _look(
-    source: object, collection: str, options: JobOptions, stop: threading.Event | None
-) -> tuple[list[Found], list[Split]]:
-    """Find the files of a source and cut them; a stop does not wait for a store that is away.
-
-    Raises:
-        SyncIncompleteError: It was stopped meanwhile.
-    """
-
-    def look() -> tuple[list[Found], list[Split]]:
-        found = find(source, format=options.format, glob=options.glob)
-        return found, cut(found)
-
-    try:
-        return until(stop or threading.Event(), look)
-    except StoppedError as error:
-        raise SyncIncompleteError(
-            "nothing was done: it was stopped while its source was looked for. Run it again.",
-            report=SyncReport(collection=collection, source=options.source_name),
-        ) from error
-
-
-def _cut_dataset(dataset: object, pool: Pool, options: JobOptions) -> list[Split]:
-    for name in ("format", "glob"):
-        if getattr(options, name) is not None:
-            raise ConfigurationError(f"{name} goes with a path, not with a Dataset.")
-    return cut_blocks("Dataset", pool.blocks_of(dataset))
-
-
-def _check(options: JobOptions) -> None:
-    """Refuse what does not go with workers.
-
-    Raises:
-        ConfigurationError: One of the options does not.
-    """
-    if options.path is not None:
-        raise ConfigurationError(
-            f"path is {str(options.path)!r}, a folder of embedded collections, which one process "
-            "at a time can open. Workers need a server: give url (--url); or leave Ray out."
-        )
-    for name in ("client", "store"):
-        if getattr(options, name) is not None:
-            raise ConfigurationError(
-                f"{name} belongs to this process, and workers connect by themselves. Give url."
-            )
-    if options.url is None:
-        raise ConfigurationError("url is missing: workers need a server. Give url (--url).")
-    if options.limit is not None:
-        raise ConfigurationError(
-            "limit does not go with workers, which read all parts of a source at once. One process "
-            "is enough for the first records: leave Ray out (without --ray; etl)."
-        )
 
 
 @contextmanager

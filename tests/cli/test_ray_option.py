@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("typer")
 
 from multiqa_integrations.cli import app
-from multiqa_integrations.distributed import jobs, splits
-from multiqa_integrations.distributed.jobs import Cluster
+from multiqa_integrations.distributed import opening, splits
+from multiqa_integrations.distributed.opening import Cluster
 from multiqa_integrations.qdrant import open_store
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.in_process_pool import InProcessPool
@@ -28,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Cluster]:
         found.append(cluster)
         return InProcessPool()
 
-    monkeypatch.setattr(jobs, "pool_of", pool_of)
+    monkeypatch.setattr(opening, "pool_of", pool_of)
     monkeypatch.setattr(splits, "LEAST_BYTES", 200)
     monkeypatch.setattr(
         "multiqa_integrations.cli.options.EncoderOptions.encoder", lambda self: FakeEncoder()

@@ -1,4 +1,4 @@
-"""A cluster of Ray for the tests of this folder: three nodes on this machine, small ones."""
+"""Workers for the tests of this folder: within this process, and on a small cluster of Ray."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from multiqa_integrations.distributed import opening, splits
+from tests.support.in_process_pool import InProcessPool
 
 TOP = Path(__file__).parent.parent.parent
 STORE_BYTES = 80_000_000
@@ -31,6 +34,16 @@ class Nodes:
 
     def remove(self, node: Any) -> None:
         self._cluster.remove_node(node, allow_graceful=False)
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> InProcessPool:
+    """Workers within this process, which get small parts in an order of chance."""
+    monkeypatch.setattr(splits, "BYTES", 300)
+    monkeypatch.setattr(splits, "LEAST_BYTES", 300)
+    found = InProcessPool(seed=3)
+    monkeypatch.setattr(opening, "pool_of", lambda cluster: found)
+    return found
 
 
 @pytest.fixture(scope="session")

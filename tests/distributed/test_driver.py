@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from multiqa_integrations import distributed, etl
-from multiqa_integrations.distributed import jobs, splits
+from multiqa_integrations.distributed import opening, splits
 from multiqa_integrations.distributed.messages import (
     Failure,
     Result,
@@ -40,15 +40,6 @@ from tests.support.loopback_qdrant import LoopbackQdrant
 
 Row = dict[str, Any]
 WriteRows = Callable[..., str]
-
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> InProcessPool:
-    monkeypatch.setattr(splits, "BYTES", 300)
-    monkeypatch.setattr(splits, "LEAST_BYTES", 300)
-    found = InProcessPool(seed=3)
-    monkeypatch.setattr(jobs, "pool_of", lambda cluster: found)
-    return found
 
 
 @pytest.fixture
@@ -490,7 +481,7 @@ def test_nobody_waits_for_workers_that_may_not_write(
     monkeypatch.setattr("multiqa_integrations.qdrant.server.store._LOOK_SECONDS", 1e-6)
     monkeypatch.setattr(TakenOver, "calls", [])
     found = OneAtWork()
-    monkeypatch.setattr(jobs, "pool_of", lambda cluster: found)
+    monkeypatch.setattr(opening, "pool_of", lambda cluster: found)
     encoder = TakenOver()
     encoder.url, encoder.collection = stand_in.url, name
     with pytest.raises(LeaseError):

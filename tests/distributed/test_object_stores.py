@@ -23,7 +23,6 @@ from typer.testing import CliRunner
 from multiqa_integrations import distributed
 from multiqa_integrations.cli import app
 from multiqa_integrations.deadline import is_left_behind
-from multiqa_integrations.distributed import jobs, splits
 from multiqa_integrations.distributed.object_stores import access_error, is_missing
 from multiqa_integrations.distributed.sources import FoundFile, find
 from multiqa_integrations.distributed.splits import cut
@@ -60,15 +59,6 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackS3]:
             pyarrow.parquet.write_table(pa.Table.from_pylist(rows), sink)
             store.objects[f"data/{name}.parquet"] = sink.getvalue().to_pybytes()
         yield store
-
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> InProcessPool:
-    monkeypatch.setattr(splits, "BYTES", 300)
-    monkeypatch.setattr(splits, "LEAST_BYTES", 300)
-    found = InProcessPool(seed=3)
-    monkeypatch.setattr(jobs, "pool_of", lambda cluster: found)
-    return found
 
 
 def job_at(stand_in: LoopbackQdrant) -> dict[str, Any]:
