@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -87,11 +88,34 @@ def asked_for(config: pytest.Config) -> set[str]:
     return marks & {"server", "docker"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--one-of-each",
+        action="store_true",
+        help="run one case of each test that has parameters: for further Pythons",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after -m: what it leaves out is not chosen as the one case
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = {"server", "docker"} - asked_for(config)
-    unasked = [item for item in items if any(map(item.get_closest_marker, left_out))]
-    config.hook.pytest_deselected(items=unasked)
-    items[:] = [item for item in items if item not in set(unasked)]
+    kept = [item for item in items if not any(map(item.get_closest_marker, left_out))]
+    if config.option.one_of_each:
+        kept = one_of_each(kept)
+    config.hook.pytest_deselected(items=list(set(items) - set(kept)))
+    items[:] = kept
+
+
+def one_of_each(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return one case of each test, by chance, yet always the same: all engines get their share."""
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+
+    def order(item: pytest.Item) -> tuple[bool, int]:
+        return item.get_closest_marker("skipif") is not None, zlib.crc32(item.nodeid.encode())
+
+    return [min(cases, key=order) for cases in tests.values()]
 
 
 def pytest_terminal_summary(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,15 @@ def expected(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("replace", [rename, relink, write_into])
-@pytest.mark.parametrize("first", list(CALLS))
+@pytest.mark.parametrize(
+    ("backend", "replace", "first"),
+    [
+        *product(["openvino"], [rename, relink, write_into], CALLS),
+        pytest.param("sentence-transformers", rename, "query", marks=needs_torch),
+        pytest.param("sentence-transformers", relink, "fingerprint", marks=needs_torch),
+        pytest.param("sentence-transformers", write_into, "documents", marks=needs_torch),
+    ],
+)
 def test_all_of_an_encoder_is_of_one_model(
     own: Path,
     other_weights: Path,

@@ -96,7 +96,7 @@ def test_in_a_function_that_is_called_at_exit(test_model: Path, warm: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in (1, 2))])
 def test_in_daemon_threads(test_model: Path, number: int) -> None:
     """A thread that came back from OpenVINO or the tokenizer at the wrong time aborted all."""
     assert run(LAST + MAKE + IN_THREADS, test_model) == [""]

@@ -31,7 +31,6 @@ TORCH = [
     "child_exits,child_encodes,child_drops_the_encoder,while_another_thread_encodes,fork_pool",
     "while_another_thread_loads",
     "torch_is_the_users_own",
-    "spawn_pool",
 ]
 
 

@@ -72,8 +72,12 @@ def test_encode_compares_all_that_is_installed_and_writes_json(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.delitem(OURS, "multiqa auto")  # saves a process, and so do the next two
-    for name in ("langchain-huggingface", "llama-index-embeddings-huggingface"):
+    monkeypatch.delitem(OURS, "multiqa auto")  # saves a process, and so do the next three
+    for name in (
+        "sentence-transformers bfloat16",
+        "langchain-huggingface",
+        "llama-index-embeddings-huggingface",
+    ):
         monkeypatch.delitem(PEERS, name)
     bench(
         "encode",

@@ -229,7 +229,7 @@ def test_a_stop_while_steps_are_timed(test_model: Path, tmp_path: Path) -> None:
 def test_a_disk_that_refuses_while_the_picture_is_drawn(
     test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings: dict[str, Any] = {"base": test_model, "recipe": SHORT, "blend": 1}
+    settings: dict[str, Any] = {"base": test_model, "recipe": replace(SHORT, steps=2), "blend": 1}
     out = tmp_path / "model"
     for number, told in (
         (
@@ -259,7 +259,8 @@ def test_a_blend_lies_between(test_model: Path, tmp_path: Path) -> None:
     made = {}
     for share in (0.25, 1.0):
         out = tmp_path / f"{share}"
-        train(rows(200), out, base=test_model, recipe=SHORT, blend=share, learning_rate=1e-3)
+        recipe = replace(SHORT, steps=2)
+        train(rows(200), out, base=test_model, recipe=recipe, blend=share, learning_rate=1e-3)
         made[share] = load_file(out / "model.safetensors")
     name = "encoder.layer.3.output.dense.weight"
     assert np.abs(made[1.0][name] - base[name]).max() > 1e-4
@@ -278,7 +279,7 @@ def test_mined_negatives_make_triplets_and_forgetting_is_measured(
         rows(200),
         tmp_path / "model",
         base=test_model,
-        recipe=SHORT,
+        recipe=replace(SHORT, steps=2),
         mine_negatives=1,
         keep_general=make_set("general"),
         blend=0.5,
