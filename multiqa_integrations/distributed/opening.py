@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from multiqa_integrations.deadline import StoppedError, until
 from multiqa_integrations.distributed.driver import Parts, Pool, Work
+from multiqa_integrations.distributed.found import Found
 from multiqa_integrations.distributed.ids import SourceIds
-from multiqa_integrations.distributed.sources import Found, find
+from multiqa_integrations.distributed.sources import find
 from multiqa_integrations.distributed.splits import Split, cut, cut_blocks
 from multiqa_integrations.distributed.worker import encoder_of_worker
 from multiqa_integrations.encoder import MultiQAEncoder

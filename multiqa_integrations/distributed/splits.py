@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Any, cast
 
 from multiqa_integrations._optional import require
-from multiqa_integrations.distributed.sources import Found, FoundFile
+from multiqa_integrations.distributed.found import Found, FoundFile
 from multiqa_integrations.errors import SourceError
 from multiqa_integrations.etl.delimited import Delimited
 from multiqa_integrations.etl.files import ArrowFile, JsonLines, RowRange

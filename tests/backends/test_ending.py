@@ -116,6 +116,31 @@ def test_in_daemon_threads_of_a_program_that_raises(test_model: Path) -> None:
     assert done.returncode == 7, done.stderr[-3000:]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no such signal to itself")
+def test_a_signal_after_models_have_gone(test_model: Path) -> None:
+    """OpenVINO left the address of a stack for signals that had gone, and Ctrl-C was a crash."""
+    script = """
+import os, signal, sys, time
+from multiqa_integrations import MultiQAEncoder
+
+def used(dtype):
+    encoder = MultiQAEncoder(sys.argv[1], backend="openvino", dtype=dtype)
+    encoder.encode_query(["a"])
+    return encoder
+
+first, second, third = used("float32"), used("int8"), used("auto")
+del second
+MultiQAEncoder(sys.argv[1], backend="openvino", dtype="float32")  # the latest is kept
+del third
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print(first.encode_query(["a"]).shape)
+"""
+    assert run(script, test_model) == ["(1, 384)"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_waits_for_calls_under_way_and_holds_up_others() -> None:

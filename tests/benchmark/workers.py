@@ -57,5 +57,5 @@ def workers(session: Session) -> Iterator[Table]:
             Column("points"),
         ],
         rows,
-        ["Without the time until all workers are ready, or the model is loaded (`start s`)."],
+        ["Without the time until all have loaded their model (`start s`)."],
     )

@@ -23,8 +23,9 @@ from typer.testing import CliRunner
 from multiqa_integrations import distributed
 from multiqa_integrations.cli import app
 from multiqa_integrations.deadline import is_left_behind
+from multiqa_integrations.distributed.found import FoundFile
 from multiqa_integrations.distributed.object_stores import access_error, is_missing
-from multiqa_integrations.distributed.sources import FoundFile, find
+from multiqa_integrations.distributed.sources import find
 from multiqa_integrations.distributed.splits import cut
 from multiqa_integrations.errors import (
     ConfigurationError,

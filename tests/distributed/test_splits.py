@@ -20,7 +20,8 @@ import pytest
 from pyarrow import fs
 
 from multiqa_integrations.distributed import sources, splits
-from multiqa_integrations.distributed.sources import FoundFile, StoredFolder, find
+from multiqa_integrations.distributed.found import FoundFile, StoredFolder
+from multiqa_integrations.distributed.sources import find
 from multiqa_integrations.distributed.splits import FilePart, Split, cut
 from multiqa_integrations.errors import ConfigurationError, SourceError
 from multiqa_integrations.etl.folder import Folder
