@@ -90,9 +90,9 @@ def asked_for(config: pytest.Config) -> set[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--one-of-each",
-        action="store_true",
-        help="run one case of each test that has parameters: for further Pythons",
+        "--sample",
+        metavar="I/N",
+        help="run the I-th of N parts of the tests, and of each test one case",
     )
 
 
@@ -100,17 +100,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = {"server", "docker"} - asked_for(config)
     kept = [item for item in items if not any(map(item.get_closest_marker, left_out))]
-    if config.option.one_of_each:
-        kept = one_of_each(kept)
+    if config.option.sample:
+        part, parts = map(int, config.option.sample.split("/"))
+        kept = sample(kept, part - 1, parts)
     config.hook.pytest_deselected(items=list(set(items) - set(kept)))
     items[:] = kept
 
 
-def one_of_each(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return one case of each test, by chance, yet always the same: all engines get their share."""
+def sample(items: list[pytest.Item], part: int, parts: int) -> list[pytest.Item]:
+    """Return some tests, one case of each: by chance, yet always the same."""
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
-        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        name = item.nodeid.partition("[")[0]
+        if zlib.crc32(name.encode()) % parts == part:
+            tests.setdefault(name, []).append(item)
 
     def order(item: pytest.Item) -> tuple[bool, int]:
         return item.get_closest_marker("skipif") is not None, zlib.crc32(item.nodeid.encode())

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -66,26 +67,33 @@ def test_sentence_transformers(machine: WatchedMachine, test_model: Path) -> Non
     assert_quiet(machine, machine.run(*command, offline=False))
 
 
-@pytest.mark.slow
-def test_the_command_line(machine: WatchedMachine, test_model: Path, tmp_path: Path) -> None:
+def commands(test_model: Path, tmp_path: Path) -> Iterator[list[str]]:
     rows = [{"id": str(i), "text": f"Sentence {i} is about salt."} for i in range(3)]
     source = tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    model = ["--model", str(test_model)]
-    store = ["--path", str(tmp_path / "store")]
     letters = tmp_path / "letters.jsonl"
     letters.write_text("", encoding="utf-8")
+    store = ["--path", str(tmp_path / "store")]
     for arguments in (
-        ["doctor", *model],
-        ["bench", "encode", "--samples", "20", "--rounds", "1", *model],
-        ["encode", str(source), "-o", str(tmp_path / "vectors.npy"), *model],
-        ["sync", str(source), "--collection", "docs", *store, *model],
-        ["plan", str(source), "--collection", "docs", *store, *model],
-        ["replay", str(letters), "--collection", "docs", *store, *model],
-        ["search", "docs", "salt", *store, *model],
-        ["verify", str(source), "--collection", "docs", *store, *model],
-        ["demo", "--ask", "How do I exit?", *model],
+        ["doctor"],
+        ["encode", str(source), "-o", str(tmp_path / "vectors.npy")],
+        ["sync", str(source), "--collection", "docs", *store],
+        ["search", "docs", "salt", *store],
+        ["plan", str(source), "--collection", "docs", *store],
+        ["replay", str(letters), "--collection", "docs", *store],
+        ["verify", str(source), "--collection", "docs", *store],
+        ["demo", "--ask", "How do I exit?"],
+        ["bench", "encode", "--samples", "20", "--rounds", "1"],
     ):
+        yield [*arguments, "--model", str(test_model)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [4, pytest.param(9, marks=pytest.mark.soak)])
+def test_the_command_line(
+    machine: WatchedMachine, test_model: Path, tmp_path: Path, count: int
+) -> None:
+    for arguments in islice(commands(test_model, tmp_path), count):
         assert_quiet(machine, machine.run(sys.executable, "-m", "multiqa_integrations", *arguments))
 
 

@@ -28,7 +28,10 @@ OPENVINO = [
     "fork_pool,fork_executor,spawn_pool",
 ]
 TORCH = [
-    "child_exits,child_encodes,child_drops_the_encoder,while_another_thread_encodes,fork_pool",
+    pytest.param(
+        "child_exits,child_encodes,child_drops_the_encoder,while_another_thread_encodes,fork_pool",
+        marks=pytest.mark.soak,
+    ),
     "while_another_thread_loads",
     "torch_is_the_users_own",
 ]

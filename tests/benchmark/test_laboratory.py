@@ -66,6 +66,7 @@ def row(table: Table, name: str) -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_encode_compares_all_that_is_installed_and_writes_json(
     small: Settings,
     tmp_path: Path,

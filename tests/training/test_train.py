@@ -226,6 +226,7 @@ def test_a_stop_while_steps_are_timed(test_model: Path, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.soak
 def test_a_disk_that_refuses_while_the_picture_is_drawn(
     test_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +253,7 @@ def test_a_disk_that_refuses_while_the_picture_is_drawn(
     assert list(tmp_path.iterdir()) == [out]
 
 
+@pytest.mark.soak
 def test_a_blend_lies_between(test_model: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
