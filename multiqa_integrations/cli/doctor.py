@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from multiqa_integrations.backends import Compute, choose
-from multiqa_integrations.backends.cpu import fastest_dtype
+from multiqa_integrations.backends.cpu import fastest_dtype, has_native_bfloat16
 from multiqa_integrations.cli import terminal
 from multiqa_integrations.cli.job_file import read_job
 from multiqa_integrations.cli.machine import describe_machine, render_processor
@@ -84,8 +84,10 @@ def _fastest(compute: Compute) -> str:
     fastest = fastest_dtype()
     if fastest == compute.dtype:
         return f"{fastest}, this one"
-    costs = ", a little less exact (see `multiqa bench encode`)" if fastest == "int8" else ""
-    return f"{fastest}{costs}"
+    if fastest != "int8":
+        return fastest
+    in_bulk = "; in bulk about as fast as bfloat16" if has_native_bfloat16() else ""
+    return f"int8, a little less exact{in_bulk} (see `multiqa bench encode`)"
 
 
 def _network(offline: bool) -> str:
