@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
@@ -88,10 +89,19 @@ def asked_for(config: pytest.Config) -> set[str]:
     return marks & {"server", "docker"}
 
 
+def part_of(text: str) -> tuple[int, int]:
+    """Read "1/2", the first of two parts."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected I/N, such as 1/2 and 2/2")
+    return int(found[1]), int(found[2])
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sample",
         metavar="I/N",
+        type=part_of,
         help="run the I-th of N parts of the tests, and of each test one case",
     )
 
@@ -101,8 +111,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = {"server", "docker"} - asked_for(config)
     kept = [item for item in items if not any(map(item.get_closest_marker, left_out))]
     if config.option.sample:
-        part, parts = map(int, config.option.sample.split("/"))
-        kept = sample(kept, part - 1, parts)
+        kept = sample(kept, *config.option.sample)
     config.hook.pytest_deselected(items=list(set(items) - set(kept)))
     items[:] = kept
 
@@ -112,7 +121,7 @@ def sample(items: list[pytest.Item], part: int, parts: int) -> list[pytest.Item]
     tests: dict[str, list[pytest.Item]] = {}
     for item in items:
         name = item.nodeid.partition("[")[0]
-        if zlib.crc32(name.encode()) % parts == part:
+        if zlib.crc32(name.encode()) % parts == part - 1:
             tests.setdefault(name, []).append(item)
 
     def order(item: pytest.Item) -> tuple[bool, int]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from multiqa_integrations.backends.base import DType
 from multiqa_integrations.backends.cpu import arithmetic_of, available_cpus
+from multiqa_integrations.backends.openvino_compile import compile_for_cpu
 from multiqa_integrations.backends.openvino_graph import build_graph
 from multiqa_integrations.backends.openvino_import import ov
-from multiqa_integrations.backends.signal_stack import signal_stack_kept
 from multiqa_integrations.model import ModelSpec
 from multiqa_integrations.types import Vectors
 from multiqa_integrations.weights import Weights
@@ -65,8 +65,7 @@ class OpenVINOBackend:
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": _INT8_GROUP if arithmetic == "int8" else 0,
         }
         graph = build_graph(weights, spec, int8=dtype == "int8")
-        with signal_stack_kept():
-            self._compiled = ov.Core().compile_model(graph, "CPU", config)
+        self._compiled = compile_for_cpu(graph, config)
         # A request serves one thread at a time: the thread that takes it from the queue.
         self._requests: queue.SimpleQueue[ov.InferRequest] = queue.SimpleQueue()
         self._all_requests = [

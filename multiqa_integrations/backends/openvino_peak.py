@@ -16,8 +16,8 @@ from multiqa_integrations.backends.cpu import (
     has_native_bfloat16,
     has_native_int8,
 )
+from multiqa_integrations.backends.openvino_compile import compile_for_cpu
 from multiqa_integrations.backends.openvino_import import op, ov
-from multiqa_integrations.backends.signal_stack import signal_stack_kept
 
 # Near the model's own shapes; the fastest of them is the limit. Activations of two megabytes and
 # weights of two stay in the caches.
@@ -47,8 +47,7 @@ def _measure(arithmetic: str, rows: int, width: int) -> float:
         "NUM_STREAMS": streams,
         "INFERENCE_PRECISION_HINT": _HINTS[arithmetic],
     }
-    with signal_stack_kept():
-        compiled = ov.Core().compile_model(_products(arithmetic, rows, width), "CPU", config)
+    compiled = compile_for_cpu(_products(arithmetic, rows, width), config)
     requests = [compiled.create_infer_request() for _ in range(streams)]
     for request in requests:
         request.infer([np.ones((rows, width), np.float32)])
