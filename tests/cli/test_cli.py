@@ -14,6 +14,8 @@ import pytest
 
 import multiqa_integrations
 from multiqa_integrations import MultiQAEncoder
+from multiqa_integrations.backends import Compute, cpu
+from multiqa_integrations.cli import doctor
 from multiqa_integrations.qdrant import Collection
 from multiqa_integrations.testing import FakeEncoder
 from tests.support.engines import local_client
@@ -129,6 +131,22 @@ def test_doctor_reports_a_working_model(test_model: Path) -> None:
     assert result.returncode == 0, result.stdout
     for expected in ("openvino", "sha256:53aa5117", "length 1.000000", "HF_HUB_OFFLINE is set"):
         assert expected in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ("avx512f avx512_vnni", "int8, a little less exact (see"),
+        ("avx512f avx512_vnni avx512_bf16", "exact; in bulk about as fast as bfloat16 (see"),
+        ("avx512_bf16", "bfloat16, this one"),
+        ("avx2", "float32"),
+    ],
+)
+def test_doctor_says_which_dtype_is_the_fastest_and_for_what(
+    features: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "cpu_features", lambda: frozenset(features.split()))
+    assert said in doctor._fastest(Compute("openvino", "bfloat16", "cpu", "a test"))
 
 
 def test_doctor_fails_where_something_is_missing(tmp_path: Path) -> None:
