@@ -63,6 +63,8 @@ def nodes() -> Iterator[Nodes]:
     from ray.cluster_utils import Cluster
 
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    # Where Ray notes the address of any cluster; it takes the folder for granted.
+    (Path(tempfile.gettempdir()) / "ray").mkdir(exist_ok=True)
     cluster = Cluster(
         initialize_head=True,
         head_node_args={
