@@ -15,7 +15,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,23 +169,28 @@ class WordPieceTokenizer:
                 f"max_length is {max_length}, expected more than {SPECIAL_TOKENS}: [CLS] and "
                 "[SEP] stand around every text."
             )
-        full_lengths = np.zeros(len(texts), np.int64)
-        heads: list[list[int]] = [[] for _ in texts]
-        for index, encoding in self._pieces(texts):
-            full_lengths[index] += len(encoding)
-            room = max_length - 1 - len(heads[index])
-            if room > 0:  # most pieces of a huge text only count
-                heads[index] += encoding.ids[:room]
-        full_lengths += SPECIAL_TOKENS
+        full_lengths = np.full(len(texts), SPECIAL_TOKENS, np.int64)
         starts = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(np.minimum(full_lengths, max_length), out=starts[1:])
-        flat = np.empty(starts[-1], np.int32)
-        for index, head in enumerate(heads):
-            start, end = starts[index], starts[index + 1]
-            flat[start] = self._cls
-            flat[start + 1 : end - 1] = head[: end - start - 2]
-            flat[end - 1] = self._sep
-        return TokenizedTexts(flat, starts, full_lengths)
+        ids = array("i")  # 4 bytes an id; a list takes 8, and 28 for most numbers
+        index = -1
+        room = 0
+        for owner, encoding in self._pieces(texts):
+            if owner != index:  # the pieces of a huge text come one after another
+                if index >= 0:
+                    ids.append(self._sep)
+                    starts[owner] = len(ids)
+                index = owner
+                ids.append(self._cls)
+                room = max_length - SPECIAL_TOKENS
+            size = len(encoding)
+            full_lengths[index] += size
+            if room > 0:  # most pieces of a huge text only count
+                ids.extend(encoding.ids[:room] if size > room else encoding.ids)
+                room -= size
+        if index >= 0:
+            ids.append(self._sep)
+            starts[-1] = len(ids)
+        return TokenizedTexts(np.frombuffer(ids, np.int32), starts, full_lengths)
 
     def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Count word pieces, [CLS] and [SEP] included, before any cut; shape `(n,)`."""
@@ -207,9 +214,9 @@ class WordPieceTokenizer:
                     yield _ENDLESS_RUN.sub(lambda run: run[0][:101], piece)
 
         done = 0
-        for group in _groups(cut_all()):
-            yield from zip(owners[done : done + len(group)], self._encode(group), strict=True)
-            done += len(group)
+        for encodings in _one_ahead(self._encode, _groups(cut_all())):
+            yield from zip(owners[done : done + len(encodings)], encodings, strict=True)
+            done += len(encodings)
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
         with native_call:
@@ -293,6 +300,35 @@ def _cut(text: str) -> Iterator[str]:
         yield text[begin : cut.end()]
         begin = cut.end()
     yield text[begin:]
+
+
+def _one_ahead(
+    encode: Callable[[list[str]], list[Encoding]], groups: Iterator[list[str]]
+) -> Iterator[list[Encoding]]:
+    """Tokenise group after group, the next one while the caller works on this one.
+
+    The tokenizer uses every core; turning its output into arrays uses one.
+    """
+    group = next(groups, None)
+    following = next(groups, None)
+    if group is None:
+        return
+    if following is None:  # most calls
+        yield encode(group)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        encodings = encode(group)
+        while following is not None:
+            try:
+                ahead = pool.submit(encode, following)
+            except RuntimeError:  # once the program is ending no thread can be started
+                yield encodings
+                encodings = encode(following)
+            else:
+                yield encodings
+                encodings = ahead.result()
+            following = next(groups, None)
+        yield encodings
 
 
 def _groups(texts: Iterator[str]) -> Iterator[list[str]]:

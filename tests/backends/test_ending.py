@@ -27,10 +27,11 @@ def late():
         asyncio.run(in_thread(encoder.encode, TEXTS)),
     ):
         print(vectors.shape)
+    print(encoder.count_tokens(["word " * 5_000] * 60).sum())  # several calls of the tokenizer
 
 atexit.register(late)
 """
-EXPECTED = ["(1, 384)", "(149, 384)", "(149, 384)", "(149, 384)"]
+EXPECTED = ["(1, 384)", "(149, 384)", "(149, 384)", "(149, 384)", "300120"]
 IN_THREADS = """
 encoder.encode(TEXTS)
 errors = []
@@ -39,7 +40,7 @@ def work(texts):
     try:
         while True:
             encoder.encode(texts)
-            encoder.count_tokens(["word " * 5_000] * 5)
+            encoder.count_tokens(["word " * 5_000] * 15)
     except BaseException as error:
         errors.append(error)
 
