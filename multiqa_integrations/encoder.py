@@ -13,7 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from multiqa_integrations.backends import BackendName, Compute, DType
 from multiqa_integrations.batching import plan_batches
-from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError, TextTypeError
+from multiqa_integrations.errors import (
+    ConfigurationError,
+    ModelError,
+    ModelIntegrityError,
+    TextTypeError,
+)
 from multiqa_integrations.model import MULTI_QA, ModelSpec, default_model
 from multiqa_integrations.native import native_call
 from multiqa_integrations.runtime import runtime_for
@@ -73,11 +78,13 @@ class MultiQAEncoder:
                 MULTIQA_MODEL names, else the model itself.
             revision: Commit, tag or branch of the hub repository; for the model itself the one
                 that this package is tested with, for others "main".
-            backend: "openvino" (CPU, no torch), "sentence-transformers" (extra `torch`:
-                CUDA, MPS, …), or "auto": the latter where torch can use an accelerator.
-            dtype: "auto" is bfloat16 where the processor computes it natively, else float32;
-                on CUDA bfloat16. "int8" has 8-bit weights: less memory, vectors a little less
-                exact, and more speed on processors with VNNI but without AMX.
+            backend: "openvino" (CPU, no torch), "torch" (extra `torch`: CUDA, MPS, …),
+                "sentence-transformers" (the model as that library runs it), or "auto":
+                "torch" where it can use an accelerator, else "openvino".
+            dtype: "auto" is bfloat16 where the processor computes it natively, else float32; on
+                CUDA bfloat16, or float16 on GPUs that lack it. "int8" has 8-bit weights: less
+                memory, vectors a little less exact, and more speed on processors with VNNI but
+                without AMX.
             device: "auto", "cpu", or a torch device such as "cuda:1".
             max_seq_length: Limit in word pieces, [CLS] and [SEP] included, 3 to 512; by
                 default the checkpoint's own.
@@ -237,28 +244,49 @@ class MultiQAEncoder:
         checked = check_texts(texts)
         if not checked:
             return np.empty((0, self.dimension), np.float32)
-        tokenized = self._tokenize(checked, role)
-        truncation = Truncation(self.max_seq_length, self._settings.on_truncation)
-        truncation.count(tokenized.full_lengths)
-        truncation.warn(stacklevel=3)  # the caller of encode()
+        truncation = Truncation(self._settings.on_truncation)
         with _progress(len(checked), show_progress) as bar:
-            return self._embed(tokenized, bar)
+            if (
+                not self.compute.on_accelerator
+                or len(checked) <= self.compute.batch_texts
+                or truncation.on_truncation == "error"  # before anything is computed
+            ):
+                tokenized = self._tokenize(checked, role)
+                truncation.count(tokenized.full_lengths, self.max_seq_length)
+                truncation.warn(stacklevel=3)  # the caller of encode()
+                return self._embed(tokenized, bar)
+            # An accelerator would wait until everything is tokenised.
+            vectors = np.empty((len(checked), self.dimension), np.float32)
+            done = 0
+            try:
+                for part in self._windows(checked, role, truncation, bar):
+                    vectors[done : done + len(part)] = part
+                    done += len(part)
+            finally:
+                truncation.warn(stacklevel=3)
+            return vectors
 
     def _stream(self, texts: Iterable[str], show_progress: bool) -> Iterator[Vectors]:
-        windows = Windows(texts, lambda window: self._tokenize(window, "document"))
-        truncation: Truncation | None = None
+        truncation = Truncation(self._settings.on_truncation)
         try:
             total = len(texts) if isinstance(texts, Sized) else None
             with _progress(total, show_progress) as bar:
-                while (tokenized := windows.take()) is not None:
-                    truncation = truncation or Truncation(
-                        self.max_seq_length, self._settings.on_truncation
-                    )
-                    truncation.count(tokenized.full_lengths)
-                    yield self._embed(tokenized, bar, meanwhile=windows.read_ahead)
-        finally:
-            if truncation:  # once per call, also where the reader stops early
-                truncation.warn(stacklevel=2)
+                yield from self._windows(texts, "document", truncation, bar)
+        finally:  # once per call, also where the reader stops early
+            truncation.warn(stacklevel=2)
+
+    def _windows(
+        self,
+        texts: Iterable[str],
+        role: Literal["query", "document"] | None,
+        truncation: Truncation,
+        bar: Any,
+    ) -> Iterator[Vectors]:
+        """Compute window after window, while the next one is read and tokenised."""
+        windows = Windows(texts, lambda window: self._tokenize(window, role))
+        while (tokenized := windows.take()) is not None:
+            truncation.count(tokenized.full_lengths, self.max_seq_length)
+            yield self._embed(tokenized, bar, meanwhile=windows.read_ahead)
 
     def _tokenize(
         self, texts: list[str], role: Literal["query", "document"] | None
@@ -275,15 +303,15 @@ class MultiQAEncoder:
         tokenized: TokenizedTexts,
         bar: Any,
         *,
-        meanwhile: Callable[[Callable[[], bool]], None] = lambda _: None,
+        meanwhile: Callable[[Callable[[], bool]], None] | None = None,
     ) -> Vectors:
         """Compute all texts in batches.
 
         Args:
             tokenized: The texts.
             bar: Moved on with each batch.
-            meanwhile: Called while batches are computed, with a function that tells whether they
-                still are.
+            meanwhile: For a window of many: called while batches are computed, with a function
+                that tells whether they still are.
         """
         limit = self.spec.max_positions
         batches = plan_batches(
@@ -294,7 +322,9 @@ class MultiQAEncoder:
         )
         vectors = np.empty((len(tokenized), self.dimension), np.float32)
 
-        if len(batches) == 1:  # a query: no pool, and no switch of threads where it is alone
+        is_window = meanwhile is not None and self.compute.on_accelerator
+        if len(batches) == 1 and not is_window:
+            # A query: no pool, and no switch of threads where it is alone.
             (rows,) = batches
             vectors[rows] = self._runtime.queries.embed(*tokenized.pad(rows, limit))
             bar.update(len(rows))
@@ -311,7 +341,8 @@ class MultiQAEncoder:
             try:  # Ctrl-C may come while batches are still being handed over
                 futures = _submit(pool, embed, batches)
                 # The last one first: while it is not done, it is the only one that is asked.
-                meanwhile(lambda: not all(future.done() for future in reversed(futures)))
+                if meanwhile is not None:
+                    meanwhile(lambda: not all(future.done() for future in reversed(futures)))
                 for future in as_completed(futures):
                     bar.update(future.result())
             except BaseException:
@@ -327,6 +358,11 @@ class MultiQAEncoder:
         squares = np.einsum("ij,ij->i", vectors, vectors)
         if not (abs(squares - 1) < 0.01).all():  # nor is NaN
             wrong = squares[~(abs(squares - 1) < 0.01)]
+            if self.compute.dtype == "float16" and not np.isfinite(wrong).all():
+                raise ModelError(
+                    f"the model {self.spec.name} computed numbers beyond 65,504, the largest of "
+                    "float16. Pass dtype='float32'."
+                )
             raise ModelIntegrityError(
                 f"the model {self.spec.name} computed a vector of length {wrong[0] ** 0.5:g} "
                 "instead of 1: its weights are damaged, or not those of this model. Fetch the "

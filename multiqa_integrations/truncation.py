@@ -17,36 +17,38 @@ class Truncation:
     """What one call truncates.
 
     Attributes:
-        limit: Most word pieces of a text, [CLS] and [SEP] included.
         on_truncation: What to do about longer texts.
+        limit: Most word pieces of a text, [CLS] and [SEP] included, as `count` was told.
         texts: Texts seen so far.
         truncated: How many of them are longer than the limit.
         longest: Word pieces of the longest.
     """
 
-    limit: int
     on_truncation: OnTruncation
+    limit: int = 0
     texts: int = 0
     truncated: int = 0
     longest: int = 0
 
-    def count(self, lengths: NDArray[np.int64]) -> None:
+    def count(self, lengths: NDArray[np.int64], limit: int) -> None:
         """Count the next texts of the call.
 
         Args:
             lengths: Word pieces of each before truncation, shape `(n,)`.
+            limit: Most word pieces of a text.
 
         Raises:
             TruncationError: One is longer than the limit, and `on_truncation` is "error".
         """
-        too_long = np.flatnonzero(lengths > self.limit)
+        self.limit = limit
+        too_long = np.flatnonzero(lengths > limit)
         if len(too_long):
             first = int(too_long[0])
             if self.on_truncation == "error":
                 raise TruncationError(
                     index=self.texts + first,
                     tokens=int(lengths[first]),
-                    limit=self.limit,
+                    limit=limit,
                     count=len(too_long),
                 )
             self.truncated += len(too_long)

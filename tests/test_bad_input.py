@@ -134,6 +134,7 @@ def test_a_megabyte_without_a_break(encoder: MultiQAEncoder) -> None:
         ({"backend": "openvino", "device": "cuda"}, "'openvino' computes on the CPU"),
         ({"backend": "openvino", "device": "nonsense"}, "'openvino' computes on the CPU"),
         ({"backend": "openvino", "dtype": "float16"}, "does not compute in float16"),
+        ({"backend": "torch", "dtype": "int8"}, "does not compute in int8"),
         ({"backend": "sentence-transformers", "dtype": "int8"}, "does not compute in int8"),
         ({"dtype": "int8", "device": "cuda"}, "int8 is computed on the CPU only"),
         ({"dtype": "float16", "device": "cpu"}, "float16 is computed on accelerators only"),
@@ -196,7 +197,7 @@ def test_float16_without_an_accelerator(test_model: Path) -> None:
 
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("this machine has a GPU")
-    for backend in ("auto", "sentence-transformers"):
+    for backend in ("auto", "torch", "sentence-transformers"):
         name: Any = backend
         with pytest.raises(ConfigurationError, match="none can be used here"):
             MultiQAEncoder(test_model, backend=name, dtype="float16").encode(["a"])

@@ -23,6 +23,7 @@ from safetensors.numpy import load_file, save_file
 
 from multiqa_integrations import Encoder, MultiQAEncoder
 from multiqa_integrations import windows as module
+from multiqa_integrations.backends import Compute
 from multiqa_integrations.errors import (
     ConfigurationError,
     ModelContractError,
@@ -261,6 +262,121 @@ def test_a_source_that_fails_meanwhile(test_model: Path) -> None:
     assert len(next(stream)) == 3
     with pytest.raises(OSError, match="broke off"):
         next(stream)
+
+
+# --- many texts on an accelerator -----------------------------------------------------------
+
+
+@pytest.fixture
+def accelerator(monkeypatch: pytest.MonkeyPatch, small_windows: int) -> int:
+    """What computes passes for an accelerator; returns the texts of a window."""
+    monkeypatch.setattr(Compute, "on_accelerator", True)
+    monkeypatch.setattr(Compute, "batch_texts", 4)
+    return small_windows
+
+
+@pytest.mark.usefixtures("accelerator")
+@pytest.mark.parametrize("batch_tokens", [1, 10_000])  # several batches a window, or one
+@pytest.mark.parametrize("call", ["encode", "encode_stream"])
+def test_the_next_texts_are_tokenised_while_it_computes(
+    test_model: Path,
+    vectors: Vectors,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    batch_tokens: int,
+) -> None:
+    """On a device that finishes no window before the next one is tokenised."""
+    encoder = of(test_model, batch_tokens=batch_tokens)
+    backend = encoder._runtime.backend
+    tokenize, embed = encoder._tokenize, backend.embed
+    changed = threading.Condition()
+    tokenized = computed = 0
+
+    def noted(texts: list[str], role: Any) -> Any:
+        nonlocal tokenized
+        result = tokenize(texts, role)
+        with changed:
+            tokenized += len(texts)
+            changed.notify_all()
+        return result
+
+    def wait_and_embed(ids: Any, mask: Any) -> Vectors:
+        nonlocal computed
+        with changed:
+            ahead = min(3 * (computed // 3 + 2), len(CORPUS))
+            computed += len(ids)
+            assert changed.wait_for(lambda: tokenized >= ahead, 30), "nothing was tokenised"
+        return embed(ids, mask)
+
+    monkeypatch.setattr(encoder, "_tokenize", noted)
+    monkeypatch.setattr(backend, "embed", wait_and_embed)
+    found = getattr(encoder, call)(CORPUS)
+    np.testing.assert_allclose(np.concatenate(list(found)).reshape(-1, 384), vectors, atol=1e-5)
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_a_query_is_computed_as_one(test_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = of(test_model)
+    queries, embed = [], encoder._runtime.queries.embed
+
+    def noted(ids: Any, mask: Any) -> Vectors:
+        queries.append(len(ids))
+        return embed(ids, mask)
+
+    monkeypatch.setattr(encoder._runtime.queries, "embed", noted)
+    encoder.encode_query(["How many people live in London?"])
+    encoder.encode(["two", "short"])
+    assert queries == [1, 2]
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_a_long_text_is_an_error_before_anything_is_computed(
+    test_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = of(test_model, max_seq_length=4, on_truncation="error")
+    backend = encoder._runtime.backend
+    monkeypatch.setattr(backend, "embed", lambda ids, mask: pytest.fail("it was computed"))
+    with pytest.raises(TruncationError) as caught:
+        encoder.encode([*["short"] * 20, "far too long for four"])
+    assert caught.value.index == 20
+
+
+@pytest.mark.usefixtures("accelerator")
+@pytest.mark.parametrize("fails", [False, True])
+def test_truncation_is_told_once_also_where_a_batch_fails(
+    test_model: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    encoder = of(test_model, max_seq_length=4)
+    texts = ["far too long for four", "short"] * 4
+    if not fails:
+        with pytest.warns(TruncationWarning, match="4 of 8 texts") as caught:
+            encoder.encode(texts)
+    else:
+
+        def refuse(ids: Any, mask: Any) -> Vectors:
+            raise RuntimeError("the device is gone")
+
+        monkeypatch.setattr(encoder._runtime.backend, "embed", refuse)
+        with (
+            pytest.warns(TruncationWarning, match="2 of 3 texts") as caught,
+            pytest.raises(RuntimeError, match="the device is gone"),
+        ):
+            encoder.encode(texts)
+        monkeypatch.undo()
+        assert encoder.encode(["short"]).shape == (1, 384)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_truncation_is_told_before_anything_is_computed(
+    test_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = of(test_model, max_seq_length=4)
+    queries = encoder._runtime.queries
+    monkeypatch.setattr(queries, "embed", lambda ids, mask: pytest.fail("it was computed"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TruncationWarning)
+        with pytest.raises(TruncationWarning):
+            encoder.encode(["far too long for four"])
 
 
 def test_a_window_is_bounded_by_characters_too(

@@ -62,8 +62,9 @@ def test_openvino(machine: WatchedMachine, test_model: Path, offline: bool) -> N
 
 @needs_torch
 @pytest.mark.slow
-def test_sentence_transformers(machine: WatchedMachine, test_model: Path) -> None:
-    command = (sys.executable, "-c", ENCODE, str(test_model), "sentence-transformers")
+@pytest.mark.parametrize("backend", ["torch", "sentence-transformers"])
+def test_torch(machine: WatchedMachine, test_model: Path, backend: str) -> None:
+    command = (sys.executable, "-c", ENCODE, str(test_model), backend)
     assert_quiet(machine, machine.run(*command, offline=False))
 
 

@@ -93,9 +93,7 @@ async def test_coroutines(encoder: MultiQAEncoder, expected: Vectors) -> None:
 
 @needs_torch
 def test_torch_from_many_threads(test_model: Path, expected: Vectors) -> None:
-    encoder = MultiQAEncoder(
-        test_model, backend="sentence-transformers", device="cpu", dtype="float32"
-    )
+    encoder = MultiQAEncoder(test_model, backend="torch", device="cpu", dtype="float32")
 
     def work(_: int) -> Vectors:
         return encoder.encode(QUERIES[:10])

@@ -23,6 +23,7 @@ from tests.support.installed import needs_torch
 TEXTS = [f"a document about topic {number} and what it means" for number in range(70)]
 BACKENDS = [
     "openvino",
+    pytest.param("torch", marks=needs_torch),
     pytest.param("sentence-transformers", marks=[needs_torch, pytest.mark.slow]),
 ]
 CALLS: dict[str, Callable[[MultiQAEncoder], Any]] = {
@@ -92,6 +93,8 @@ def expected(
     ("backend", "replace", "first"),
     [
         *product(["openvino"], [rename, relink, write_into], CALLS),
+        pytest.param("torch", rename, "query", marks=needs_torch),
+        pytest.param("torch", write_into, "documents", marks=needs_torch),
         pytest.param("sentence-transformers", rename, "query", marks=needs_torch),
         pytest.param("sentence-transformers", relink, "fingerprint", marks=needs_torch),
         pytest.param("sentence-transformers", write_into, "documents", marks=needs_torch),

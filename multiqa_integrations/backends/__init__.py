@@ -37,9 +37,10 @@ __all__ = [
 
 _DTYPES: dict[str, tuple[str, ...]] = {
     "openvino": ("float32", "bfloat16", "int8"),
+    "torch": ("float32", "bfloat16", "float16"),
     "sentence-transformers": ("float32", "bfloat16", "float16"),
 }
-
+_NAMES = "'auto', 'openvino', 'torch' or 'sentence-transformers'"
 
 _torch_is_inherited = False
 
@@ -49,7 +50,7 @@ class Compute:
     """What computes the vectors.
 
     Attributes:
-        backend: "openvino" or "sentence-transformers".
+        backend: "openvino", "torch" or "sentence-transformers".
         dtype: "float32", "bfloat16", "float16" or "int8".
         device: "cpu", or a torch device.
         reason: Why, in words for a person.
@@ -61,9 +62,14 @@ class Compute:
     reason: str
 
     @property
+    def on_accelerator(self) -> bool:
+        """Whether the model runs on something other than the CPU."""
+        return self.device.partition(":")[0] != "cpu"
+
+    @property
     def batch_tokens(self) -> int:
         """A good size of a batch, in word pieces with padding."""
-        if self.device != "cpu":
+        if self.on_accelerator:
             return 65_536
         # Without AVX-512 larger batches spill out of the caches and gain nothing.
         return 2048 if has_wide_vectors() else 512
@@ -71,7 +77,7 @@ class Compute:
     @property
     def batch_texts(self) -> int:
         """Most texts in a batch."""
-        return 64 if self.device == "cpu" else 1024
+        return 1024 if self.on_accelerator else 64
 
     @property
     def query_step(self) -> int:
@@ -92,9 +98,7 @@ def check(backend: BackendName, dtype: DType, device: str) -> None:
         ConfigurationError: An unknown name, or settings that exclude each other.
     """
     if backend not in ("auto", *_DTYPES):
-        raise ConfigurationError(
-            f"backend is {backend!r}, expected 'auto', 'openvino' or 'sentence-transformers'."
-        )
+        raise ConfigurationError(f"backend is {backend!r}, expected {_NAMES}.")
     known = ("auto", "float32", "bfloat16", "float16", "int8")
     if dtype not in known:
         raise ConfigurationError(f"dtype is {dtype!r}, expected one of {', '.join(known)}.")
@@ -105,7 +109,7 @@ def check(backend: BackendName, dtype: DType, device: str) -> None:
     if backend == "openvino" and device not in ("auto", "cpu"):
         raise ConfigurationError(
             f"backend='openvino' computes on the CPU, device is {device!r}. "
-            "Use backend='sentence-transformers' for accelerators."
+            "Use backend='torch' for accelerators."
         )
     if dtype != "auto" and backend != "auto" and dtype not in _DTYPES[backend]:
         raise ConfigurationError(
@@ -135,24 +139,10 @@ def choose(backend: BackendName = "auto", dtype: DType = "auto", device: str = "
     if backend == "auto":
         backend, device, reason = _choose_backend(dtype, device)
     elif device == "auto":
-        accelerator = _accelerator() if backend == "sentence-transformers" else None
+        accelerator = _accelerator() if backend != "openvino" else None
         device = accelerator or "cpu"
-    on_cpu = device.partition(":")[0] == "cpu"
-    if backend == "sentence-transformers":
-        require("sentence_transformers", purpose="backend='sentence-transformers'")
-        if dtype == "float16" and on_cpu:
-            raise ConfigurationError(
-                "float16 is computed on accelerators only, and none can be used here. "
-                "Use dtype='auto'."
-            )
-        # bfloat16 keeps float32's range, so that no activation overflows.
-        half = not on_cpu and device.partition(":")[0] == "cuda"
-        return Compute(
-            backend,
-            ("bfloat16" if half else "float32") if dtype == "auto" else dtype,
-            device,
-            reason,
-        )
+    if backend != "openvino":
+        return Compute(backend, _torch_dtype(backend, dtype, device), device, reason)
     if dtype == "auto":
         dtype = "bfloat16" if has_native_bfloat16() else "float32"
     elif dtype == "bfloat16" and not has_native_bfloat16():
@@ -180,8 +170,18 @@ def load(
         threads: Processors to use on the CPU.
         one_batch: For one batch at a time, as soon as possible; OpenVINO only.
     """
+    if compute.backend == "torch":
+        from multiqa_integrations.backends.torch import TorchBackend
+
+        return TorchBackend(
+            weights,
+            checkpoint.spec,
+            compute.dtype,
+            device=compute.device,
+            threads=threads,
+            forked=_torch_is_inherited,
+        )
     if compute.backend == "sentence-transformers":
-        require("sentence_transformers", purpose="backend='sentence-transformers'")
         from multiqa_integrations.backends.sentence_transformers import SentenceTransformersBackend
 
         return SentenceTransformersBackend(
@@ -225,9 +225,9 @@ def _choose_backend(dtype: DType, device: str) -> tuple[BackendName, str, str]:
     if device == "cpu":
         return "openvino", "cpu", "device='cpu' was asked for"
     if device != "auto":
-        return "sentence-transformers", device, f"device={device!r} was asked for"
+        return "torch", device, f"device={device!r} was asked for"
     if accelerator := _accelerator():
-        return "sentence-transformers", accelerator, f"torch can use {accelerator}"
+        return "torch", accelerator, f"torch can use {accelerator}"
     if dtype == "float16":
         raise ConfigurationError(
             "float16 is computed on accelerators only, and none can be used here. Use dtype='auto'."
@@ -235,9 +235,42 @@ def _choose_backend(dtype: DType, device: str) -> tuple[BackendName, str, str]:
     return "openvino", "cpu", "no accelerator that torch can use"
 
 
+def _torch_dtype(backend: BackendName, dtype: DType, device: str) -> DType:
+    """Choose the dtype of a backend on torch.
+
+    Raises:
+        ConfigurationError: It is float16 and the device is the CPU.
+        MissingDependencyError: The backend is not installed.
+    """
+    module = {"torch": "torch", "sentence-transformers": "sentence_transformers"}[backend]
+    require(module, purpose=f"backend={backend!r}")
+    kind = device.partition(":")[0]
+    if dtype == "float16" and kind == "cpu":
+        raise ConfigurationError(
+            "float16 is computed on accelerators only, and none can be used here. Use dtype='auto'."
+        )
+    if dtype != "auto":
+        return dtype
+    if kind != "cuda":
+        return "float32"
+    # bfloat16 keeps float32's range, so that no activation overflows.
+    return "bfloat16" if _computes_bfloat16(device) else "float16"
+
+
+def _computes_bfloat16(device: str) -> bool:
+    """Check whether a GPU has bfloat16; on NVIDIA's before 2020 torch only emulates it."""
+    torch = require("torch", purpose="an accelerator")
+    if torch.version.hip is not None or not torch.cuda.is_available():
+        return True
+    try:
+        return bool(torch.cuda.get_device_capability(device) >= (8, 0))
+    except (RuntimeError, AssertionError):  # e.g. no such device; loading will report it
+        return True
+
+
 def _accelerator() -> str | None:
     """Name an accelerator that torch can really use; None if there is none."""
-    if not is_installed("torch") or not is_installed("sentence_transformers"):
+    if not is_installed("torch"):
         return None
     if not (_has_nvidia_gpu() or _has_amd_gpu() or _is_apple_silicon()):
         return None

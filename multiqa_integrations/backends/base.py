@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from multiqa_integrations.types import Vectors
 
-BackendName: TypeAlias = Literal["auto", "openvino", "sentence-transformers"]
+BackendName: TypeAlias = Literal["auto", "openvino", "torch", "sentence-transformers"]
 DType: TypeAlias = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 
 

@@ -1,4 +1,4 @@
-"""The backend for accelerators, and the reference: sentence-transformers on torch."""
+"""The reference: the model as sentence-transformers runs it, on torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from sentence_transformers import SentenceTransformer
 
 from multiqa_integrations.backends.base import DType
 from multiqa_integrations.backends.tensors import read_tensors
+from multiqa_integrations.backends.torch_device import DTYPES, open_device
 from multiqa_integrations.checkpoint import Checkpoint
-from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError
+from multiqa_integrations.errors import ModelIntegrityError
 from multiqa_integrations.types import Vectors
 from multiqa_integrations.weights import Weights
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class SentenceTransformersBackend:
@@ -53,29 +52,9 @@ class SentenceTransformersBackend:
             ModelContractError: A tensor is missing or of another shape than the contract says.
             ModelIntegrityError: The checkpoint is damaged, or its weights were replaced.
         """
-        try:
-            parsed = torch.device(device)
-            torch.zeros(1, device=parsed).cpu()
-        except (RuntimeError, AssertionError) as error:
-            # torch raises AssertionError where it was built without CUDA.
-            raise ConfigurationError(
-                f"torch {torch.__version__} cannot use the device {device!r} here: "
-                f"{str(error).splitlines()[0]} Use device='cpu' or 'auto'."
-            ) from error
+        self._device = open_device(device, threads=threads, forked=forked)
         read_tensors(weights, checkpoint.spec)  # finds what is missing or not finite
-        on_cpu = parsed.type == "cpu"
-        if forked:
-            if not on_cpu:
-                raise ConfigurationError(
-                    f"the device {device!r} cannot be used in a forked process once torch is "
-                    "loaded. Start workers with multiprocessing's 'spawn' method."
-                )
-            # torch's thread pool did not survive the fork; waiting for it would hang.
-            torch.set_num_threads(1)
-        elif threads and on_cpu:
-            torch.set_num_threads(threads)
         self.device = device
-        self._device = parsed
         self._lock = threading.Lock()
         weights.check_current()
         try:
@@ -86,7 +65,7 @@ class SentenceTransformersBackend:
                     local_files_only=True,
                     trust_remote_code=False,
                     model_kwargs={
-                        "torch_dtype": _DTYPES[dtype],
+                        "torch_dtype": DTYPES[dtype],
                         "use_safetensors": True,
                         # Else the checkpoint may name one, which is code from the hub.
                         "attn_implementation": "sdpa",

@@ -48,7 +48,7 @@ class MultiQAEmbeddings(Serializable, Embeddings):
     revision: str | None = None
     """Commit, tag or branch of the hub repository."""
     backend: str = "auto"
-    """"openvino", "sentence-transformers" or "auto"."""
+    """"openvino", "torch", "sentence-transformers" or "auto"."""
     dtype: str = "auto"
     """"float32", "bfloat16", "float16", "int8" or "auto"."""
     device: str = "auto"

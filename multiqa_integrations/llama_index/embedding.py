@@ -57,7 +57,9 @@ class MultiQAEmbedding(BaseEmbedding):
         description="Texts per call of the encoder, which makes its own batches.",
     )
     revision: str | None = Field(default=None, description="Commit, tag or branch of the hub.")
-    backend: str = Field(default="auto", description="openvino, sentence-transformers or auto.")
+    backend: str = Field(
+        default="auto", description="openvino, torch, sentence-transformers or auto."
+    )
     dtype: str = Field(default="auto", description="float32, bfloat16, float16, int8 or auto.")
     device: str = Field(default="auto", description="cpu, a torch device, or auto.")
     max_seq_length: int | None = Field(default=None, description="Limit in word pieces.")

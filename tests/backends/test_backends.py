@@ -104,15 +104,17 @@ def test_auto_is_torch_with_an_accelerator(
 ) -> None:
     monkeypatch.setattr(backends, "_accelerator", lambda: device)
     chosen = backends.choose()
-    assert (chosen.backend, chosen.device) == ("sentence-transformers", device)
+    assert (chosen.backend, chosen.device) == ("torch", device)
     assert chosen.dtype == dtype
     assert device in chosen.reason
     # What was asked for goes first.
     assert backends.choose(dtype="int8").backend == "openvino"
     assert backends.choose(device="cpu").backend == "openvino"
     assert backends.choose("openvino").device == "cpu"
-    assert backends.choose("sentence-transformers").device == device
-    assert backends.choose("sentence-transformers", device="cpu").dtype == "float32"
+    names: list[Any] = ["torch", "sentence-transformers"]
+    for name in names:
+        assert backends.choose(name).device == device
+        assert backends.choose(name, device="cpu").dtype == "float32"
     assert backends.choose(dtype="float16").dtype == "float16"
 
 

@@ -28,10 +28,7 @@ OPENVINO = [
     "fork_pool,fork_executor,spawn_pool",
 ]
 TORCH = [
-    pytest.param(
-        "child_exits,child_encodes,child_drops_the_encoder,while_another_thread_encodes,fork_pool",
-        marks=pytest.mark.soak,
-    ),
+    "child_exits,child_encodes,child_drops_the_encoder,while_another_thread_encodes,fork_pool",
     "while_another_thread_loads",
     "torch_is_the_users_own",
 ]
@@ -75,6 +72,14 @@ def test_the_users_setting_of_the_tokenizer(test_model: Path, cases: str, parall
 
 @needs_torch
 @pytest.mark.slow
+@pytest.mark.parametrize("cases", TORCH)
+def test_torch(test_model: Path, cases: str) -> None:
+    run(cases, "torch", test_model, limit=280)
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("cases", TORCH)
 def test_sentence_transformers(test_model: Path, cases: str) -> None:
     run(cases, "sentence-transformers", test_model, limit=280)

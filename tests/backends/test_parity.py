@@ -109,11 +109,14 @@ def test_openvino_agrees_with_the_model_card(test_model: Path, ours: Vectors) ->
 
 
 @needs_torch
-def test_our_torch_backend_agrees(test_model: Path, ours: Vectors, reference: Vectors) -> None:
+@pytest.mark.parametrize("backend", ["torch", "sentence-transformers"])
+def test_our_torch_backends_agree(
+    test_model: Path, ours: Vectors, reference: Vectors, backend: Any
+) -> None:
     encoder = MultiQAEncoder(
         test_model,
         max_seq_length=LIMIT,
-        backend="sentence-transformers",
+        backend=backend,
         dtype="float32",
         device="cpu",
         on_truncation="ignore",
@@ -185,10 +188,9 @@ def test_bfloat16(test_model: Path, encoder: MultiQAEncoder) -> None:
 
 
 @needs_torch
-def test_bfloat16_by_torch(test_model: Path, encoder: MultiQAEncoder) -> None:
-    bfloat16 = MultiQAEncoder(
-        test_model, backend="sentence-transformers", dtype="bfloat16", device="cpu"
-    )
+@pytest.mark.parametrize("backend", ["torch", "sentence-transformers"])
+def test_bfloat16_by_torch(test_model: Path, encoder: MultiQAEncoder, backend: Any) -> None:
+    bfloat16 = MultiQAEncoder(test_model, backend=backend, dtype="bfloat16", device="cpu")
     vectors = bfloat16.encode(SENTENCES[:20])
     assert vectors.dtype == np.float32
     assert cosines(encoder.encode(SENTENCES[:20]), vectors).min() >= 0.999

@@ -11,4 +11,8 @@ needs_torch = pytest.mark.skipif(
     reason="torch and sentence-transformers are not installed: pip install '.[torch]'",
 )
 
-BACKENDS = ["openvino", pytest.param("sentence-transformers", marks=needs_torch)]
+BACKENDS = [
+    "openvino",
+    pytest.param("torch", marks=needs_torch),
+    pytest.param("sentence-transformers", marks=needs_torch),
+]
