@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from multiqa_integrations.encoder import MultiQAEncoder
 
 
-def encode(*, model: str, limit_tokens: int, dtype: str, texts: str, folder: str) -> dict[str, Any]:
+def encode(
+    *, model: str, limit_tokens: int, device: str, dtype: str, texts: str, folder: str
+) -> dict[str, Any]:
     """Encode the texts of a JSON file, and leave the vectors in a folder, as DTYPE.npy."""
     inputs = read(texts)
-    encoder = make_encoder(model, limit_tokens, dtype=dtype)
+    encoder = make_encoder(model, limit_tokens, device, dtype=dtype)
     encoder.encode(inputs[:32])  # libraries prepare themselves at their first calls
     begin = time.perf_counter()
     vectors = encoder.encode(inputs)
@@ -36,15 +38,19 @@ def encode(*, model: str, limit_tokens: int, dtype: str, texts: str, folder: str
     return {"seconds": seconds, "peak_mb": peak_memory()}
 
 
-def first_vector(*, model: str, limit_tokens: int, dtype: str, text: str) -> dict[str, Any]:
+def first_vector(
+    *, model: str, limit_tokens: int, device: str, dtype: str, text: str
+) -> dict[str, Any]:
     """Encode one text and end; the parent measures how long the process lives."""
-    make_encoder(model, limit_tokens, dtype=dtype).encode([text])
+    make_encoder(model, limit_tokens, device, dtype=dtype).encode([text])
     return {}
 
 
-def query_latency(*, model: str, limit_tokens: int, dtype: str, texts: str) -> dict[str, Any]:
+def query_latency(
+    *, model: str, limit_tokens: int, device: str, dtype: str, texts: str
+) -> dict[str, Any]:
     """Encode texts one at a time, each only once."""
-    encoder = make_encoder(model, limit_tokens, dtype=dtype)
+    encoder = make_encoder(model, limit_tokens, device, dtype=dtype)
     for text in ("warm up", "and once more", "with another length, a little longer"):
         encoder.encode([text])
     latencies = []
@@ -56,14 +62,14 @@ def query_latency(*, model: str, limit_tokens: int, dtype: str, texts: str) -> d
 
 
 def ingest(
-    *, model: str, limit_tokens: int, dtype: str, texts: str, url: str | None
+    *, model: str, limit_tokens: int, device: str, dtype: str, texts: str, url: str | None
 ) -> dict[str, Any]:
     """Sync the texts of a JSON file to an empty collection, on this disk or on a server."""
     from multiqa_integrations.etl import sync
     from multiqa_integrations.qdrant import open_store
 
     documents = [{"id": number, "text": text} for number, text in enumerate(read(texts))]
-    encoder = make_encoder(model, limit_tokens, dtype=dtype)
+    encoder = make_encoder(model, limit_tokens, device, dtype=dtype)
     encoder.encode(["warm up", "and once more"])
     collection = f"bench-{uuid.uuid4().hex[:12]}"
     with (
@@ -79,23 +85,27 @@ def ingest(
     return {"seconds": seconds, "points": points, "peak_mb": peak_memory()}
 
 
-def peaks(**_: object) -> dict[str, Any]:
-    """Measure how fast matrix products are here at most; no model is needed."""
-    from multiqa_integrations.backends.openvino_peak import measure_peaks
+def peaks(*, device: str, **_: object) -> dict[str, Any]:
+    """Measure how fast matrix products are on a device at most; no model is needed."""
+    if device == "cpu":
+        from multiqa_integrations.backends import openvino_peak
 
-    return {"peaks": measure_peaks()}
+        return {"peaks": openvino_peak.measure_peaks(), "by": "OpenVINO, all processors at work"}
+    from multiqa_integrations.backends import torch_device, torch_peak
+
+    name = torch_device.device_name(device)
+    return {"peaks": torch_peak.measure_peaks(device), "by": f"torch on {device}, {name}"}
 
 
-def make_encoder(model: str, limit_tokens: int, **settings: Any) -> MultiQAEncoder:
-    """Make an encoder on the CPU that truncates long texts silently."""
+def make_encoder(model: str, limit_tokens: int, device: str, **settings: Any) -> MultiQAEncoder:
+    """Make an encoder that truncates long texts silently."""
     from multiqa_integrations.encoder import MultiQAEncoder
     from multiqa_integrations.errors import PerformanceWarning
 
     warnings.simplefilter("ignore", PerformanceWarning)  # the figures say it
     return MultiQAEncoder(
         model,
-        backend="openvino",
-        device="cpu",
+        device=device,
         max_seq_length=limit_tokens,
         on_truncation="ignore",
         **settings,

@@ -65,17 +65,19 @@ def encode(session: Session) -> Iterator[Table]:
     texts = first_texts(settings.texts, settings.text_field, settings.samples)
     lengths = np.minimum(_count_tokens(session, texts), settings.limit_tokens)
     tokens = int(lengths.sum())
-    peaks = fastest(run["peaks"] for run in session.run("peaks")["auto"])
+    measured = session.run("peaks")["auto"]
+    peaks = fastest(run["peaks"] for run in measured)
     least = least_seconds(peaks, session.checkpoint.spec, lengths)
-    yield limit_table(peaks, {name: tokens / seconds for name, seconds in least.items()})
-    dtypes = ["float32", *["bfloat16"] * has_native_bfloat16(), "int8"]
+    possible = {name: tokens / seconds for name, seconds in least.items()}
+    yield limit_table(peaks, possible, by=measured[0]["by"])
+    dtypes = _dtypes(settings.device)
     folder = session.folder / "encode"
     folder.mkdir()
     results = session.run(
         "encode", dtypes, texts=session.write("encode", texts), folder=str(folder)
     )
     vectors = {dtype: np.load(folder / f"{dtype}.npy") for dtype in dtypes}
-    default = choose("openvino", "auto", "cpu").dtype
+    default = choose(device=settings.device).dtype
     rows = []
     for dtype in dtypes:
         seconds = [run["seconds"] for run in results[dtype]]
@@ -131,7 +133,9 @@ def search(session: Session) -> Iterator[Table]:
     """Measure searches of an embedded collection, and how many of the nearest the graph finds."""
     settings = session.settings
     texts = first_texts(settings.texts, settings.text_field, settings.samples, min_words=1)
-    encoder = make_encoder(str(session.checkpoint.directory), settings.limit_tokens)
+    encoder = make_encoder(
+        str(session.checkpoint.directory), settings.limit_tokens, settings.device
+    )
     session.step(f"search: encoding {len(texts):,} texts")
     queries = questions()
     vectors = encoder.encode_query(queries)
@@ -224,15 +228,15 @@ def least_seconds(
     return {name: linear / peak + attention / rest[name] for name, peak in peaks.items()}
 
 
-def limit_table(peaks: Mapping[str, float], tokens: Mapping[str, float]) -> Table:
-    """Show the limit of this machine."""
+def limit_table(peaks: Mapping[str, float], tokens: Mapping[str, float], *, by: str) -> Table:
+    """Show the limit of this machine; `by` says what multiplied."""
     rows = [
         Row(name, {"GFLOP/s": [peak / 1e9], "tokens/s": [tokens[name]]})
         for name, peak in peaks.items()
     ]
     remark = (
-        "The fastest matrix products that OpenVINO reached, all processors at work; tokens/s: "
-        "if the model's products ran as fast, and nothing else took time."
+        f"The fastest matrix products of {by}; tokens/s: if the model's products ran as fast, and "
+        "nothing else took time."
     )
     columns = [Column("GFLOP/s"), Column("tokens/s")]
     return Table("encode", "The limit of this machine", columns, rows, [remark])
@@ -248,6 +252,12 @@ def cosine(a: Vectors, b: Vectors) -> NDArray[np.float64]:
     lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
     cosines: NDArray[np.float64] = (x * y).sum(1) / lengths
     return cosines
+
+
+def _dtypes(device: str) -> list[str]:
+    if device == "cpu":
+        return ["float32", *["bfloat16"] * has_native_bfloat16(), "int8"]
+    return ["float32", "bfloat16", "float16"]
 
 
 def _count_tokens(session: Session, texts: list[str]) -> NDArray[np.int64]:

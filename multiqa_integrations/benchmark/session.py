@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from multiqa_integrations import backends
 from multiqa_integrations.checkpoint import resolve
 from multiqa_integrations.errors import ConfigurationError, MultiQAError
 from multiqa_integrations.model import MULTI_QA, default_model
@@ -33,6 +34,12 @@ class Settings:
         samples: Number of texts.
         rounds: How often each job runs.
         url: A server that documents are stored on, instead of this disk.
+        device: "cpu", or an accelerator by torch's name for it; "auto" is whatever an encoder
+            takes on this machine.
+
+    Raises:
+        ConfigurationError: A number is out of range, or the device cannot be used here.
+        MissingDependencyError: The device needs the extra `torch`.
     """
 
     model: str = field(default_factory=default_model)
@@ -42,15 +49,27 @@ class Settings:
     samples: int = 800
     rounds: int = 3
     url: str | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name in ("samples", "rounds"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}, expected 1 or more.")
+        object.__setattr__(self, "device", _usable_device(self.device))
         if not 3 <= self.limit_tokens <= MULTI_QA.max_positions:
             raise ConfigurationError(
                 f"limit_tokens is {self.limit_tokens}, expected 3 to {MULTI_QA.max_positions}."
             )
+
+
+def _usable_device(device: str) -> str:
+    compute = backends.choose(device=device)
+    if not compute.on_accelerator:
+        return "cpu"
+    from multiqa_integrations.backends.torch_device import open_device
+
+    open_device(compute.device, threads=None, forked=False)
+    return compute.device
 
 
 class Session:
@@ -95,6 +114,7 @@ class Session:
             "job": f"multiqa_integrations.benchmark.jobs:{job}",
             "model": str(self.checkpoint.directory),
             "limit_tokens": self.settings.limit_tokens,
+            "device": self.settings.device,
             **arguments,
         }
         for done, (number, dtype) in enumerate(turns):

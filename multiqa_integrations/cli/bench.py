@@ -56,6 +56,9 @@ def bench(
     ] = MULTI_QA.max_seq_length,
     samples: Annotated[int, typer.Option(help="Number of texts.")] = 800,
     rounds: Annotated[int, typer.Option(help="How often each process runs.")] = 3,
+    device: Annotated[
+        str, typer.Option(help="What computes: cpu, auto, or a torch device such as cuda:0.")
+    ] = "cpu",
     url: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +86,7 @@ def bench(
         samples=samples,
         rounds=rounds,
         url=url,
+        device=device,
     )
     machine = describe_machine()
     report = {

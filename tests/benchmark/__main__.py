@@ -56,6 +56,13 @@ def bench(
     ] = MULTI_QA.max_seq_length,
     samples: Annotated[int, typer.Option(help="Texts to encode.")] = 800,
     rounds: Annotated[int, typer.Option(help="How often each implementation runs.")] = 3,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="For encode, cold-start and query-latency: cpu, auto, or a torch device such as "
+            "cuda:0."
+        ),
+    ] = "cpu",
     threads: Annotated[
         int, typer.Option(help="For concurrency: threads, or coroutines, that ask at once.")
     ] = 32,
@@ -117,6 +124,7 @@ def bench(
         text_field=text_field,
         vectors=vectors,
         url=url,
+        device=device,
         limit_tokens=limit_tokens,
         samples=samples,
         rounds=rounds,
@@ -127,7 +135,7 @@ def bench(
     )
     if chart_file is not None:
         chart.check(chart_file)  # now, not when hours of work are to be drawn
-    kind = page.kind_of_processor()
+    kind = page.kind_of(settings.device)
     if docs is not None:
         page.check(docs, MEASURES if what == "all" else (what,), kind)
     console = terminal.stdout()

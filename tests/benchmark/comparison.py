@@ -15,7 +15,7 @@ from multiqa_integrations.benchmark.measures import cosine, fastest, least_secon
 from multiqa_integrations.benchmark.table import Column, Row, Table, present
 from multiqa_integrations.benchmark.texts import first_texts, questions
 from multiqa_integrations.tokenizer import WordPieceTokenizer
-from tests.benchmark.implementations import OURS, PEERS, REFERENCE
+from tests.benchmark.implementations import REFERENCE, contestants, peer
 from tests.benchmark.ratios import speed_ratios
 from tests.benchmark.session import Session
 
@@ -44,13 +44,19 @@ def encode(session: Session) -> Iterator[Table]:
     tokenizer = WordPieceTokenizer(session.checkpoint.tokenizer_file)
     lengths = np.minimum(tokenizer.count(texts), settings.limit_tokens)
     tokens = int(lengths.sum())
-    peaks = fastest(run["peaks"] for run in session.rounds("peaks"))
+    measured = session.rounds("peaks", device=settings.device)
+    peaks = fastest(run["peaks"] for run in measured)
     least = least_seconds(peaks, session.checkpoint.spec, lengths)
-    yield limit_table(peaks, {name: tokens / seconds for name, seconds in least.items()})
-    names = [*OURS, *PEERS]
+    possible = {name: tokens / seconds for name, seconds in least.items()}
+    yield limit_table(peaks, possible, by=measured[0]["by"])
+    names = contestants(settings.device, in_bulk=True)
     folder = session.subfolder("encode")
     results, absent = session.in_turn(
-        "encode", names, texts=session.write("encode", texts), folder=str(folder)
+        "encode",
+        names,
+        device=settings.device,
+        texts=session.write("encode", texts),
+        folder=str(folder),
     )
     seconds = _values(results, "seconds")
     rows = [
@@ -90,8 +96,9 @@ def encode(session: Session) -> Iterator[Table]:
 
 def cold_start(session: Session) -> Iterator[Table]:
     """Measure a process from its start to its end after one vector, and the import by itself."""
-    names = ["multiqa auto", *PEERS]
-    results, absent = session.in_turn("first_vector", names, text=questions()[0])
+    device = session.settings.device
+    names = [name for name in contestants(device) if name == "multiqa auto" or peer(name)]
+    results, absent = session.in_turn("first_vector", names, device=device, text=questions()[0])
     seconds = _values(results, "wall_s")
     rows = [
         Row(
@@ -133,8 +140,11 @@ def _import_time(times: int) -> Table:
 def query_latency(session: Session) -> Iterator[Table]:
     """Measure the latency of single queries, all of them different."""
     asked = questions()[: session.settings.queries]
-    names = [*OURS, *PEERS]
-    results, absent = session.in_turn("query_latency", names, texts=session.write("query", asked))
+    device = session.settings.device
+    names = contestants(device)
+    results, absent = session.in_turn(
+        "query_latency", names, device=device, texts=session.write("query", asked)
+    )
     p50 = {name: _percentiles(runs, 50) for name, runs in results.items()}
     rows = [
         Row(

@@ -1,4 +1,4 @@
-"""Who takes part: this package in each dtype, and its peers, all on the processor.
+"""Who takes part: this package in each dtype, and its peers, on the processor or a device.
 
 Peers need not be installed beside this package, and some cannot be, since they need other versions
 of what it needs too. So they are grouped by environment, and each environment may have a Python of
@@ -26,6 +26,11 @@ OURS: dict[str, DType] = {
     "multiqa auto": "auto",
     "multiqa bfloat16": "bfloat16",
     "multiqa int8": "int8",
+}
+OURS_ON_A_DEVICE: dict[str, DType] = {
+    "multiqa float32": "float32",
+    "multiqa auto": "auto",
+    "multiqa float16": "float16",
 }
 
 
@@ -69,6 +74,12 @@ PEERS: dict[str, Peer] = {
     ),
     "llama-index-embeddings-huggingface": Peer("llama-index", _LLAMA_INDEX),
 }
+_SENTENCE_TRANSFORMERS = Peer("torch", ("sentence_transformers", "torch"))
+PEERS_ON_A_DEVICE: dict[str, Peer] = {
+    REFERENCE: _SENTENCE_TRANSFORMERS,
+    "sentence-transformers, its best batch": _SENTENCE_TRANSFORMERS,
+    "sentence-transformers bfloat16, its best batch": _SENTENCE_TRANSFORMERS,
+}
 EXPORTS: dict[str, Peer] = {
     "onnx": Peer("onnx", _ONNX),
     "onnx-int8": Peer("onnx", _ONNX),
@@ -106,7 +117,17 @@ ADAPTERS: dict[str, tuple[str, ...]] = {
 
 def peer(name: str) -> Peer | None:
     """Return the peer or export of that name; None for this package itself."""
-    return PEERS.get(name) or INGEST_PEERS.get(name) or EXPORTS.get(name)
+    for group in (PEERS, PEERS_ON_A_DEVICE, INGEST_PEERS, EXPORTS):
+        if name in group:
+            return group[name]
+    return None
+
+
+def contestants(device: str, *, in_bulk: bool = False) -> list[str]:
+    """Name who encodes on a device, this package first; single texts have no best batch."""
+    if device == "cpu":
+        return [*OURS, *PEERS]
+    return [*OURS_ON_A_DEVICE, *(PEERS_ON_A_DEVICE if in_bulk else [REFERENCE])]
 
 
 def why_absent(name: str) -> str | None:
@@ -146,24 +167,35 @@ class Loaded(NamedTuple):
     remark: str
 
 
-def load(name: str, model: str, limit_tokens: int) -> Loaded:
+def load(name: str, model: str, limit_tokens: int, device: str = "cpu") -> Loaded:
     """Load an implementation in this process.
 
     Args:
         name: Its name.
         model: Directory of the checkpoint, or of the form of it that a peer reads.
         limit_tokens: Longest text in word pieces.
+        device: "cpu", or a torch device.
     """
+    if device != "cpu" and name in PEERS_ON_A_DEVICE:
+        from tests.benchmark import peers
+
+        best = name.endswith("best batch")
+        return Loaded(
+            *peers.load_on_a_device(model, limit_tokens, device, "bfloat16" in name, best)
+        )
     if name in PEERS:
         from tests.benchmark import peers
 
         encode, arithmetic = peers.LOADERS[name](model, limit_tokens)
         return Loaded(encode, arithmetic, arithmetic)
-    encoder = our_encoder(OURS[name], model, limit_tokens)
+    ours = OURS if device == "cpu" else OURS_ON_A_DEVICE
+    encoder = our_encoder(ours[name], model, limit_tokens, device=device)
     return Loaded(encoder.encode, *_arithmetic(encoder.compute.dtype))
 
 
-def our_encoder(dtype: DType, model: str, limit_tokens: int, **settings: Any) -> MultiQAEncoder:
+def our_encoder(
+    dtype: DType, model: str, limit_tokens: int, *, device: str = "cpu", **settings: Any
+) -> MultiQAEncoder:
     """Make an encoder that cuts long texts silently, as the peers do."""
     from multiqa_integrations.encoder import MultiQAEncoder
     from multiqa_integrations.errors import PerformanceWarning
@@ -172,7 +204,7 @@ def our_encoder(dtype: DType, model: str, limit_tokens: int, **settings: Any) ->
     return MultiQAEncoder(
         model,
         dtype=dtype,
-        device="cpu",
+        device=device,
         max_seq_length=limit_tokens,
         on_truncation="ignore",
         **settings,

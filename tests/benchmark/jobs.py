@@ -55,11 +55,17 @@ def look_up(*, implementation: str, model: str, limit_tokens: int) -> Result:
 
 
 def encode(
-    *, implementation: str, model: str, limit_tokens: int, texts: str, folder: str
+    *,
+    implementation: str,
+    model: str,
+    limit_tokens: int,
+    texts: str,
+    folder: str,
+    device: str = "cpu",
 ) -> Result:
     """Encode the texts of a JSON file, and leave the vectors in a folder, as CONTESTANT.npy."""
     inputs = read(texts)
-    loaded = implementations.load(implementation, model, limit_tokens)
+    loaded = implementations.load(implementation, model, limit_tokens, device)
     loaded.encode(inputs[:32])  # libraries prepare themselves at their first calls
     begin = time.perf_counter()
     encoded = loaded.encode(inputs)
@@ -73,16 +79,20 @@ def encode(
     }
 
 
-def first_vector(*, implementation: str, model: str, limit_tokens: int, text: str) -> Result:
+def first_vector(
+    *, implementation: str, model: str, limit_tokens: int, text: str, device: str = "cpu"
+) -> Result:
     """Encode one text and end; the parent measures how long the process lives."""
-    loaded = implementations.load(implementation, model, limit_tokens)
+    loaded = implementations.load(implementation, model, limit_tokens, device)
     loaded.encode([text])
     return {"remark": loaded.remark}
 
 
-def query_latency(*, implementation: str, model: str, limit_tokens: int, texts: str) -> Result:
+def query_latency(
+    *, implementation: str, model: str, limit_tokens: int, texts: str, device: str = "cpu"
+) -> Result:
     """Encode texts one at a time, each only once."""
-    loaded = implementations.load(implementation, model, limit_tokens)
+    loaded = implementations.load(implementation, model, limit_tokens, device)
     for text in ("warm up", "and once more", "with another length, a little longer"):
         loaded.encode([text])
     latencies = []

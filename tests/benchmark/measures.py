@@ -44,6 +44,8 @@ MEASURES: dict[str, Callable[[Session], Iterable[Table]]] = {
     "llama-index": adapters.llama_index,
 }
 
+_ON_A_DEVICE = ("encode", "cold-start", "query-latency")
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -100,6 +102,11 @@ def measure(
     if what not in (*MEASURES, "all"):
         raise ConfigurationError(
             f"{what!r} is not a measure, expected one of {', '.join(MEASURES)} or all."
+        )
+    if settings.device != "cpu" and what not in _ON_A_DEVICE:
+        raise ConfigurationError(
+            f"{what} is measured on the processor only; on {settings.device!r} measure "
+            f"{', '.join(_ON_A_DEVICE)}."
         )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     tables: list[Table] = []

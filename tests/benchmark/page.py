@@ -31,8 +31,12 @@ _END = "<!-- /bench -->"
 _LEFT_OUT = ("--json", "--chart", "--exports", "--docs")
 
 
-def kind_of_processor() -> str:
-    """Name what decides the speed of matrix products here."""
+def kind_of(device: str) -> str:
+    """Name what decides the speed of matrix products on the processor, or another device."""
+    if device != "cpu":
+        from multiqa_integrations.backends.torch_device import device_name
+
+        return device_name(device)
     return next((kind for kind, needed in _KINDS.items() if needed <= cpu_features()), "other")
 
 

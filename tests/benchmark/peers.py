@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from multiqa_integrations.benchmark.texts import first_texts
 from multiqa_integrations.types import Vectors
 
 Encode: TypeAlias = Callable[[list[str]], Vectors]
@@ -32,6 +34,43 @@ def load_sentence_transformers_bfloat16(model: str, limit_tokens: int) -> tuple[
 
     encoder = _sentence_transformer(model, limit_tokens, torch_dtype=torch.bfloat16)
     return _encode(encoder), "bfloat16"
+
+
+def load_on_a_device(
+    model: str, limit_tokens: int, device: str, bfloat16: bool, best_batch: bool
+) -> tuple[Encode, str, str]:
+    """Load sentence-transformers on a device.
+
+    Args:
+        model: Directory of the checkpoint.
+        limit_tokens: Longest text in word pieces.
+        device: A torch device.
+        bfloat16: In bfloat16 rather than float32.
+        best_batch: With the fastest of several sizes of a batch rather than the default.
+
+    Returns:
+        From texts to vectors; the arithmetic; and a remark with the size of a batch.
+    """
+    import torch
+
+    arithmetic = "bfloat16" if bfloat16 else "float32"
+    encoder = _sentence_transformer(
+        model, limit_tokens, device=device, torch_dtype=getattr(torch, arithmetic)
+    )
+    size = _best_batch(encoder) if best_batch else _BATCH
+    return _encode(encoder, size), arithmetic, f"{arithmetic}, batches of {size:,}"
+
+
+def _best_batch(encoder: Any) -> int:
+    texts = first_texts(None, "", 2048)
+
+    def seconds(size: int) -> float:
+        begin = time.perf_counter()
+        encoder.encode(texts, batch_size=size, show_progress_bar=False)
+        return time.perf_counter() - begin
+
+    # Twice each: libraries prepare themselves for shapes that are new to them.
+    return min((32, 128, 512, 2048), key=lambda size: min(seconds(size), seconds(size)))
 
 
 def load_onnx(model: str, limit_tokens: int) -> tuple[Encode, str]:
@@ -61,6 +100,7 @@ def _sentence_transformer(
     limit_tokens: int,
     backend: Any = "torch",
     pattern: str | None = None,
+    device: str = "cpu",
     **model_options: Any,
 ) -> Any:
     from sentence_transformers import SentenceTransformer
@@ -69,15 +109,15 @@ def _sentence_transformer(
         (file,) = Path(model).glob(pattern)
         model_options["file_name"] = file.relative_to(model).as_posix()
     encoder = SentenceTransformer(
-        model, device="cpu", backend=backend, local_files_only=True, model_kwargs=model_options
+        model, device=device, backend=backend, local_files_only=True, model_kwargs=model_options
     )
     encoder.max_seq_length = limit_tokens
     return encoder
 
 
-def _encode(encoder: Any) -> Encode:
+def _encode(encoder: Any, batch_size: int = _BATCH) -> Encode:
     def encode(texts: list[str]) -> Vectors:
-        vectors = encoder.encode(texts, batch_size=_BATCH, show_progress_bar=False)
+        vectors = encoder.encode(texts, batch_size=batch_size, show_progress_bar=False)
         return np.asarray(vectors, np.float32)
 
     return encode

@@ -15,7 +15,7 @@ pytest.importorskip("typer")
 
 from typer.testing import CliRunner, Result
 
-from multiqa_integrations import MULTI_QA
+from multiqa_integrations import MULTI_QA, backends
 from multiqa_integrations.backends.cpu import has_native_bfloat16
 from multiqa_integrations.benchmark import measures
 from multiqa_integrations.benchmark.measures import (
@@ -30,6 +30,7 @@ from multiqa_integrations.benchmark.table import Table, is_wide, present
 from multiqa_integrations.benchmark.texts import first_texts, mixed_lengths, questions, read_texts
 from multiqa_integrations.cli import app
 from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError, SourceError
+from tests.support.installed import needs_torch
 from tests.support.loopback_qdrant import LoopbackQdrant
 
 
@@ -46,6 +47,23 @@ def bench(*arguments: object) -> Result:
 def row(table: Table, name: str) -> dict[str, float]:
     figures = next(row for row in table.rows if row.name == name).figures
     return {column: values[0] for column, values in figures.items()}
+
+
+def test_a_device_is_opened_before_anything_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_accelerator", lambda: None)
+    assert Settings(model="m").device == "cpu"
+    assert Settings(model="m", device="auto").device == "cpu"
+    with pytest.raises(ConfigurationError, match="device is ''"):
+        Settings(model="m", device="")
+
+
+@needs_torch
+def test_a_device_that_cannot_be_used() -> None:
+    assert Settings(model="m", device="cpu:0").device == "cpu"
+    for device in ("nonsense", "cuda:x", "cuda:99"):
+        done = bench("encode", "--device", device)
+        assert isinstance(done.exception, ConfigurationError)
+        assert f"cannot use the device {device!r} here" in str(done.exception)
 
 
 @pytest.mark.slow

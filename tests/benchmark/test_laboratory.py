@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.installed import needs_torch
 from tests.support.loopback_qdrant import LoopbackQdrant
 
 pytest.importorskip("typer")
@@ -24,7 +25,7 @@ from multiqa_integrations.benchmark.session import WorkerError
 from multiqa_integrations.benchmark.table import Column, Row, Table
 from multiqa_integrations.errors import ConfigurationError, ModelNotFoundError
 from multiqa_integrations.testing import FakeEncoder
-from tests.benchmark import chart, exports, ingest_job, peers, session
+from tests.benchmark import chart, exports, implementations, ingest_job, peers, session
 from tests.benchmark.__main__ import bench
 from tests.benchmark.implementations import OURS, PEERS
 from tests.benchmark.measures import MEASURES, Report, measure
@@ -63,6 +64,28 @@ def quiet(*_: object) -> None:
 def row(table: Table, name: str) -> dict[str, float]:
     figures = next(row for row in table.rows if row.name == name).figures
     return {column: values[0] for column, values in figures.items()}
+
+
+def test_what_is_measured_on_the_processor_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiqa_integrations.benchmark.session._usable_device", lambda name: name)
+    with pytest.raises(ConfigurationError, match="stream is measured on the processor only"):
+        measure("stream", Settings(model="m", device="cuda:0"))
+
+
+@needs_torch
+@pytest.mark.slow
+def test_who_encodes_on_a_device(
+    small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the device that every torch has; a GPU would compute float16 too."""
+    monkeypatch.setattr(peers, "first_texts", lambda *_: ["a text", "and another one"])
+    for name in implementations.contestants("cuda", in_bulk=True):
+        if name == "multiqa float16":
+            continue
+        loaded = implementations.load(name, small.model, 64, "cpu:0")
+        assert loaded.encode(["How old is the bridge?"]).shape == (1, 384)
+        assert loaded.arithmetic == ("bfloat16" if "bfloat16" in name else "float32")
+        assert ("batches of" in loaded.remark) == name.startswith("sentence-transformers")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from multiqa_integrations._optional import is_installed
 from multiqa_integrations.benchmark.table import Column, Row, Table, present
@@ -11,7 +12,9 @@ from multiqa_integrations.benchmark.texts import mixed_lengths
 from tests.benchmark.ratios import speed_ratios
 from tests.benchmark.session import Session
 from tests.benchmark.workers_job import ALONE, WORKERS
-from tests.support.loopback_qdrant import LoopbackQdrant
+
+if TYPE_CHECKING:
+    from tests.support.loopback_qdrant import LoopbackQdrant
 
 _ONE = next(iter(WORKERS))
 _OF_ONE = Column("× one process", 2)
@@ -24,7 +27,7 @@ def workers(session: Session) -> Iterator[Table]:
     texts = mixed_lengths(settings.texts, settings.text_field, settings.samples)
     names = [ALONE, *(WORKERS if is_installed("ray") else ())]
     with ExitStack() as stack:
-        url = settings.url or stack.enter_context(LoopbackQdrant()).url
+        url = settings.url or stack.enter_context(_loopback_server()).url
         results, absent = session.in_turn(
             "workers", names, texts=session.write("workers", texts), url=url
         )
@@ -59,3 +62,9 @@ def workers(session: Session) -> Iterator[Table]:
         rows,
         ["Without the time until all have loaded their model (`start s`)."],
     )
+
+
+def _loopback_server() -> LoopbackQdrant:
+    from tests.support.loopback_qdrant import LoopbackQdrant  # needs qdrant-client
+
+    return LoopbackQdrant()
