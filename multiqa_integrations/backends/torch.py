@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from multiqa_integrations.backends.base import DType
-from multiqa_integrations.backends.torch_device import DTYPES, open_device
+from multiqa_integrations.backends.torch_device import DTYPES, first_sentence, open_device
 from multiqa_integrations.backends.torch_model import TorchModel
 from multiqa_integrations.errors import ConfigurationError
 from multiqa_integrations.model import ModelSpec
@@ -133,7 +133,7 @@ class TorchBackend:
     def _no_room_error(self, what: str, error: Exception) -> ConfigurationError:
         return ConfigurationError(
             f"the device {self.device!r} has too little free memory for {what}: "
-            f"{str(error).splitlines()[0]} Free some of it, or use device='cpu'."
+            f"{first_sentence(error)} Free some of it, or use device='cpu' (--device)."
         )
 
 

@@ -38,13 +38,18 @@ def open_device(device: str, *, threads: int | None, forked: bool) -> torch.devi
         # torch raises AssertionError where it was built without CUDA.
         raise ConfigurationError(
             f"torch {torch.__version__} cannot use the device {device!r} here: "
-            f"{str(error).splitlines()[0]} Use device='cpu' or 'auto'."
+            f"{first_sentence(error)} Use device='cpu' or 'auto' (--device)."
         ) from error
     if forked:  # torch's thread pool did not survive the fork; waiting for it would hang
         torch.set_num_threads(1)
     elif threads and parsed.type == "cpu":
         torch.set_num_threads(threads)
     return parsed
+
+
+def first_sentence(error: Exception) -> str:
+    """Return the first line of torch's message, with a full stop."""
+    return f"{str(error).splitlines()[0].rstrip('. ')}."
 
 
 def device_name(device: str) -> str:
