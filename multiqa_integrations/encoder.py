@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -12,15 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from multiqa_integrations.backends import BackendName, Compute, DType
-from multiqa_integrations.batching import plan_batches
-from multiqa_integrations.errors import (
-    ConfigurationError,
-    ModelError,
-    ModelIntegrityError,
-    TextTypeError,
-)
+from multiqa_integrations.embedding import embed
+from multiqa_integrations.errors import ConfigurationError, TextTypeError
 from multiqa_integrations.model import MULTI_QA, ModelSpec, default_model
-from multiqa_integrations.native import native_call
 from multiqa_integrations.runtime import runtime_for
 from multiqa_integrations.settings import EncoderSettings
 from multiqa_integrations.similarity import similarity
@@ -305,90 +298,13 @@ class MultiQAEncoder:
         *,
         meanwhile: Callable[[Callable[[], bool]], None] | None = None,
     ) -> Vectors:
-        """Compute all texts in batches.
-
-        Args:
-            tokenized: The texts.
-            bar: Moved on with each batch.
-            meanwhile: For a window of many: called while batches are computed, with a function
-                that tells whether they still are.
-        """
-        limit = self.spec.max_positions
-        batches = plan_batches(
-            tokenized.lengths,
+        return embed(
+            tokenized,
+            self._runtime,
             batch_tokens=self._settings.batch_tokens or self.compute.batch_tokens,
-            max_texts=self.compute.batch_texts,
-            limit=limit,
+            advance=bar.update,
+            meanwhile=meanwhile,
         )
-        vectors = np.empty((len(tokenized), self.dimension), np.float32)
-
-        is_window = meanwhile is not None and self.compute.on_accelerator
-        if len(batches) == 1 and not is_window:
-            # A query: no pool, and no switch of threads where it is alone.
-            (rows,) = batches
-            vectors[rows] = self._runtime.queries.embed(*tokenized.pad(rows, limit))
-            bar.update(len(rows))
-            return self._checked(vectors)
-        backend = self._runtime.backend
-
-        def embed(rows: NDArray[np.intp]) -> int:
-            ids, mask = tokenized.pad(rows, limit)
-            with native_call:
-                vectors[rows] = backend.embed(ids, mask)
-            return len(rows)
-
-        with ThreadPoolExecutor(min(backend.parallelism, len(batches))) as pool:
-            try:  # Ctrl-C may come while batches are still being handed over
-                futures = _submit(pool, embed, batches)
-                # The last one first: while it is not done, it is the only one that is asked.
-                if meanwhile is not None:
-                    meanwhile(lambda: not all(future.done() for future in reversed(futures)))
-                for future in as_completed(futures):
-                    bar.update(future.result())
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return self._checked(vectors)
-
-    def _checked(self, vectors: Vectors) -> Vectors:
-        """Return vectors that have length 1.
-
-        Weights may overflow, or be all zero, without being NaN anywhere.
-        """
-        squares = np.einsum("ij,ij->i", vectors, vectors)
-        if not (abs(squares - 1) < 0.01).all():  # nor is NaN
-            wrong = squares[~(abs(squares - 1) < 0.01)]
-            if self.compute.dtype == "float16" and not np.isfinite(wrong).all():
-                raise ModelError(
-                    f"the model {self.spec.name} computed numbers beyond 65,504, the largest of "
-                    "float16. Pass dtype='float32'."
-                )
-            raise ModelIntegrityError(
-                f"the model {self.spec.name} computed a vector of length {wrong[0] ** 0.5:g} "
-                "instead of 1: its weights are damaged, or not those of this model. Fetch the "
-                "checkpoint again."
-            )
-        return vectors
-
-
-def _submit(
-    pool: ThreadPoolExecutor,
-    embed: Callable[[NDArray[np.intp]], int],
-    batches: list[NDArray[np.intp]],
-) -> list[Future[int]]:
-    """Hand the batches over to a pool; where it takes none any more, compute them here.
-
-    Once the program is ending, as in an atexit handler, no thread can be started.
-    """
-    futures: list[Future[int]] = []
-    for rows in batches:
-        try:
-            futures.append(pool.submit(embed, rows))
-        except RuntimeError:
-            done: Future[int] = Future()
-            done.set_result(embed(rows))
-            futures.append(done)
-    return futures
 
 
 def _from_settings(kind: type[MultiQAEncoder], settings: dict[str, Any]) -> MultiQAEncoder:

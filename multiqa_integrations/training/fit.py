@@ -23,8 +23,9 @@ from sentence_transformers import SentenceTransformer
 from transformers import TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 
+from multiqa_integrations.backends.torch_device import open_device
 from multiqa_integrations.checkpoint import Checkpoint
-from multiqa_integrations.errors import ConfigurationError, ModelIntegrityError, TrainingError
+from multiqa_integrations.errors import ModelIntegrityError, TrainingError
 from multiqa_integrations.memory import return_memory
 from multiqa_integrations.training.output import trained_tensors
 from multiqa_integrations.training.recipe import TRAINED_LENGTH, Recipe
@@ -82,15 +83,7 @@ def device_of(recipe: Recipe) -> torch.device:
         name = (
             "cuda" if torch.cuda.is_available() else "mps" if backends.mps.is_available() else "cpu"
         )
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(
-            f"torch {torch.__version__} cannot use the device {recipe.device!r} here: "
-            f"{str(error).splitlines()[0]} Use device='cpu' or 'auto'."
-        ) from error
-    return device
+    return open_device(name, threads=None, forked=False)
 
 
 def load(checkpoint: Checkpoint, device: torch.device, *, frozen: bool) -> SentenceTransformer:
