@@ -76,7 +76,7 @@ SLOW = $(PYTEST) --dist loadfile \
 test-slow: $(VENV)/.stamp-dev ## run the tests that kill, fork, fill much or start many processes
 	$(SLOW) -m "slow and not soak" $(ARGS)
 
-test-soak: $(VENV)/.stamp-dev ## run the tests that take much time: trainings, clusters that are killed, all peers
+test-soak: $(VENV)/.stamp-dev ## run the tests that take much time: trainings, clusters that are killed, benchmarks
 	$(SLOW) -m soak $(ARGS)
 
 bench: $(VENV)/.stamp-dev ## measure against peers: make bench ARGS="encode --test-model"

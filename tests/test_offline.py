@@ -62,7 +62,9 @@ def test_openvino(machine: WatchedMachine, test_model: Path, offline: bool) -> N
 
 @needs_torch
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["torch", "sentence-transformers"])
+@pytest.mark.parametrize(
+    "backend", ["torch", pytest.param("sentence-transformers", marks=pytest.mark.soak)]
+)
 def test_torch(machine: WatchedMachine, test_model: Path, backend: str) -> None:
     command = (sys.executable, "-c", ENCODE, str(test_model), backend)
     assert_quiet(machine, machine.run(*command, offline=False))

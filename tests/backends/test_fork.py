@@ -64,7 +64,7 @@ def test_openvino(test_model: Path, cases: str) -> None:
 @pytest.mark.parametrize(
     "cases", ["child_encodes_much,child_forks_again,fork_pool,while_another_thread_encodes"]
 )
-@pytest.mark.parametrize("parallelism", ["true", "false"])
+@pytest.mark.parametrize("parallelism", ["true", pytest.param("false", marks=pytest.mark.soak)])
 def test_the_users_setting_of_the_tokenizer(test_model: Path, cases: str, parallelism: str) -> None:
     """With "true" the library waits in the child for threads that stayed in the parent."""
     run(cases, "openvino", test_model, 100, {"TOKENIZERS_PARALLELISM": parallelism})

@@ -73,10 +73,10 @@ def test_a_batch_too_large_for_the_device_is_computed_in_parts(
     test_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = load(test_model)
-    ids, mask = batch(300)
+    ids, mask = batch(150)
     whole = backend.embed(ids, mask)
-    given = with_room_for(backend, 600, monkeypatch)
-    for attempts in ([1800, 900, 450, 450, 450, 450], [450] * 4):  # the second time it is known
+    given = with_room_for(backend, 500, monkeypatch)
+    for attempts in ([900, 450, 450], [450, 450]):  # the second time it is known
         given.clear()
         np.testing.assert_allclose(backend.embed(ids, mask), whole, atol=1e-6)
         assert given == attempts
@@ -86,6 +86,8 @@ def test_larger_batches_are_tried_again(test_model: Path, monkeypatch: pytest.Mo
     """Others may have freed their memory; and it never comes to batches of a few word pieces."""
     monkeypatch.setattr(torch_backend, "_PATIENCE", 5)
     backend = load(test_model)
+    # Only the sizes of the batches matter here.
+    monkeypatch.setattr(backend, "_embed", lambda ids, mask: np.zeros((len(ids), 384), np.float32))
     ids, mask = batch(300)
     with monkeypatch.context() as patch:
         with_room_for(backend, 13, patch)

@@ -67,6 +67,7 @@ def test_a_device_that_cannot_be_used() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_encode_measures_every_dtype(small: Settings, tmp_path: Path) -> None:
     texts = ("--texts", small.texts, "--text-field", "body", "--samples", 5, "--rounds", 1)
     done = bench("encode", *texts, "--model", small.model, "--json", tmp_path / "out.json")

@@ -74,6 +74,7 @@ def test_what_is_measured_on_the_processor_only(monkeypatch: pytest.MonkeyPatch)
 
 @needs_torch
 @pytest.mark.slow
+@pytest.mark.soak
 def test_who_encodes_on_a_device(
     small: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +160,7 @@ def test_cold_start_lists_missing_peers(small: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.usefixtures("without_peers")
 def test_query_latency(small: Settings) -> None:
     (table,) = measure("query-latency", small).tables
@@ -169,6 +171,7 @@ def test_query_latency(small: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.usefixtures("without_peers")
 @pytest.mark.parametrize("adapter", ["langchain", "llama-index"])
 def test_adapters(small: Settings, adapter: str) -> None:
@@ -180,6 +183,7 @@ def test_adapters(small: Settings, adapter: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.usefixtures("without_peers")
 def test_quality(small: Settings) -> None:
     vectors, padding = measure("quality", small).tables
@@ -194,6 +198,7 @@ def test_quality(small: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.usefixtures("without_peers")
 def test_concurrent_queries_get_the_vectors_of_one_after_another(small: Settings) -> None:
     (table,) = measure("concurrency", small).tables
@@ -209,6 +214,7 @@ def test_concurrent_queries_get_the_vectors_of_one_after_another(small: Settings
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.usefixtures("without_peers")
 def test_ingest_stores_every_chunk(small: Settings, loopback: LoopbackQdrant) -> None:
     (table,) = measure("ingest", replace(small, url=loopback.url)).tables
@@ -243,6 +249,7 @@ def test_ingest_peers_do_as_their_guides_say(
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_overlap_is_measured_on_this_processor_and_on_faster_devices(small: Settings) -> None:
     (table,) = measure("overlap", replace(small, samples=5)).tables
     assert table.rows[0].name == "this processor"
@@ -256,6 +263,7 @@ def test_stream_reads_the_whole_file(small: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_long_text_has_the_vector_of_its_beginning(small: Settings) -> None:
     (table,) = measure("long-text", small).tables
     assert table.title == "One text of 0.1 MB"
@@ -263,6 +271,7 @@ def test_long_text_has_the_vector_of_its_beginning(small: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_chunk(small: Settings) -> None:
     (table,) = measure("chunk", small).tables
     assert "5 texts, 20% of them over 250 word pieces" in table.title
@@ -418,6 +427,7 @@ def test_all_runs_every_measure(small: Settings, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_quantization(small: Settings) -> None:
     (table,) = measure("quantization", replace(small, samples=40)).tables
     assert row(table, "none")["bytes/vector"] == 1536

@@ -274,6 +274,7 @@ def test_a_blend_lies_between(test_model: Path, tmp_path: Path) -> None:
     assert made[1.0].keys() == base.keys()
 
 
+@pytest.mark.soak
 def test_mined_negatives_make_triplets_and_forgetting_is_measured(
     test_model: Path, tmp_path: Path, make_set: MakeSet
 ) -> None:
