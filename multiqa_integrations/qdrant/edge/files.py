@@ -117,14 +117,15 @@ def exists(directory: Path) -> bool:
     Raises:
         StoreError: Its description is missing.
     """
-    if (directory / _DESCRIPTION).exists():
-        return True
-    if any(directory.glob("shard-*")):
-        raise StoreError(
-            f"{directory / _DESCRIPTION} is missing, which says what the collection beside it is. "
-            f"Restore it from a backup, or delete {directory}."
-        )
-    return False
+    for _ in range(2):  # it may be created, whole, between the two looks of the first turn
+        if (directory / _DESCRIPTION).exists():
+            return True
+        if not any(directory.glob("shard-*")):
+            return False
+    raise StoreError(
+        f"{directory / _DESCRIPTION} is missing, which says what the collection beside it is. "
+        f"Restore it from a backup, or delete {directory}."
+    )
 
 
 def names(path: Path) -> list[str]:

@@ -75,11 +75,7 @@ def drop(directory: Path) -> None:
     """
     with _lock:
         shard = _open.pop(directory, None) or Shard(directory)
-        shard.close(unlock=False)
-        try:
-            files.set_aside(directory)
-        finally:
-            shard.unlock()
+        shard.drop()
     files.delete_aliases(directory.parent, directory.name)
     files.delete_dropped(directory.parent)
 

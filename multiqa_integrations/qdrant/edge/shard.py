@@ -20,6 +20,7 @@ from multiqa_integrations.memory import return_memory
 from multiqa_integrations.qdrant.edge import files
 from multiqa_integrations.qdrant.edge.lock import CollectionLock, locked_error
 from multiqa_integrations.qdrant.failures import BadRequestError
+from multiqa_integrations.qdrant.names import collection_not_found_error
 from multiqa_integrations.qdrant.points import Point, request_bytes
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Shard:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._is_dropped = False
         files.read_description(directory)  # says whether there is one
         self._lock = CollectionLock(directory)
         try:
@@ -103,10 +105,13 @@ class Shard:
         Whoever holds it may go on using it while `optimize` puts another in its place.
 
         Raises:
+            CollectionNotFoundError: The collection was dropped.
             StoreError: The collection is closed.
         """
         engine = self._engine
         if engine is None:
+            if self._is_dropped:
+                raise collection_not_found_error(self.directory.name)
             raise StoreError(f"the collection in {self.directory} is closed. Open it again.")
         if _replaced:
             _forget_replaced()
@@ -170,10 +175,11 @@ class Shard:
         with self.writing:
             if merge and self._unmerged <= _IN_PROCESS_LIMIT:
                 with engine_errors("optimize", self.directory):
+                    engine = self.engine
                     shard = self.directory / self.description["shard"]
                     files.check_room(self.directory, files.used(shard) + _RESERVE_BYTES)
-                    self.engine.optimize()
-                    self.engine.flush()
+                    engine.optimize()
+                    engine.flush()
             else:
                 self._optimize_copy(merge=merge)
             return_memory()  # of the old engine
@@ -185,15 +191,32 @@ class Shard:
             self.save_description()
 
     def save_description(self) -> None:
-        """Write what the collection is; a crash leaves the old or the new, never half."""
+        """Write what the collection is; a crash leaves the old or the new, never half.
+
+        Raises:
+            CollectionNotFoundError: It was dropped; another one may stand in its place.
+            StoreError: It is closed, or cannot be written.
+        """
+        _ = self.engine
         files.write_description(self.directory, self.description)
 
-    def close(self, *, unlock: bool = True) -> None:
-        """Close the engine; what was written is on disk then.
+    def close(self) -> None:
+        """Close the engine; what was written is on disk then. Other processes may open it."""
+        try:
+            self._close_engine()
+        finally:
+            self._lock.release()
 
-        Args:
-            unlock: Let other processes open the collection.
-        """
+    def drop(self) -> None:
+        """Close the engine for good, and move the collection out of its place."""
+        self._is_dropped = True
+        try:
+            self._close_engine()
+            files.set_aside(self.directory)
+        finally:
+            self._lock.release()
+
+    def _close_engine(self) -> None:
         with self.writing:
             engine, self._engine = self._engine, None
             try:
@@ -203,12 +226,6 @@ class Shard:
                     files.note_closed(self.directory, self.directory / self.description["shard"])
             finally:
                 _live.pop(id(engine), None)
-                if unlock:
-                    self.unlock()
-
-    def unlock(self) -> None:
-        """Let other processes open the collection, which is closed."""
-        self._lock.release()
 
     def _load(self) -> qdrant_edge.EdgeShard:
         shard = self.directory / self.description["shard"]
@@ -346,18 +363,26 @@ def create(directory: Path, description: dict[str, Any], config: qdrant_edge.Edg
         with engine_errors("create", directory), opening:
             qdrant_edge.EdgeShard.create(str(making / "shard-1"), config).close()
         files.write_description(making, description)
-        making.rename(directory)
+        return _move(making, directory)
     except OSError as error:
-        shutil.rmtree(making, ignore_errors=True)
-        if files.exists(directory):
-            return False
         raise StoreError(
             f"the collection cannot be created in {directory} ({error}). Give another path, make "
             "that one writable, or make room."
         ) from error
-    except StoreError:
+    finally:
         shutil.rmtree(making, ignore_errors=True)
-        raise
+
+
+def _move(making: Path, directory: Path, tries: int = 3) -> bool:
+    """Move a new collection to its place; return False where somebody else's stands there."""
+    try:
+        making.rename(directory)
+    except OSError:
+        if files.exists(directory):
+            return False
+        if tries == 1 or directory.exists():
+            raise
+        return _move(making, directory, tries - 1)  # what stood there was dropped meanwhile
     return True
 
 

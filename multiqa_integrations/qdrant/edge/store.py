@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import qdrant_edge as edge
 
 from multiqa_integrations.coroutines import Threads
-from multiqa_integrations.errors import StoreError
+from multiqa_integrations.errors import CollectionNotFoundError, StoreError
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch, report_on
 from multiqa_integrations.qdrant.edge import convert, files, ranking, registry, settings
 from multiqa_integrations.qdrant.edge.filters import to_edge
@@ -148,8 +148,12 @@ class EdgeStore(Store):
         return files.names(self.path)
 
     def info(self, collection: str) -> CollectionInfo | None:
-        exists = files.exists(self._directory(collection))
-        return self._info(collection) if exists else None
+        if not files.exists(self._directory(collection)):
+            return None
+        try:
+            return self._info(collection)
+        except CollectionNotFoundError:  # somebody has dropped it meanwhile
+            return None
 
     def drop(self, collection: str, *, force: bool = False) -> bool:
         check_name(collection)
@@ -162,7 +166,10 @@ class EdgeStore(Store):
             check_no_alias(collection, self.aliases())
         with self._lock:
             self._shards.pop(self.path / collection, None)
-        registry.drop(self.path / collection)
+        try:
+            registry.drop(self.path / collection)
+        except CollectionNotFoundError:  # somebody else was faster
+            return False
         return True
 
     def aliases(self) -> dict[str, str]:
@@ -193,8 +200,9 @@ class EdgeStore(Store):
                 [convert.point_to_edge(point) for point in points]
             )
             with shard.writing:
+                engine = shard.engine
                 shard.check_room(points)
-                shard.engine.update(operation)
+                engine.update(operation)
                 shard.count_written(len(points))
 
     def retrieve(

@@ -198,7 +198,9 @@ def swap(self: Connected, alias: str, collection: str) -> Steps[str | None]:
     self.known.pop(check_name(alias), None)
     known = yield from aliases(self)
     if alias not in known and (yield call("collection_exists", collection_name=alias)):
-        raise alias_conflict_error(alias)
+        known = yield from aliases(self)  # somebody may have made it meanwhile
+        if alias not in known:
+            raise alias_conflict_error(alias)
     if name in known or not (yield call("collection_exists", collection_name=name)):
         raise collection_not_found_error(name)
     before = known.get(alias)

@@ -1,0 +1,155 @@
+"""What others create and drop between two steps of a call."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient, models
+
+from multiqa_integrations.errors import CollectionNotFoundError
+from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, ServerStore
+from multiqa_integrations.qdrant.edge import files, shard
+
+SCHEMA = CollectionSchema(fingerprint="sha256:ours/mean/l2")
+OTHER = CollectionSchema(fingerprint="sha256:other/mean/l2")
+POINT = Point(1, {"": np.eye(1, 384, dtype=np.float32)[0]})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EdgeStore:
+    return EdgeStore(tmp_path / "store")
+
+
+@pytest.fixture
+def other(store: EdgeStore) -> EdgeStore:
+    """Somebody else's store of the same directory."""
+    return EdgeStore(store.path)
+
+
+def after_the_look(patch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """Have something happen right after the next look at whether a collection is there."""
+    look, done = files.exists, threading.Event()
+
+    def exists(directory: Path) -> bool:
+        found = look(directory)
+        if not done.is_set():
+            done.set()
+            work()
+        return found
+
+    patch.setattr(files, "exists", exists)
+
+
+def test_created_while_it_is_looked_for(
+    store: EdgeStore, other: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said to have lost its description, and to be deleted."""
+    glob = Path.glob
+
+    def create_and_glob(self: Path, pattern: str) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "glob", glob)
+            other.ensure("docs", SCHEMA)
+        return glob(self, pattern)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", create_and_glob)
+        assert files.exists(store.path / "docs")
+    assert not store.ensure("docs", SCHEMA).created
+
+
+def test_created_after_the_look(
+    store: EdgeStore, other: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after_the_look(monkeypatch, lambda: other.ensure("docs", SCHEMA))
+    assert not store.ensure("docs", SCHEMA).created
+
+
+def test_created_and_dropped_after_the_look(
+    store: EdgeStore, other: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, look = shard._move, files.exists
+
+    def drop_and_look(directory: Path) -> bool:
+        monkeypatch.setattr(files, "exists", look)
+        return other.drop("docs") and look(directory)
+
+    def move_later(making: Path, directory: Path) -> bool:
+        monkeypatch.setattr(shard, "_move", move)
+        other.ensure("docs", OTHER)  # in the way, until it is looked at
+        monkeypatch.setattr(files, "exists", drop_and_look)
+        return move(making, directory)
+
+    monkeypatch.setattr(shard, "_move", move_later)
+    assert store.ensure("docs", SCHEMA).created
+    assert store.check("docs", SCHEMA).fingerprint == "matches"
+
+
+def test_dropped_after_the_look(
+    store: EdgeStore, other: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call, answer in ((store.info, None), (store.drop, False)):
+        store.ensure("docs", SCHEMA)
+        with monkeypatch.context() as patch:
+            after_the_look(patch, lambda: other.drop("docs"))
+            assert call("docs") is answer
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda store: store.upsert("docs", [POINT]), id="upsert"),
+        pytest.param(lambda store: store.delete("docs", ids=[1]), id="delete"),
+        pytest.param(lambda store: store.annotate("docs", "note", 1), id="annotate"),
+        pytest.param(lambda store: store.optimize("docs"), id="optimize"),
+        pytest.param(lambda store: store.count("docs"), id="count"),
+    ],
+)
+def test_dropped_and_made_anew_before_it_is_written(
+    store: EdgeStore,
+    other: EdgeStore,
+    write: Callable[[EdgeStore], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A description of the old one stood over the new one's points."""
+    store.ensure("docs", SCHEMA)
+    opened = store._shard
+
+    def open_and_drop(collection: str) -> Any:
+        shard = opened(collection)
+        other.drop("docs")
+        other.ensure("docs", OTHER)
+        return shard
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_shard", open_and_drop)
+        with pytest.raises(CollectionNotFoundError, match="there is no collection 'docs'"):
+            write(store)
+    description = json.loads((store.path / "docs" / "collection.json").read_text(encoding="utf-8"))
+    assert description["fingerprint"] == OTHER.fingerprint
+    assert "note" not in description.get("metadata", {})
+    assert store.count("docs") == 0
+
+
+def test_an_alias_that_another_makes_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken for a collection, which the server says exists."""
+    client = QdrantClient(":memory:")
+    store = ServerStore(client)
+    store.ensure("docs", SCHEMA)
+    exists = QdrantClient.collection_exists
+    alias = models.CreateAlias(collection_name="docs", alias_name="current")
+
+    def make_and_look(self: QdrantClient, collection_name: str) -> bool:
+        if collection_name == "current":
+            self.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+            return True
+        return exists(self, collection_name)
+
+    monkeypatch.setattr(QdrantClient, "collection_exists", make_and_look)
+    assert store.swap("current", "docs") == "docs"
