@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rich.padding import Padding
 from rich.text import Text
 
-from multiqa_integrations.cli.terminal import Terminal, one_line
+from multiqa_integrations.cli.terminal import Terminal, one_line, visible
 from multiqa_integrations.types import Hit
 
 
@@ -18,7 +18,8 @@ def print_hits(hits: Sequence[Hit], console: Terminal, *, source: Callable[[Hit]
     for hit in hits:
         score = f"  {hit.score:.3f}"
         console.print(Text.assemble((score, "green"), "  ", (one_line(source(hit)), "cyan")))
-        text = Padding(_excerpt(hit.text), (0, 0, 0, 9), expand=False)
+        # Escapes are wider than what they stand for: made before the layout, which cuts lines.
+        text = Padding(visible(_excerpt(hit.text)), (0, 0, 0, 9), expand=False)
         console.print(text, soft_wrap=False)
 
 

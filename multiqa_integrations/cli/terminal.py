@@ -142,7 +142,7 @@ class Terminal(Console):
 
 
 quiet = False
-"""Whether progress is left out, too."""
+"""Whether progress and warnings are left out."""
 
 
 def shows_progress() -> bool:
@@ -204,7 +204,9 @@ def show_error(error: object) -> None:
 
 
 def show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Print a warning as one message; takes the place of `warnings.showwarning`."""
+    """Print a warning as one message, if any are shown; stands in for `warnings.showwarning`."""
+    if quiet:
+        return
     stderr().prose(str(message), label="warning:", style="yellow")
 
 
@@ -232,7 +234,9 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        if record.levelno >= logging.WARNING:
+        if record.levelno >= logging.ERROR:
+            show_error(record.getMessage())
+        elif record.levelno >= logging.WARNING:
             show_warning(record.getMessage())
         else:
             stderr().prose(record.getMessage(), label=f"{record.name}:", style="dim")

@@ -163,6 +163,21 @@ def test_nothing_from_outside_begins_a_line(capsys: pytest.CaptureFixture[str]) 
     assert shown.err.splitlines()[-2:] == ["error: a.txt", "  error: all is lost"]
 
 
+def test_a_hit_with_escapes_is_shown_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    hits = [Hit(id="1", score=0.5, text="red \x1b[31m and \u202e to the end", metadata={})]
+    print_hits(hits, terminal.stdout(), source=lambda hit: str(hit.id))
+    assert r"red \x1b[31m and \u202e to the end" in capsys.readouterr().out
+
+
+def test_quiet_leaves_out_warnings_and_keeps_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "quiet", True)
+    terminal.show_warning("a warning")
+    terminal.LogHandler().handle(logging.LogRecord("x", logging.ERROR, "", 1, "bad", (), None))
+    assert capsys.readouterr().err == "error: bad\n"
+
+
 def test_counts_have_the_right_noun() -> None:
     assert [terminal.count(number, "point") for number in (0, 1, 2_000)] == [
         "0 points",
