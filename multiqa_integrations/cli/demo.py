@@ -37,7 +37,9 @@ def demo(
         str | None,
         typer.Option("--model", "-m", envvar="MULTIQA_MODEL", help="Hub name or directory."),
     ] = None,
-    dtype: Annotated[DType, typer.Option(help="Precision of the computation.")] = "auto",
+    dtype: Annotated[
+        DType, typer.Option(envvar="MULTIQA_DTYPE", help="Precision of the computation.")
+    ] = "auto",
 ) -> None:
     """Search Python's own documentation.
 

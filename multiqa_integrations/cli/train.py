@@ -50,7 +50,9 @@ def train(
         ),
     ] = None,
     test_model: TestModel = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", envvar="MULTIQA_OFFLINE", help="Never use the network.")
+    ] = False,
     data_config: Annotated[
         Path | None,
         typer.Option(
@@ -139,7 +141,7 @@ def train(
         if as_json:
             terminal.echo_json({**report.to_dict(), "dry_run": dry_run})
         else:
-            show_report(report, reading.dead_letter)
+            show_report(report, None if dry_run else reading.dead_letter)
         if not dry_run and not report.better:
             terminal.show_warning(
                 "the model is not better than its base beyond noise on the held-out queries. It "

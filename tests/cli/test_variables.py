@@ -9,10 +9,12 @@ import pytest
 
 pytest.importorskip("typer")
 
+import typer.main
 from typer.testing import CliRunner, Result
 
 from multiqa_integrations import MultiQAEncoder
-from multiqa_integrations.cli import app
+from multiqa_integrations.cli import app, terminal
+from multiqa_integrations.cli.variables import variable_of
 from multiqa_integrations.errors import MultiQAError
 from multiqa_integrations.langchain import MultiQAEmbeddings
 from multiqa_integrations.llama_index import MultiQAEmbedding
@@ -142,11 +144,22 @@ def test_what_is_set_for_servers_leaves_folders_alone(folder: Path, test_model: 
     assert invoke(*copied, **everywhere).exit_code == 0
 
 
-def test_a_misspelt_variable_is_told(folder: Path) -> None:
+def test_a_misspelt_variable_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "quiet", False)  # as it is afterwards
     done = invoke("collection", "list", "--path", ".", MULTIQA_MODLE="x")
     assert "MULTIQA_MODLE is set, and no command reads it. Did you mean MULTIQA_MODEL?" in " ".join(
         done.stderr.split()
     )
+    quiet = invoke("--quiet", "collection", "list", "--path", ".", MULTIQA_MODLE="x")
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+
+
+def test_every_command_reads_the_variables_of_the_model() -> None:
+    """Above all MULTIQA_OFFLINE: whoever sets it counts on no command using the network."""
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        for option in command.params:
+            if option.name in ("model", "offline", "backend", "dtype"):
+                assert option.envvar == variable_of(option.name) or name == "download", name
 
 
 def test_doctor_shows_what_comes_from_where(folder: Path, test_model: Path) -> None:
