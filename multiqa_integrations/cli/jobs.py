@@ -80,17 +80,16 @@ def status(error: MultiQAError) -> int:
         return INCOMPLETE  # waiting makes none; a sync does
     if isinstance(error, _MAY_PASS):
         return UNAVAILABLE
-    return USAGE if isinstance(error, ConfigurationError) else FAILED
+    # Without a line there is no such source.
+    no_source = isinstance(error, SourceError) and error.line is None
+    return USAGE if no_source or isinstance(error, ConfigurationError) else FAILED
 
 
 def _job_status(error: MultiQAError) -> int:
     if isinstance(error, MissingDependencyError):
         return USAGE
     general = status(error)
-    if general != FAILED:
-        return general
-    # Without a line there is no such source.
-    return USAGE if isinstance(error, SourceError) and error.line is None else INCOMPLETE
+    return INCOMPLETE if general == FAILED else general
 
 
 def show_counts(

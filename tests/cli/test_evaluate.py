@@ -86,6 +86,12 @@ def test_a_damaged_set_is_found_out_first(
     assert not (tmp_path / "report.json").exists()
 
 
+def test_a_folder_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    result = evaluate(tmp_path / "scifct")
+    assert result.returncode == 2
+    assert "scifct is not a directory" in result.stderr
+
+
 def test_two_folders_of_one_name(make_set: MakeSet, test_model: Path, tmp_path: Path) -> None:
     folders = [str(make_set("set")), str(make_set("other/set"))]
     result = CliRunner().invoke(app, ["evaluate", *folders, "--model", str(test_model)])
