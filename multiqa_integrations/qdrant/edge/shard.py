@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multiqa_integrations.errors import MultiQAError, StoreError
+from multiqa_integrations.errors import MultiQAError, StoreClosedError, StoreError
 from multiqa_integrations.memory import return_memory
 from multiqa_integrations.qdrant.edge import files
 from multiqa_integrations.qdrant.edge.lock import CollectionLock, locked_error
@@ -106,13 +106,13 @@ class Shard:
 
         Raises:
             CollectionNotFoundError: The collection was dropped.
-            StoreError: The collection is closed.
+            StoreClosedError: The collection is closed.
         """
         engine = self._engine
         if engine is None:
             if self._is_dropped:
                 raise collection_not_found_error(self.directory.name)
-            raise StoreError(f"the collection in {self.directory} is closed. Open it again.")
+            raise StoreClosedError(f"the collection in {self.directory} is closed. Open it again.")
         if _replaced:
             _forget_replaced()
         return engine

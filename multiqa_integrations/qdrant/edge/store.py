@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import qdrant_edge as edge
 
 from multiqa_integrations.coroutines import Threads
-from multiqa_integrations.errors import CollectionNotFoundError, StoreError
+from multiqa_integrations.errors import CollectionNotFoundError, StoreClosedError
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch, report_on
 from multiqa_integrations.qdrant.edge import convert, files, ranking, registry, settings
 from multiqa_integrations.qdrant.edge.filters import to_edge
@@ -344,7 +344,7 @@ class EdgeStore(Store):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreError(f"the store in {self.path} is closed. Open it again.")
+            raise StoreClosedError(f"the store in {self.path} is closed. Open it again.")
 
     def _shard(self, collection: str) -> Shard:
         self._check_open()
