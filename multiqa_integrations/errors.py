@@ -125,7 +125,8 @@ class TruncationError(TextError):
         super().__init__(
             f"text {index} has {tokens:,} word pieces, the limit is {limit} "
             f"({count:,} of the texts given are longer). Split it with "
-            "multiqa_integrations.chunking.chunk(), or pass on_truncation='warn' or 'ignore'.",
+            "multiqa_integrations.chunking.chunk(), or pass on_truncation='warn' or 'ignore' "
+            "(--on-truncation).",
             index=index,
         )
         self.tokens = tokens

@@ -42,9 +42,9 @@ def reembed(
 ) -> None:
     """Encode a collection with another model.
 
-    A new collection is filled with the vectors of the stored texts. If NAME is an alias, it stands
-    for the new collection at the end, so that searches never fail. The old collection stays until
-    it is dropped. It may be interrupted and started again.
+    A new collection is filled with the vectors of the stored texts. If NAME is an alias, it is
+    pointed at the new collection at the end, so that searches never fail. The old collection stays
+    until it is dropped. It may be interrupted and started again.
 
     Exit status: 0 done; otherwise as for multiqa sync.
     """

@@ -52,7 +52,12 @@ def differences(
         actual = info.payload_indexes.get(key)
         if actual is None and indexes:
             found.append(
-                Difference(f"payload index {key}", kind, "none", "ensure_collection() creates it.")
+                Difference(
+                    f"payload index {key}",
+                    kind,
+                    "none",
+                    "ensure_collection() (multiqa collection create --index) creates it.",
+                )
             )
         elif actual is not None and actual != kind:
             found.append(
@@ -181,7 +186,10 @@ def report_on(name: str, schema: CollectionSchema, info: CollectionInfo | None) 
     """
     if info is None:
         missing = Difference(
-            "collection", "one of that name", "none", "Create it with ensure_collection()."
+            "collection",
+            "one of that name",
+            "none",
+            "Create it with ensure_collection() (multiqa collection create).",
         )
         raise mismatch_error(name, [missing])
     raise_on_mismatch(name, differences(schema, info, indexes=True))

@@ -43,7 +43,7 @@ def create(
 ) -> None:
     """Create a collection for the model.
 
-    If it exists, make sure that it fits; settings that it has otherwise are told.
+    If it exists, make sure that it fits; settings that differ are reported.
     """
     settings = kept.made()
     indexes = parse_indexes(index)

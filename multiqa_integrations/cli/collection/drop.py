@@ -18,13 +18,13 @@ def drop(
     store: StoreOptions,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Drop it with the aliases that stand for it.")
+        bool, typer.Option("--force", help="Drop it with the aliases that point at it.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete a collection with all its points.
 
-    Asks first. A collection for which an alias stands is kept unless --force is given.
+    Asks first. A collection that an alias points at is kept unless --force is given.
     """
     with store.open() as opened:
         points: int | None
