@@ -247,7 +247,7 @@ ANSWERS: list[tuple[Exception, Meaning, type[MultiQAError], str]] = [
     (
         qdrant(400, 'Bad request: Index required but not found for "a" of one of the following '
                f"types: [keyword]{STRICT}"),
-        *(Meaning.REFUSED, StoreError, "payload_indexes="),
+        *(Meaning.LIMIT, StoreLimitError, "payload_indexes="),
     ),
     (
         qdrant(400, "Bad request: No appropriate index for faceting: `a`"),

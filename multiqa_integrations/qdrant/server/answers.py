@@ -168,7 +168,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Meaning.LIMIT, _status(400), own=True,
          words=r"Max .* (count|size) limit of .* reached|memory usage is at|Disk usage is at",
          cure="Raise the limit of the collection's strict mode, or delete something."),
-    Rule(Meaning.REFUSED, _status(400), words="Index required but not found", own=True,
+    Rule(Meaning.LIMIT, _status(400), words="Index required but not found", own=True,
          cure=_INDEX),
     Rule(Meaning.REFUSED, _status(400), words="No appropriate index|no index|requires? .*index",
          own=True, cure=_INDEX),
