@@ -1,7 +1,8 @@
-"""What others create and drop between two steps of a call."""
+"""What others create, close and drop between two steps of a call."""
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from qdrant_client import QdrantClient, models
 
 from multiqa_integrations.errors import CollectionNotFoundError
 from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, ServerStore
-from multiqa_integrations.qdrant.edge import files, shard
+from multiqa_integrations.qdrant.edge import files, registry, shard
 
 SCHEMA = CollectionSchema(fingerprint="sha256:ours/mean/l2")
 OTHER = CollectionSchema(fingerprint="sha256:other/mean/l2")
-POINT = Point(1, {"": np.eye(1, 384, dtype=np.float32)[0]})
+VECTOR = np.eye(1, 384, dtype=np.float32)[0]
+POINT = Point(1, {"": VECTOR})
 
 
 @pytest.fixture
@@ -153,3 +155,28 @@ def test_an_alias_that_another_makes_at_the_same_time(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(QdrantClient, "collection_exists", make_and_look)
     assert store.swap("current", "docs") == "docs"
+
+
+def test_garbage_is_collected_while_a_collection_is_opened(
+    tmp_path: Path, store: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that nobody had closed was then, and its thread waited for itself."""
+    store.ensure("docs", SCHEMA)
+    read = files.read_description
+
+    def collect_and_read(directory: Path) -> dict[str, Any]:
+        gc.collect()
+        return read(directory)
+
+    abandoned = EdgeStore(tmp_path / "abandoned")
+    abandoned.ensure("docs", SCHEMA)
+    abandoned.itself = abandoned  # type: ignore[attr-defined]
+    store.close()
+    opened = EdgeStore(store.path)
+    monkeypatch.setattr(files, "read_description", collect_and_read)
+    counting = threading.Thread(target=opened.count, args=("docs",), daemon=True)
+    del abandoned
+    counting.start()
+    counting.join(30)
+    assert not counting.is_alive()
+    assert list(registry._open) == [store.path / "docs"]

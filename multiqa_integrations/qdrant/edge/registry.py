@@ -13,9 +13,12 @@ import ctypes
 import os
 import threading
 import weakref
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant.edge import files, lock
 from multiqa_integrations.qdrant.edge.shard import Shard, live_engines, opening
 
@@ -35,6 +38,7 @@ class Holder(Protocol):
 
 _open: dict[Path, Shard] = {}
 _lock = threading.Lock()
+_abandoned: deque[Shard] = deque()
 _holders: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
@@ -50,7 +54,7 @@ def acquire(directory: Path) -> Shard:
         StoreLockedError: Another process has it open.
         StoreError: There is none, or it is damaged.
     """
-    with _lock:
+    with _locked():
         shard = _open.get(directory)
         if shard is None:
             shard = _open[directory] = Shard(directory)
@@ -60,11 +64,45 @@ def acquire(directory: Path) -> Shard:
 
 def release(shard: Shard) -> None:
     """Return a collection; the last to do so closes it."""
-    with _lock:
-        shard.users -= 1
-        if shard.users <= 0 and _open.get(shard.directory) is shard:
-            del _open[shard.directory]
-            shard.close()
+    with _locked():
+        _release(shard)
+
+
+def abandon(shards: dict[Path, Shard]) -> None:
+    """Return the collections of a store that nobody has closed, at the latest in a moment.
+
+    The garbage collector calls this, in the midst of anything: in a thread that has the lock too.
+    """
+    while shards:
+        _abandoned.append(shards.popitem()[1])
+    _release_abandoned()
+
+
+def _release(shard: Shard) -> None:
+    shard.users -= 1
+    if shard.users <= 0 and _open.get(shard.directory) is shard:
+        del _open[shard.directory]
+        shard.close()
+
+
+def _release_abandoned() -> None:
+    """Return what was abandoned, unless somebody has the lock, who does it afterwards."""
+    while _abandoned and _lock.acquire(blocking=False):
+        try:
+            while _abandoned:
+                with contextlib.suppress(StoreError):  # nobody has asked for it
+                    _release(_abandoned.popleft())
+        finally:
+            _lock.release()
+
+
+@contextlib.contextmanager
+def _locked() -> Iterator[None]:
+    try:
+        with _lock:
+            yield
+    finally:
+        _release_abandoned()
 
 
 def drop(directory: Path) -> None:
@@ -73,7 +111,7 @@ def drop(directory: Path) -> None:
     Raises:
         StoreLockedError: Another process has it open.
     """
-    with _lock:
+    with _locked():
         shard = _open.pop(directory, None) or Shard(directory)
         shard.drop()
     files.delete_aliases(directory.parent, directory.name)
@@ -86,6 +124,7 @@ def _forget_in_child() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
     _lock = threading.Lock()
     _open.clear()
+    _abandoned.clear()
     opening.release()
     lock.close_inherited()
     holders = list(_holders)

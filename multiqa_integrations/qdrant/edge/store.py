@@ -80,7 +80,7 @@ class EdgeStore(Store):
         self._shards: dict[Path, Shard] = {}
         self._threads = Threads(_THREADS, "multiqa-store")
         self._closed = False
-        weakref.finalize(self, _release_all, self._shards)
+        weakref.finalize(self, registry.abandon, self._shards)
         registry.register(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
