@@ -234,7 +234,7 @@ def test_stores_of_one_process_share_a_collection(tmp_path: Path) -> None:
     assert first.count("docs") == 5
     first.close()
     assert second.count("docs") == 5
-    with pytest.raises(StoreClosedError, match="is closed"):
+    with pytest.raises(StoreClosedError, match="closed before"):
         first.count("docs")
     # A store that was forgotten, as in a notebook cell that ran twice, holds nothing.
     del second

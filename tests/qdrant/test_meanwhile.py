@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from multiqa_integrations.errors import CollectionNotFoundError
-from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, ServerStore
-from multiqa_integrations.qdrant.edge import files, registry, shard
+from multiqa_integrations.errors import CollectionNotFoundError, StoreClosedError
+from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, PointQuery, ServerStore
+from multiqa_integrations.qdrant.edge import files, ranking, registry, shard
+from multiqa_integrations.qdrant.points import PointId
 
 SCHEMA = CollectionSchema(fingerprint="sha256:ours/mean/l2")
 OTHER = CollectionSchema(fingerprint="sha256:other/mean/l2")
@@ -155,6 +157,78 @@ def test_an_alias_that_another_makes_at_the_same_time(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(QdrantClient, "collection_exists", make_and_look)
     assert store.swap("current", "docs") == "docs"
+
+
+def test_closed_before_it_is_opened(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was opened all the same, and kept out other processes as long as the store lived."""
+    store.ensure("docs", SCHEMA)
+    find = store._directory
+
+    def find_and_close(collection: str) -> Path:
+        store.close()
+        return find(collection)
+
+    monkeypatch.setattr(store, "_directory", find_and_close)
+    with pytest.raises(StoreClosedError, match="closed before"):
+        store.count("docs")
+    assert not registry._open
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        pytest.param(lambda store: store.close(), StoreClosedError, id="closed"),
+        pytest.param(lambda store: store.drop("docs"), CollectionNotFoundError, id="dropped"),
+    ],
+)
+def test_ended_before_it_is_searched(
+    store: EdgeStore,
+    end: Callable[[EdgeStore], object],
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Users were told that a 'shard is not initialized'."""
+    store.ensure("docs", SCHEMA)
+    search = ranking.search
+
+    def end_and_search(engine: Any, queries: Any) -> Any:
+        end(store)
+        return search(engine, queries)
+
+    monkeypatch.setattr(ranking, "search", end_and_search)
+    with pytest.raises(error):
+        store.query("docs", PointQuery(vector=VECTOR, limit=1))
+
+
+def test_dropped_while_another_thread_hands_over_ids(
+    store: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine cannot be closed then: 'Already borrowed', and the collection stayed."""
+    store.ensure("docs", SCHEMA)
+    engine = store._shard("docs").engine
+    borrowed, tried = threading.Event(), threading.Event()
+
+    class Ids(list[PointId]):
+        def __iter__(self) -> Iterator[PointId]:
+            borrowed.set()
+            assert tried.wait(30)
+            return super().__iter__()
+
+    reader = threading.Thread(target=engine.retrieve, args=(Ids([1]), True, False))
+
+    def let_it_end(_: float) -> None:
+        tried.set()
+        reader.join(30)
+
+    monkeypatch.setattr(time, "sleep", let_it_end)
+    reader.start()
+    assert borrowed.wait(30)
+    try:
+        assert store.drop("docs")
+    finally:
+        tried.set()
+        reader.join(30)
+    assert store.collections() == []
 
 
 def test_garbage_is_collected_while_a_collection_is_opened(

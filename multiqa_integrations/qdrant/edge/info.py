@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from multiqa_integrations.qdrant.edge import settings
-from multiqa_integrations.qdrant.edge.shard import Shard, engine_errors
+from multiqa_integrations.qdrant.edge.shard import Shard
 from multiqa_integrations.qdrant.info import CollectionInfo, VectorInfo
 
 
@@ -13,8 +13,8 @@ def collection_info(name: str, shard: Shard) -> CollectionInfo:
     Raises:
         StoreError: The engine cannot tell.
     """
-    with engine_errors("reading its info", shard.directory):
-        info = shard.engine.info()
+    with shard.reading("reading its info") as engine:
+        info = engine.info()
     description = shard.description
     kept = settings.settings_of(shard.directory / description["shard"])
     kinds = {

@@ -41,7 +41,8 @@ _PLENTY_BYTES = 256 << 20  # with so much, nobody adds up how large a batch is
 _IN_PROCESS_LIMIT = 2_000
 
 
-# A child that was just forked has the parent's lock until it has closed its copy.
+# A child that was just forked has the parent's lock until it has closed its copy. And the engine
+# cannot be closed while Python runs for another thread's call of it, such as the garbage collector.
 _LOCK_TRIES = 8
 _LOCK_PAUSE = 0.05
 
@@ -112,10 +113,27 @@ class Shard:
         if engine is None:
             if self._is_dropped:
                 raise collection_not_found_error(self.directory.name)
-            raise StoreClosedError(f"the collection in {self.directory} is closed. Open it again.")
+            raise StoreClosedError(
+                f"the collection in {self.directory} was closed before: open it again."
+            )
         if _replaced:
             _forget_replaced()
         return engine
+
+    @contextlib.contextmanager
+    def reading(self, what: str) -> Iterator[qdrant_edge.EdgeShard]:
+        """Yield the engine, and turn what it raises into this package's errors.
+
+        Raises:
+            StoreError: As of `engine`, also where another thread has closed it meanwhile.
+        """
+        with engine_errors(what, self.directory):
+            engine = self.engine
+            try:
+                yield engine
+            except Exception:
+                _ = self.engine  # a closed one says that it is not initialized
+                raise
 
     @property
     def closed(self) -> bool:
@@ -125,8 +143,8 @@ class Shard:
     @property
     def points(self) -> int:
         """About how many points there are."""
-        with engine_errors("count", self.directory):
-            return int(self.engine.info().points_count)
+        with self.reading("count") as engine:
+            return int(engine.info().points_count)
 
     @property
     def unindexed(self) -> int:
@@ -195,7 +213,8 @@ class Shard:
 
         Raises:
             CollectionNotFoundError: It was dropped; another one may stand in its place.
-            StoreError: It is closed, or cannot be written.
+            StoreClosedError: It is closed.
+            StoreError: It cannot be written.
         """
         _ = self.engine
         files.write_description(self.directory, self.description)
@@ -222,7 +241,7 @@ class Shard:
             try:
                 if engine is not None:
                     with engine_errors("close", self.directory):
-                        engine.close()
+                        _close(engine)
                     files.note_closed(self.directory, self.directory / self.description["shard"])
             finally:
                 _live.pop(id(engine), None)
@@ -310,6 +329,18 @@ class Shard:
         for other in self.directory.glob("shard-*"):
             if other.name != self.description["shard"]:
                 shutil.rmtree(other, ignore_errors=True)
+
+
+def _close(engine: qdrant_edge.EdgeShard) -> None:
+    """Close an engine, once no other thread is handing it something or being handed its answer."""
+    for left in reversed(range(_LOCK_TRIES)):
+        try:
+            return engine.close()
+        except RuntimeError as error:
+            if not left or "borrowed" not in str(error):
+                raise
+        time.sleep(_LOCK_PAUSE)
+    raise AssertionError("the last try has raised")
 
 
 def _run_optimizer(shard: Path, *, merge: bool) -> None:

@@ -216,8 +216,8 @@ class EdgeStore(Store):
         if not ids:
             return []
         shard = self._shard(collection)
-        with engine_errors("retrieve", shard.directory):
-            records = shard.engine.retrieve(list(ids), payload_keys(with_payload), with_vectors)
+        with shard.reading("retrieve") as engine:
+            records = engine.retrieve(list(ids), payload_keys(with_payload), with_vectors)
         found = {convert.id_of(record.id): convert.point_from_edge(record) for record in records}
         return [found[id] for id in dict.fromkeys(map(convert.id_of, ids)) if id in found]
 
@@ -263,8 +263,8 @@ class EdgeStore(Store):
         for query in queries:
             self._check_filter(collection, query.filter)
         shard = self._shard(collection)
-        with engine_errors("query", shard.directory):
-            return ranking.search(shard.engine, queries)
+        with shard.reading("query") as engine:
+            return ranking.search(engine, queries)
 
     def scroll(
         self,
@@ -285,8 +285,8 @@ class EdgeStore(Store):
             with_vector=with_vectors,
         )
         shard = self._shard(collection)
-        with engine_errors("scroll", shard.directory):
-            records, following = shard.engine.scroll(request)
+        with shard.reading("scroll") as engine:
+            records, following = engine.scroll(request)
         if with_payload:
             shard.note_payload_reads(len(records))
         return [
@@ -297,8 +297,8 @@ class EdgeStore(Store):
         self._check_filter(collection, filter)
         request = edge.CountRequest(exact=True, filter=to_edge(filter))
         shard = self._shard(collection)
-        with engine_errors("count", shard.directory):
-            return int(shard.engine.count(request))
+        with shard.reading("count") as engine:
+            return int(engine.count(request))
 
     # --- the store itself -------------------------------------------------------------------
 
@@ -319,8 +319,8 @@ class EdgeStore(Store):
                 and (collection is None or directory == self._directory(collection))
             ]
         for shard in shards:
-            with engine_errors("flush", shard.directory):
-                shard.engine.flush()
+            with shard.reading("flush") as engine:
+                engine.flush()
 
     def close(self) -> None:
         self._closed = True
@@ -344,12 +344,12 @@ class EdgeStore(Store):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreClosedError(f"the store in {self.path} is closed. Open it again.")
+            raise StoreClosedError(f"the store in {self.path} was closed before: open it again.")
 
     def _shard(self, collection: str) -> Shard:
-        self._check_open()
         directory = self._directory(collection)
         with self._lock:
+            self._check_open()  # what is opened after the close would stay open
             shard = self._shards.get(directory)
             if shard is None or shard.closed:
                 shard = self._shards[directory] = registry.acquire(directory)
