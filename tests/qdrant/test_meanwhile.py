@@ -16,7 +16,7 @@ from qdrant_client import QdrantClient, models
 
 from multiqa_integrations.errors import CollectionNotFoundError, StoreClosedError
 from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, PointQuery, ServerStore
-from multiqa_integrations.qdrant.edge import files, ranking, registry, shard
+from multiqa_integrations.qdrant.edge import files, ranking, registry, settings, shard
 from multiqa_integrations.qdrant.points import PointId
 
 SCHEMA = CollectionSchema(fingerprint="sha256:ours/mean/l2")
@@ -254,3 +254,19 @@ def test_garbage_is_collected_while_a_collection_is_opened(
     counting.join(30)
     assert not counting.is_alive()
     assert list(registry._open) == [store.path / "docs"]
+
+
+def test_optimised_while_it_is_described(store: EdgeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings were read from files that were gone, and so were unknown."""
+    store.ensure("docs", SCHEMA, datatype="float16")
+    store.upsert("docs", [POINT])
+    read = settings.settings_of
+
+    def optimize_and_read(directory: Path) -> Any:
+        store.optimize("docs", merge=False)
+        return read(directory)
+
+    monkeypatch.setattr(settings, "settings_of", optimize_and_read)
+    info = store.info("docs")
+    assert info is not None
+    assert info.vectors[""].datatype == "float16"

@@ -16,7 +16,7 @@ def collection_info(name: str, shard: Shard) -> CollectionInfo:
     with shard.reading("reading its info") as engine:
         info = engine.info()
     description = shard.description
-    kept = settings.settings_of(shard.directory / description["shard"])
+    kept = shard.settings
     kinds = {
         key: repr(index.data_type).rsplit(".", 1)[-1].lower()
         for key, index in info.payload_schema.items()

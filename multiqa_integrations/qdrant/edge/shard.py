@@ -19,6 +19,7 @@ from multiqa_integrations.errors import MultiQAError, StoreClosedError, StoreErr
 from multiqa_integrations.memory import return_memory
 from multiqa_integrations.qdrant.edge import files
 from multiqa_integrations.qdrant.edge.lock import CollectionLock, locked_error
+from multiqa_integrations.qdrant.edge.settings import settings_of
 from multiqa_integrations.qdrant.failures import BadRequestError
 from multiqa_integrations.qdrant.names import collection_not_found_error
 from multiqa_integrations.qdrant.points import Point, request_bytes
@@ -92,6 +93,7 @@ class Shard:
         self._payloads_read = 0
         files.check_whole(directory, directory / self.description["shard"])
         self._engine: qdrant_edge.EdgeShard | None = self._load()
+        self.settings = settings_of(directory / self.description["shard"])
         merged = self.description.get("optimized_points", 0)
         indexed = self.description.get("indexed_points", merged)
         self._unmerged: int = max(0, self.points - merged)
