@@ -513,6 +513,16 @@ def test_a_given_client_that_was_closed(url: str) -> None:
         store.count("docs")
 
 
+def test_a_local_client_that_was_closed() -> None:
+    """Each of its points was said to be refused."""
+    client = QdrantClient(":memory:")
+    collection = Collection.open("docs", encoder=FakeEncoder(), client=client)
+    client.close()
+    for call in (lambda: collection.add(["one more"]), collection.count):
+        with pytest.raises(StoreClosedError, match="closed"):
+            call()
+
+
 def test_options_show_no_secret() -> None:
     options = ConnectionOptions(headers={"Authorization": f"Bearer {SECRET}"})
     job = JobOptions(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -270,3 +274,60 @@ def test_optimised_while_it_is_described(store: EdgeStore, monkeypatch: pytest.M
     info = store.info("docs")
     assert info is not None
     assert info.vectors[""].datatype == "float16"
+
+
+def test_two_stores_over_one_local_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local mode is not made for threads: a search met a point that was half written."""
+    client = QdrantClient(":memory:")
+    first, second = ServerStore(client), ServerStore(client)
+    first.ensure("docs", SCHEMA)
+    upsert = QdrantClient.upsert
+    counted: list[int] = []
+    counting = threading.Thread(target=lambda: counted.append(second.count("docs")))
+
+    def count_and_upsert(self: QdrantClient, *args: Any, **kwargs: Any) -> Any:
+        counting.start()
+        counting.join(0.2)
+        assert not counted
+        return upsert(self, *args, **kwargs)
+
+    monkeypatch.setattr(QdrantClient, "upsert", count_and_upsert)
+    first.upsert("docs", [POINT])
+    counting.join(30)
+    assert counted == [1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_forked_while_a_thread_uses_local_mode() -> None:
+    """The child waited for ever for a thread that does not live there."""
+    script = """
+        import os, signal, threading
+        from qdrant_client import QdrantClient
+        from multiqa_integrations.qdrant import CollectionSchema, ServerStore
+
+        store = ServerStore(QdrantClient(":memory:"))
+        store.ensure("docs", CollectionSchema(fingerprint="f"))
+        inside, forked = threading.Event(), threading.Event()
+
+        def wait(self, **arguments):
+            inside.set()
+            forked.wait(30)
+
+        QdrantClient.get_aliases, get_aliases = wait, QdrantClient.get_aliases
+        thread = threading.Thread(target=lambda: store.annotate("docs", "note", 1), daemon=True)
+        thread.start()
+        inside.wait(30)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            os._exit(store.count("docs"))
+        print(os.waitpid(child, 0)[1])
+        os._exit(0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -14,6 +14,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -65,6 +66,11 @@ class Connection:
         self._given_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self._begin()
         _connections.add(self)
+
+    @property
+    def local_lock(self) -> AbstractContextManager[Any]:
+        """Held while a client in local mode is called: one for all stores over it."""
+        return _local_locks.setdefault(self._given, threading.RLock())
 
     def _begin(self) -> None:
         self._lock = threading.RLock()
@@ -130,9 +136,9 @@ class Connection:
     def _check(self) -> None:
         if self._closed:
             raise StoreClosedError(f"the store of {self.address} was closed before: open it again.")
-        if self._given is None or self.local:
+        if self._given is None:
             return
-        if os.getpid() != self._process:
+        if os.getpid() != self._process and not self.local:
             raise ConfigurationError(
                 f"the client of {self.address} belongs to the process that made it, and this is a "
                 "child of it. Open the store with url=, which makes one for each process, or make "
@@ -175,10 +181,16 @@ class Connection:
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
+# By the clients in local mode, which are not made for threads.
+_local_locks: weakref.WeakKeyDictionary[Any, AbstractContextManager[Any]] = (
+    weakref.WeakKeyDictionary()
+)
+
 _grpc_process: int | None = None  # the first that used gRPC, of this one and its parents
 
 
 def _forget_in_child() -> None:
+    _local_locks.clear()  # whoever holds one does not live there
     for connection in list(_connections):
         connection.forget()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -67,7 +66,6 @@ class ServerStore(Store):
         self.local = connection.local
         self.consistency = options.consistency
         self.look_seconds = 0.0 if connection.local else _LOOK_SECONDS
-        self._lock = threading.RLock()
         self._thread = Threads(1, "multiqa-store")  # of local mode
         self.grpc = connection.grpc
         self.known: dict[str, CollectionInfo] = {}
@@ -184,7 +182,7 @@ class ServerStore(Store):
     def _run(self, steps: Steps[T]) -> T:
         connection = self._connection
         if self.local:
-            with self._lock:
+            with connection.local_lock:
                 return run(local_sender(connection.client()), steps)
         return run(sender(connection, self._options), steps)
 
