@@ -32,10 +32,11 @@ from multiqa_integrations.langchain import MultiQAEmbeddings
 from multiqa_integrations.langchain import MultiQAVectorStore as LangChainStore
 from multiqa_integrations.llama_index import MultiQAEmbedding
 from multiqa_integrations.llama_index import MultiQAVectorStore as LlamaIndexStore
-from multiqa_integrations.qdrant import Collection, CollectionSchema, open_store
+from multiqa_integrations.qdrant import Collection, CollectionSchema, ServerStore, open_store
 from multiqa_integrations.qdrant.failures import TooLargeError
 from multiqa_integrations.qdrant.retry import retrying
 from multiqa_integrations.qdrant.server import bounds
+from multiqa_integrations.qdrant.server.connection import Connection
 from multiqa_integrations.qdrant.server.options import (
     ConnectionOptions,
     choose_grpc_port,
@@ -521,6 +522,21 @@ def test_a_local_client_that_was_closed() -> None:
     for call in (lambda: collection.add(["one more"]), collection.count):
         with pytest.raises(StoreClosedError, match="closed"):
             call()
+
+
+def test_closed_before_its_client_is_made(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client that was made then stayed open."""
+    for make in (Connection.client, lambda c: asyncio.run(c.async_client())):
+        store = ServerStore.open(url)
+        check = store._connection._check
+
+        def check_and_close(check: Any = check, store: ServerStore = store) -> None:
+            check()
+            store.close()
+
+        monkeypatch.setattr(store._connection, "_check", check_and_close)
+        with pytest.raises(StoreClosedError, match="closed before"):
+            make(store._connection)
 
 
 def test_options_show_no_secret() -> None:

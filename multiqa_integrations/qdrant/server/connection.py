@@ -88,6 +88,7 @@ class Connection:
         if isinstance(self._given, QdrantClient) or self.local:
             return self._given
         with self._lock:
+            self._check()  # what is made after the close would stay open
             if self._client is None:
                 self._client = self._made(QdrantClient)
             return self._client
@@ -105,14 +106,14 @@ class Connection:
         if isinstance(self._given, AsyncQdrantClient):
             return self._given_in(loop)
         with self._lock:
+            self._check()
             for other in [other for other in self._loops if other.is_closed()]:
                 del self._loops[other]  # ended without closing what was its own
-            owned = self._loops.get(loop)
-        if owned is None:
+            if (owned := self._loops.get(loop)) is not None:
+                return owned.client
             self._check_async_grpc()
-            owned = _LoopClient(self._made(AsyncQdrantClient))
-            self._loops[loop] = owned
-            await owned.begin(lambda: self._loops.pop(loop, None))
+            owned = self._loops[loop] = _LoopClient(self._made(AsyncQdrantClient))
+        await owned.begin(lambda: self._loops.pop(loop, None))
         return owned.client
 
     def close(self) -> None:
