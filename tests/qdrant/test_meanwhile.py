@@ -18,7 +18,11 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from multiqa_integrations.errors import CollectionNotFoundError, StoreClosedError
+from multiqa_integrations.errors import (
+    CollectionNotFoundError,
+    StoreClosedError,
+    StoreUnavailableError,
+)
 from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, PointQuery, ServerStore
 from multiqa_integrations.qdrant.edge import files, ranking, registry, settings, shard
 from multiqa_integrations.qdrant.points import PointId
@@ -295,6 +299,24 @@ def test_two_stores_over_one_local_client(monkeypatch: pytest.MonkeyPatch) -> No
     first.upsert("docs", [POINT])
     counting.join(30)
     assert counted == [1]
+
+
+def test_dropped_while_it_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server was said to be a proxy: over gRPC, without shards, it gives no answers."""
+    store = ServerStore(QdrantClient(":memory:"))
+    store.ensure("docs", SCHEMA)
+    monkeypatch.setattr(QdrantClient, "query_batch_points", lambda self, **arguments: [])
+    queries = [PointQuery(vector=VECTOR, limit=1)]
+    with pytest.raises(StoreUnavailableError, match="just being created or dropped"):
+        store.query_batch("docs", queries)
+
+    def drop(self: QdrantClient, **arguments: Any) -> list[Any]:
+        self.delete_collection("docs")
+        return []
+
+    monkeypatch.setattr(QdrantClient, "query_batch_points", drop)
+    with pytest.raises(CollectionNotFoundError, match="there is no collection 'docs'"):
+        store.query_batch("docs", queries)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

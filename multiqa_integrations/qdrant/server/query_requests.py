@@ -9,7 +9,7 @@ from typing import Any
 
 from qdrant_client import models
 
-from multiqa_integrations.errors import StoreError, StoreLimitError
+from multiqa_integrations.errors import StoreError, StoreLimitError, StoreUnavailableError
 from multiqa_integrations.qdrant.dual import Steps
 from multiqa_integrations.qdrant.points import PointQuery, ScoredPoint
 from multiqa_integrations.qdrant.server import limits
@@ -52,6 +52,12 @@ def query_batch(
         lambda batch: call("query_batch_points", collection_name=collection, requests=batch),
     )
     answers = [answer for page in pages for answer in page]
+    if not answers:  # a collection that is being made or dropped has no shards that would answer
+        yield from describe(self, collection, brief=True)
+        raise StoreUnavailableError(
+            f"the collection {collection!r} gave no answers: it was just being created or dropped. "
+            "Search again; if that goes on, look at what is there: a proxy, or another server."
+        )
     if len(answers) != len(queries):
         raise StoreError(
             f"the server gave {len(answers)} answers to {len(queries)} queries. Look at what is "
