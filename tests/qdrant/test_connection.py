@@ -528,15 +528,54 @@ def test_closed_before_its_client_is_made(url: str, monkeypatch: pytest.MonkeyPa
     """The client that was made then stayed open."""
     for make in (Connection.client, lambda c: asyncio.run(c.async_client())):
         store = ServerStore.open(url)
-        check = store._connection._check
+        check = store._connection.check
 
         def check_and_close(check: Any = check, store: ServerStore = store) -> None:
             check()
             store.close()
 
-        monkeypatch.setattr(store._connection, "_check", check_and_close)
+        monkeypatch.setattr(store._connection, "check", check_and_close)
         with pytest.raises(StoreClosedError, match="closed before"):
             make(store._connection)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not say if it is cancelled")
+async def test_closed_while_a_coroutine_waits_for_grpc(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's task was cancelled: gRPC cancels the calls of a client that is closed."""
+    store = open_store(url=url)
+    begun = asyncio.Event()
+    cancelled: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def count(*args: Any, **kwargs: Any) -> Any:
+        begun.set()
+        return await cancelled
+
+    monkeypatch.setattr(AsyncQdrantClient, "count", count)
+    waiting = asyncio.create_task(store.acount("docs"))
+    await begun.wait()
+    await store.aclose()
+    cancelled.cancel()
+    with pytest.raises(StoreClosedError, match="closed before"):
+        await waiting
+
+
+async def test_cancelled_before_it_is_closed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(url=url)
+    begun = asyncio.Event()
+
+    async def count(*args: Any, **kwargs: Any) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AsyncQdrantClient, "count", count)
+    waiting = asyncio.create_task(store.acount("docs"))
+    await begun.wait()
+    waiting.cancel()
+    store.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
 
 
 def test_options_show_no_secret() -> None:

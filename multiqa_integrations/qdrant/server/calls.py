@@ -6,6 +6,7 @@ results; `run` and `arun` carry them out. Errors arrive in the generator as this
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -134,10 +135,20 @@ def async_sender(connection: Connection, options: ConnectionOptions) -> SendAsyn
                 return await method(**_arguments(step, options))
             except CLIENT_ERRORS as error:
                 raise _call_error(error, step, connection.route) from error
+            except asyncio.CancelledError:
+                if not _is_cancelled():
+                    connection.check()  # a client over gRPC cancels its calls when it is closed
+                raise
 
         return await repeat_async(request, options.wait if step.repeat else 0.0)
 
     return send
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody has cancelled the coroutine itself; before Python 3.11, or may."""
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is None or cancelling() > 0
 
 
 def _arguments(step: Call, options: ConnectionOptions) -> dict[str, Any]:

@@ -84,11 +84,11 @@ class Connection:
             StoreClosedError: It was closed before.
             ConfigurationError: It was given, and belongs to another process.
         """
-        self._check()
+        self.check()
         if isinstance(self._given, QdrantClient) or self.local:
             return self._given
         with self._lock:
-            self._check()  # what is made after the close would stay open
+            self.check()  # what is made after the close would stay open
             if self._client is None:
                 self._client = self._made(QdrantClient)
             return self._client
@@ -101,12 +101,12 @@ class Connection:
             ConfigurationError: It was given, and belongs to another process or event loop; or it
                 would use gRPC in a process that was forked from one that did.
         """
-        self._check()
+        self.check()
         loop = asyncio.get_running_loop()
         if isinstance(self._given, AsyncQdrantClient):
             return self._given_in(loop)
         with self._lock:
-            self._check()
+            self.check()
             for other in [other for other in self._loops if other.is_closed()]:
                 del self._loops[other]  # ended without closing what was its own
             if (owned := self._loops.get(loop)) is not None:
@@ -115,6 +115,26 @@ class Connection:
             owned = self._loops[loop] = _LoopClient(self._made(AsyncQdrantClient))
         await owned.begin(lambda: self._loops.pop(loop, None))
         return owned.client
+
+    def check(self) -> None:
+        """Make sure that the clients can be used here.
+
+        Raises:
+            StoreClosedError: They were closed before.
+            ConfigurationError: One was given, and belongs to another process.
+        """
+        if self._closed:
+            raise StoreClosedError(f"the store of {self.address} was closed before: open it again.")
+        if self._given is None:
+            return
+        if os.getpid() != self._process and not self.local:
+            raise ConfigurationError(
+                f"the client of {self.address} belongs to the process that made it, and this is a "
+                "child of it. Open the store with url=, which makes one for each process, or make "
+                "the client here."
+            )
+        if getattr(self._given._client, "closed", False):
+            raise StoreClosedError(f"the client of {self.address} was closed before.")
 
     def close(self) -> None:
         """Close all clients that were made here, of every event loop."""
@@ -133,20 +153,6 @@ class Connection:
         if owned is not None:
             await owned.close()
         self.close()
-
-    def _check(self) -> None:
-        if self._closed:
-            raise StoreClosedError(f"the store of {self.address} was closed before: open it again.")
-        if self._given is None:
-            return
-        if os.getpid() != self._process and not self.local:
-            raise ConfigurationError(
-                f"the client of {self.address} belongs to the process that made it, and this is a "
-                "child of it. Open the store with url=, which makes one for each process, or make "
-                "the client here."
-            )
-        if getattr(self._given._client, "closed", False):
-            raise StoreClosedError(f"the client of {self.address} was closed before.")
 
     def _given_in(self, loop: asyncio.AbstractEventLoop) -> Any:
         first = None if self._given_loop is None else self._given_loop()
