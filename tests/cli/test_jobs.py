@@ -266,11 +266,11 @@ def test_sigterm_ends_a_run_that_waits_for_standard_input(test_model: Path, tmp_
     [
         ({"timeout": 0.0}, "timeout is 0"),
         ({"wait": -1.0}, "wait is -1"),
-        ({"ca": Path("nowhere.pem")}, "verify is 'nowhere.pem'"),
+        ({"ca": Path("nowhere.pem")}, r"verify \(--ca\) is 'nowhere.pem'"),
         ({"grpc": True}, "needs grpc_port="),
         ({"ca": Path(__file__), "no_verify": True}, "exclude each other"),
         ({"no_verify": True, "grpc": True}, "not possible with gRPC"),
-        ({"client_cert": Path("none.pem")}, "client_certificate is 'none.pem'"),
+        ({"client_cert": Path("none.pem")}, r"client_certificate \(--client-cert\) is 'none.pem'"),
         ({"client_cert": Path(__file__), "client_key": Path("k.pem")}, "is 'k.pem'"),
         ({"client_key": Path("k.pem")}, "needs --client-cert"),
         ({"header": ["s3cret"]}, "expects NAME=VALUE"),

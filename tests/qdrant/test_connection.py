@@ -180,8 +180,8 @@ def test_an_empty_key_is_none_and_not_the_environments(
         ({"headers": {"a b": "c"}}, "not a valid header name"),
         ({"headers": {"X-Token": f"{SECRET}\n"}}, "not shown"),
         ({"headers": {"X-Token": 7}}, "not shown"),
-        ({"verify": "missing.pem"}, "verify is 'missing.pem', and there is no such file"),
-        ({"client_certificate": "c.pem"}, "client_certificate is 'c.pem'"),
+        ({"verify": "missing.pem"}, r"verify \(--ca\) is 'missing.pem', and there is no such file"),
+        ({"client_certificate": "c.pem"}, r"client_certificate \(--client-cert\) is 'c.pem'"),
         ({"client_certificate": (__file__, "k.pem")}, "k.pem"),
         ({"verify": False, "prefer_grpc": True}, "not possible with gRPC"),
         ({"consistency": "most"}, "consistency is 'most'"),
@@ -202,7 +202,7 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     file.write_text("no certificate")
     given: list[dict[str, Any]] = [{"verify": file}, {"client_certificate": file}]
     for options in given:
-        with pytest.raises(ConfigurationError, match=f"{next(iter(options))} is "):
+        with pytest.raises(ConfigurationError, match=rf"{next(iter(options))} \(--.*\) is "):
             open_store(url="https://127.1:1234", **options)
 
 

@@ -107,7 +107,8 @@ def _tls(options: ConnectionOptions) -> ssl.SSLContext:
                 context = ssl.create_default_context(cafile=place)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"verify is {str(options.verify)!r}, which is not a file of certificates ({error})."
+            f"verify (--ca) is {str(options.verify)!r}, which is not a file of certificates "
+            f"({error})."
         ) from error
     certificate = options.client_certificate
     if certificate is not None:
@@ -116,8 +117,8 @@ def _tls(options: ConnectionOptions) -> ssl.SSLContext:
             context.load_cert_chain(*files)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"client_certificate is {', '.join(map(str, files))}, which is not a certificate "
-                f"with its key ({error})."
+                f"client_certificate (--client-cert) is {', '.join(map(str, files))}, which is not "
+                f"a certificate with its key ({error})."
             ) from error
     return context
 

@@ -88,10 +88,13 @@ class ConnectionOptions:
         _check_headers(self.headers)
         for name, file in self.files().items():
             if not check_path(name, file).exists():
-                raise ConfigurationError(f"{name} is {str(file)!r}, and there is no such file.")
+                raise ConfigurationError(
+                    f"{name} ({_IN_THE_SHELL[name]}) is {str(file)!r}, and there is no such file."
+                )
         if self.verify is False and self.prefer_grpc:
             raise ConfigurationError(
-                "verify=False is not possible with gRPC. Give the file of the CA as verify=."
+                "verify=False (--no-verify) is not possible with gRPC. Give the file of the CA as "
+                "verify= (--ca)."
             )
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -113,6 +116,12 @@ class ConnectionOptions:
             files["client_certificate"] = self.client_certificate
         return files
 
+
+_IN_THE_SHELL = {
+    "verify": "--ca",
+    "client_certificate": "--client-cert",
+    "client_certificate (key)": "--client-key",
+}
 
 CONNECTION_OPTIONS = frozenset(option.name for option in fields(ConnectionOptions))
 """Their names."""
