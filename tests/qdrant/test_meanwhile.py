@@ -113,6 +113,59 @@ def test_dropped_after_the_look(
             assert call("docs") is answer
 
 
+def in_another_thread(work: Callable[[], object]) -> threading.Thread:
+    """Begin something, which may have to wait for what this thread is doing."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(0.2)
+    return thread
+
+
+def test_dropped_while_an_alias_is_pointed_at_it(
+    store: EdgeStore, other: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alias stayed, and pointed at nothing."""
+    store.ensure("docs", SCHEMA)
+    read = files.alias_target
+    threads: list[threading.Thread] = []
+
+    def drop_and_read(path: Path, alias: str) -> str | None:
+        monkeypatch.setattr(files, "alias_target", read)
+        threads.append(in_another_thread(lambda: other.drop("docs", force=True)))
+        return read(path, alias)
+
+    monkeypatch.setattr(files, "alias_target", drop_and_read)
+    assert store.swap("current", "docs") is None
+    threads[0].join()
+    assert (store.aliases(), store.collections()) == ({}, [])
+
+
+def test_an_alias_is_pointed_at_what_is_just_being_dropped(
+    store: EdgeStore, other: EdgeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was said to be done, and there was neither the alias nor the collection."""
+    store.ensure("docs", SCHEMA)
+    set_aside = files.set_aside
+    answers: list[object] = []
+    threads: list[threading.Thread] = []
+
+    def swap() -> None:
+        try:
+            answers.append(other.swap("current", "docs"))
+        except CollectionNotFoundError as error:
+            answers.append(error)
+
+    def swap_meanwhile(directory: Path) -> None:
+        threads.append(in_another_thread(swap))
+        set_aside(directory)
+
+    monkeypatch.setattr(files, "set_aside", swap_meanwhile)
+    assert store.drop("docs")
+    threads[0].join()
+    assert isinstance(answers[0], CollectionNotFoundError)
+    assert store.aliases() == {}
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant.edge import files, lock
 from multiqa_integrations.qdrant.edge.shard import Shard, live_engines, opening
+from multiqa_integrations.qdrant.names import check_no_alias, collection_not_found_error
 
 
 class Holder(Protocol):
@@ -105,17 +106,35 @@ def _locked() -> Iterator[None]:
         _release_abandoned()
 
 
-def drop(directory: Path) -> None:
-    """Delete a collection that nobody else has open.
+def drop(directory: Path, *, force: bool) -> None:
+    """Delete a collection that nobody else has open, and its aliases.
 
     Raises:
+        CollectionNotFoundError: There is none.
+        RefusedError: It has aliases, and `force` is not given.
         StoreLockedError: Another process has it open.
     """
     with _locked():
+        if not force:
+            check_no_alias(directory.name, files.aliases(directory.parent))
         shard = _open.pop(directory, None) or Shard(directory)
         shard.drop()
-    files.delete_aliases(directory.parent, directory.name)
+        files.delete_aliases(directory.parent, directory.name)
     files.delete_dropped(directory.parent)
+
+
+def point(alias: str, directory: Path) -> str | None:
+    """Point an alias at a collection; return the one that it pointed at.
+
+    Raises:
+        CollectionNotFoundError: There is no such collection.
+    """
+    with _locked():  # a drop of it comes before, or deletes the alias
+        if not files.exists(directory):
+            raise collection_not_found_error(directory.name)
+        before = files.alias_target(directory.parent, alias)
+        files.set_alias(directory.parent, alias, directory.name)
+        return before
 
 
 def _forget_in_child() -> None:

@@ -33,8 +33,6 @@ from multiqa_integrations.qdrant.info import (
 from multiqa_integrations.qdrant.names import (
     alias_conflict_error,
     check_name,
-    check_no_alias,
-    collection_not_found_error,
     is_alias_error,
 )
 from multiqa_integrations.qdrant.points import (
@@ -162,14 +160,12 @@ class EdgeStore(Store):
             raise is_alias_error(collection, target)
         if not files.exists(self.path / collection):
             return False
-        if not force:
-            check_no_alias(collection, self.aliases())
-        with self._lock:
-            self._shards.pop(self.path / collection, None)
         try:
-            registry.drop(self.path / collection)
+            registry.drop(self.path / collection, force=force)
         except CollectionNotFoundError:  # somebody else was faster
             return False
+        with self._lock:
+            self._shards.pop(self.path / collection, None)
         return True
 
     def aliases(self) -> dict[str, str]:
@@ -181,11 +177,7 @@ class EdgeStore(Store):
         self._check_open()
         if files.exists(self.path / alias):
             raise alias_conflict_error(alias)
-        if not files.exists(self.path / collection):
-            raise collection_not_found_error(collection)
-        before = files.alias_target(self.path, alias)
-        files.set_alias(self.path, alias, collection)
-        return before
+        return registry.point(alias, self.path / collection)
 
     # --- points ---------------------------------------------------------------------------
 
