@@ -24,7 +24,7 @@ from multiqa_integrations.errors import (
     StoreUnavailableError,
 )
 from multiqa_integrations.qdrant import CollectionSchema, EdgeStore, Point, PointQuery, ServerStore
-from multiqa_integrations.qdrant.edge import files, ranking, registry, settings, shard
+from multiqa_integrations.qdrant.edge import create, files, ranking, registry, settings
 from multiqa_integrations.qdrant.points import PointId
 
 SCHEMA = CollectionSchema(fingerprint="sha256:ours/mean/l2")
@@ -86,19 +86,19 @@ def test_created_after_the_look(
 def test_created_and_dropped_after_the_look(
     store: EdgeStore, other: EdgeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    move, look = shard._move, files.exists
+    move, look = create._move, files.exists
 
     def drop_and_look(directory: Path) -> bool:
         monkeypatch.setattr(files, "exists", look)
         return other.drop("docs") and look(directory)
 
     def move_later(making: Path, directory: Path) -> bool:
-        monkeypatch.setattr(shard, "_move", move)
+        monkeypatch.setattr(create, "_move", move)
         other.ensure("docs", OTHER)  # in the way, until it is looked at
         monkeypatch.setattr(files, "exists", drop_and_look)
         return move(making, directory)
 
-    monkeypatch.setattr(shard, "_move", move_later)
+    monkeypatch.setattr(create, "_move", move_later)
     assert store.ensure("docs", SCHEMA).created
     assert store.check("docs", SCHEMA).fingerprint == "matches"
 

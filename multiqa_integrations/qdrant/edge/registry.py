@@ -20,7 +20,8 @@ from typing import Any, Protocol
 
 from multiqa_integrations.errors import StoreError
 from multiqa_integrations.qdrant.edge import files, lock
-from multiqa_integrations.qdrant.edge.shard import Shard, live_engines, opening
+from multiqa_integrations.qdrant.edge.engine import opening
+from multiqa_integrations.qdrant.edge.shard import Shard, live_engines
 from multiqa_integrations.qdrant.names import check_no_alias, collection_not_found_error
 
 
@@ -123,7 +124,7 @@ def drop(directory: Path, *, force: bool) -> None:
     files.delete_dropped(directory.parent)
 
 
-def point(alias: str, directory: Path) -> str | None:
+def set_alias(alias: str, directory: Path) -> str | None:
     """Point an alias at a collection; return the one that it pointed at.
 
     Raises:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from multiqa_integrations.errors import MultiQAError, StoreClosedError, StoreError
+from multiqa_integrations.errors import StoreClosedError, StoreError
 from multiqa_integrations.memory import return_memory
 from multiqa_integrations.qdrant.edge import files
+from multiqa_integrations.qdrant.edge.engine import (
+    RESERVE_BYTES,
+    close,
+    count,
+    engine_errors,
+    load,
+    opening,
+    optimize_files,
+)
 from multiqa_integrations.qdrant.edge.lock import CollectionLock, locked_error
 from multiqa_integrations.qdrant.edge.settings import settings_of
-from multiqa_integrations.qdrant.failures import BadRequestError
 from multiqa_integrations.qdrant.names import collection_not_found_error
 from multiqa_integrations.qdrant.points import Point, request_bytes
 
@@ -32,27 +36,15 @@ if TYPE_CHECKING:
 _READ_AHEAD_BYTES = 1 << 30
 _MANY = 5_000  # whoever has read so many payloads is about to read them all
 
-# The engine's files grow by being mapped: where a disk is full then, the system kills the process
-# (SIGBUS). This much stays free for what the engine writes beside the points.
-_RESERVE_BYTES = 16 << 20
 _LOAD_BYTES = 4 << 20
 _PLENTY_BYTES = 256 << 20  # with so much, nobody adds up how large a batch is
 
 # Up to so many new points the engine optimises here: it holds the interpreter meanwhile.
 _IN_PROCESS_LIMIT = 2_000
 
-
-# A child that was just forked has the parent's lock until it has closed its copy. And the engine
-# cannot be closed while Python runs for another thread's call of it, such as the garbage collector.
-_LOCK_TRIES = 8
-_LOCK_PAUSE = 0.05
-
 _live: dict[int, Any] = {}  # by their ids
 _replaced: list[tuple[Any, Path]] = []  # with the folder of each
 _HELD_BY_A_LIST = max(sys.getrefcount(item) for item in [object()])
-
-opening = threading.RLock()
-"""Held while an engine is being made, and `live_engines` does not know it: no fork then."""
 
 
 def live_engines() -> list[Any]:
@@ -167,7 +159,7 @@ class Shard:
         if files.free_bytes(self.directory) < _PLENTY_BYTES:
             # In the log, in the segment, and in one that replaces it.
             needed = 4 * sum(map(request_bytes, points))
-            files.check_room(self.directory, needed + _RESERVE_BYTES)
+            files.check_room(self.directory, needed + RESERVE_BYTES)
 
     def count_written(self, points: int) -> None:
         """Count points written."""
@@ -197,7 +189,7 @@ class Shard:
                 with engine_errors("optimize", self.directory):
                     engine = self.engine
                     shard = self.directory / self.description["shard"]
-                    files.check_room(self.directory, files.used(shard) + _RESERVE_BYTES)
+                    files.check_room(self.directory, files.used(shard) + RESERVE_BYTES)
                     engine.optimize()
                     engine.flush()
             else:
@@ -243,7 +235,7 @@ class Shard:
             try:
                 if engine is not None:
                     with engine_errors("close", self.directory):
-                        _close(engine)
+                        close(engine)
                     files.note_closed(self.directory, self.directory / self.description["shard"])
             finally:
                 _live.pop(id(engine), None)
@@ -254,7 +246,7 @@ class Shard:
         self._read_ahead("vector_storage/quantized*")
         try:
             with opening:
-                engine = self._load_files(shard)
+                engine = load(shard)
                 _live[id(engine)] = engine
         except StoreError as error:
             if "Permission denied" in str(error) or "Read-only file system" in str(error):
@@ -270,19 +262,6 @@ class Shard:
                 f"Restore it from a backup, or fill another directory. ({error})"
             ) from error
         return engine
-
-    def _load_files(self, shard: Path) -> qdrant_edge.EdgeShard:
-        import qdrant_edge
-
-        for left in reversed(range(_LOCK_TRIES)):
-            try:
-                with engine_errors("open", self.directory):
-                    return qdrant_edge.EdgeShard.load(str(shard))
-            except StoreError as error:
-                if not left or "WouldBlock" not in str(error):
-                    raise
-            time.sleep(_LOCK_PAUSE)
-        raise AssertionError("the last try has raised")
 
     def _read_ahead(self, pattern: str) -> None:
         """Have the system read files of all segments into its page cache."""
@@ -303,14 +282,14 @@ class Shard:
             self.engine.flush()
         try:
             # The copy, and what the engine makes of it beside it.
-            files.check_room(self.directory, 2 * files.size(old) + _RESERVE_BYTES)
+            files.check_room(self.directory, 2 * files.size(old) + RESERVE_BYTES)
             shutil.copytree(old, new)
-            _run_optimizer(new, merge=merge)
+            optimize_files(new, merge=merge)
             before = dict(self.description)
             self.description["shard"] = new.name
             try:
                 fresh = self._load()
-                if _count(fresh) != _count(self.engine):
+                if count(fresh) != count(self.engine):
                     raise StoreError("the copy has another number of points.")
             except StoreError:
                 self.description = before
@@ -331,109 +310,3 @@ class Shard:
         for other in self.directory.glob("shard-*"):
             if other.name != self.description["shard"]:
                 shutil.rmtree(other, ignore_errors=True)
-
-
-def _close(engine: qdrant_edge.EdgeShard) -> None:
-    """Close an engine, once no other thread is handing it something or being handed its answer."""
-    for left in reversed(range(_LOCK_TRIES)):
-        try:
-            return engine.close()
-        except RuntimeError as error:
-            if not left or "borrowed" not in str(error):
-                raise
-        time.sleep(_LOCK_PAUSE)
-    raise AssertionError("the last try has raised")
-
-
-def _run_optimizer(shard: Path, *, merge: bool) -> None:
-    """Optimise files in a process of its own, which runs no code of the working directory."""
-    import qdrant_edge
-
-    # Isolated (-I), it has the standard library only, and what is named here.
-    libraries = {
-        str(Path(file).parent.parent)
-        for library in (qdrant_edge, np)
-        if (file := library.__file__) is not None
-    }
-    options = [] if merge else ["--keep-segments"]
-    done = subprocess.run(  # noqa: S603  (this very interpreter)
-        [sys.executable, "-I", optimizer_file(), str(shard), *options, *sorted(libraries)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode or not done.stdout.startswith("optimized"):
-        words = done.stderr.strip()[-1000:] or "nothing"
-        raise StoreError(f"the process ended with status {done.returncode} and said: {words}")
-
-
-def optimizer_file() -> str:
-    """Return the path of the program that optimises; a file, since -m would import its package."""
-    return str(Path(__file__).with_name("optimize.py"))
-
-
-def _count(engine: qdrant_edge.EdgeShard) -> int:
-    import qdrant_edge
-
-    return int(engine.count(qdrant_edge.CountRequest(exact=True)))
-
-
-def create(directory: Path, description: dict[str, Any], config: qdrant_edge.EdgeConfig) -> bool:
-    """Create a collection; return whether this call did it, and not somebody else.
-
-    It is made beside its place and moved there whole.
-    """
-    import qdrant_edge
-
-    making = directory.parent / f".new-{uuid.uuid4().hex}"
-    description = {**description, "format": 1, "shard": "shard-1"}
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        files.check_room(directory.parent, _RESERVE_BYTES)
-        making.mkdir()
-        (making / "shard-1").mkdir()
-        with engine_errors("create", directory), opening:
-            qdrant_edge.EdgeShard.create(str(making / "shard-1"), config).close()
-        files.write_description(making, description)
-        return _move(making, directory)
-    except OSError as error:
-        raise StoreError(
-            f"the collection cannot be created in {directory} ({error}). Give another path, make "
-            "that one writable, or make room."
-        ) from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-
-
-def _move(making: Path, directory: Path, tries: int = 3) -> bool:
-    """Move a new collection to its place; return False where somebody else's stands there."""
-    try:
-        making.rename(directory)
-    except OSError:
-        if files.exists(directory):
-            return False
-        if tries == 1 or directory.exists():
-            raise
-        return _move(making, directory, tries - 1)  # what stood there was dropped meanwhile
-    return True
-
-
-@contextlib.contextmanager
-def engine_errors(what: str, directory: Path) -> Iterator[None]:
-    """Turn what the engine raises into this package's errors."""
-    try:
-        yield
-    except MultiQAError:
-        raise
-    except (TypeError, ValueError, OverflowError) as error:  # what it was given, it cannot read
-        raise BadRequestError(f"{what} in the collection in {directory}: {error}.") from error
-    except Exception as error:  # the engine raises nothing narrower
-        raise StoreError(f"{what} in the collection in {directory} failed: {error}.") from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # the engine's; it has no other base
-            raise
-        raise StoreError(
-            f"{what} in the collection in {directory} failed within the engine ({error}). Open it "
-            "again; if that fails too, restore it from a backup."
-        ) from error

@@ -15,9 +15,11 @@ from multiqa_integrations.coroutines import Threads
 from multiqa_integrations.errors import CollectionNotFoundError, StoreClosedError
 from multiqa_integrations.qdrant.differences import differences, raise_on_mismatch, report_on
 from multiqa_integrations.qdrant.edge import convert, files, ranking, registry, settings
+from multiqa_integrations.qdrant.edge.create import create
+from multiqa_integrations.qdrant.edge.engine import engine_errors
 from multiqa_integrations.qdrant.edge.filters import to_edge
 from multiqa_integrations.qdrant.edge.info import collection_info
-from multiqa_integrations.qdrant.edge.shard import Shard, create, engine_errors
+from multiqa_integrations.qdrant.edge.shard import Shard
 from multiqa_integrations.qdrant.filters import (
     PayloadEquals,
     check_filter,
@@ -177,7 +179,7 @@ class EdgeStore(Store):
         self._check_open()
         if files.exists(self.path / alias):
             raise alias_conflict_error(alias)
-        return registry.point(alias, self.path / collection)
+        return registry.set_alias(alias, self.path / collection)
 
     # --- points ---------------------------------------------------------------------------
 
